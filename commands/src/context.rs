@@ -1,0 +1,121 @@
+//! What a command is handed when it runs: a moment of the data, the time, the limits, its session.
+
+use std::any::Any;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use veddb_storage::{Transaction, View};
+
+use crate::error::{CommandError, ErrorCode};
+use crate::reply::Reply;
+
+/// Bounds of the language; each is a setting of the same name with dashes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// `max-document-size`, bytes of JSON text of one document.
+    pub max_document_size: usize,
+    /// `max-document-depth`, levels of nesting of one document, filter or update.
+    pub max_document_depth: usize,
+    /// `max-query-nodes`, operators and fields of one filter or update.
+    pub max_query_nodes: usize,
+    /// `max-regex-size`, bytes of one compiled regular expression.
+    pub max_regex_size: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            max_document_size: 16 << 20,
+            max_document_depth: 128,
+            max_query_nodes: 10_000,
+            max_regex_size: 1 << 20,
+        }
+    }
+}
+
+/// What a reading command works with.
+#[derive(Debug)]
+pub struct ReadContext<'a> {
+    /// The data, at one consistent moment.
+    pub view: &'a View,
+    /// The selected database.
+    pub db: u8,
+    /// Now, milliseconds since 1970.
+    pub now_ms: u64,
+    /// The language's bounds.
+    pub limits: &'a Limits,
+    /// Raised when the client is gone or the server stops.
+    pub cancelled: &'a AtomicBool,
+    /// When the command must have ended (MAXTIME); commands may set it from their arguments.
+    pub started: Instant,
+}
+
+impl ReadContext<'_> {
+    /// Ends a long read whose client is gone or whose time is up. Cheap enough to ask every few documents.
+    pub fn check(&self, max_time_ms: Option<u64>) -> Result<(), CommandError> {
+        if self.cancelled.load(Ordering::Relaxed) {
+            return Err(CommandError::err("the client is gone"));
+        }
+        if let Some(limit_ms) = max_time_ms
+            && self.started.elapsed().as_millis() as u64 >= limit_ms
+        {
+            return Err(CommandError::new(ErrorCode::Timeout, format!("the query passed its {limit_ms} ms")));
+        }
+        Ok(())
+    }
+}
+
+/// What a writing command works with while it parses its arguments (on the connection's side).
+#[derive(Debug)]
+pub struct WriteContext<'a> {
+    /// The selected database.
+    pub db: u8,
+    /// Now, milliseconds since 1970.
+    pub now_ms: u64,
+    /// The language's bounds.
+    pub limits: &'a Limits,
+}
+
+/// One atomic unit of work for the committer. An error undoes all that the unit did, and nothing is logged.
+pub type Unit = Box<dyn FnOnce(&mut Transaction<'_>) -> Result<Reply, CommandError> + Send>;
+
+/// A writing command whose arguments are parsed.
+pub enum Prepared {
+    /// One unit: its reply is the command's.
+    Unit(Unit),
+    /// Several steps of reading and units.
+    Phased(Box<dyn Phased>),
+}
+
+impl std::fmt::Debug for Prepared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Prepared::Unit(_) => "Unit",
+            Prepared::Phased(_) => "Phased",
+        })
+    }
+}
+
+/// What a phased write wants next.
+pub enum Step {
+    /// Commit this unit, then ask again; the unit's outcome is handed to the next call.
+    Commit(Unit),
+    /// This is the command's reply.
+    Done(Reply),
+}
+
+/// A write that reads first: the reading happens on a snapshot, beside the committer, and each unit re-checks what it
+/// is about to change, so a concurrent change is never overwritten.
+pub trait Phased: Send {
+    /// The next step. `before` is the outcome of the unit that the last call asked for.
+    fn next(
+        &mut self,
+        context: &ReadContext<'_>,
+        before: Option<Result<Reply, CommandError>>,
+    ) -> Result<Step, CommandError>;
+}
+
+/// The connection and the server as a session command sees them. The server implements it.
+pub trait Session: Any {
+    // Filled in by the commands that need it.
+}

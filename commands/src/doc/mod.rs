@@ -1,0 +1,1 @@
+//! DOC.*: documents and collections.

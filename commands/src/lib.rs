@@ -1,0 +1,21 @@
+//! VedDB's commands: one file a command, and the language they share.
+//!
+//! Owns what a command is called, what it takes, what it does and what it answers. Does not know sockets, tokio,
+//! RESP's bytes or the clock: a request arrives as [`Args`], the time is handed in, an answer leaves as a [`Reply`].
+//!
+//! Invariant: a command exists exactly when its [`spec::Command`] constant is in [`table::COMMANDS`]; dispatch,
+//! COMMAND, `docs/commands.md` and the tests read nothing else.
+
+pub mod args;
+pub mod context;
+pub mod doc;
+pub mod error;
+pub mod query;
+pub mod reply;
+pub mod spec;
+pub mod table;
+
+pub use args::Args;
+pub use error::{CommandError, ErrorCode};
+pub use reply::Reply;
+pub use spec::Command;

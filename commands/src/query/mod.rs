@@ -1,0 +1,1 @@
+//! The query language: what filters, updates and plans do with documents.

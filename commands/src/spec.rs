@@ -1,0 +1,243 @@
+//! How a command is declared: one constant in the command's own file.
+//!
+//! Everything that is known of a command is read from here: dispatch, arity, COMMAND and COMMAND DOCS (redis-cli's
+//! hints), key positions, ACL categories, and the reference in `docs/commands.md`. Field names follow Redis's
+//! `src/commands/*.json`.
+
+use crate::args::Args;
+use crate::context::{Prepared, ReadContext, WriteContext};
+use crate::error::CommandError;
+use crate::reply::Reply;
+
+/// The declaration of one command or subcommand.
+#[derive(Debug)]
+pub struct Command {
+    /// Upper case: `DOC.FIND`; of a subcommand its own word: `KILL`.
+    pub name: &'static str,
+    /// The VedDB version that brought it.
+    pub since: &'static str,
+    /// The heading it stands under in the reference.
+    pub group: Group,
+    /// One sentence, capitalised, with its full stop.
+    pub summary: &'static str,
+    /// What it costs: `O(1)`.
+    pub complexity: &'static str,
+    /// How many arguments with the name (and the container's name): exactly, or at least `-n`.
+    pub arity: i32,
+    /// The arguments in order, for hints and the reference.
+    pub args: &'static [Arg],
+    /// Where the key (a collection's name is one) stands.
+    pub keys: Keys,
+    /// ACL categories beside those that follow from `run` and `group`.
+    pub categories: &'static [&'static str],
+    /// Redis's command flags beside `write` and `readonly`, which follow from `run`.
+    pub flags: &'static [&'static str],
+    /// The shape of the reply in words, for the reference.
+    pub reply: &'static str,
+    /// Command lines with what they answer, for the reference.
+    pub examples: &'static [(&'static str, &'static str)],
+    /// The subcommands of a container such as CLIENT.
+    pub subcommands: &'static [&'static Command],
+    /// What it does.
+    pub run: Run,
+}
+
+/// A blank to fill in with `..Command::BLANK`; lets a declaration name only what it has.
+impl Command {
+    /// Every field at its empty value.
+    pub const BLANK: Command = Command {
+        name: "",
+        since: "0.1.0",
+        group: Group::Server,
+        summary: "",
+        complexity: "O(1)",
+        arity: 1,
+        args: &[],
+        keys: Keys::NONE,
+        categories: &[],
+        flags: &[],
+        reply: "",
+        examples: &[],
+        subcommands: &[],
+        run: Run::Container,
+    };
+
+    /// Whether this many arguments, the name included, fit.
+    pub fn accepts(&self, count: usize) -> bool {
+        let wanted = self.arity.unsigned_abs() as usize;
+        if self.arity < 0 { count >= wanted } else { count == wanted }
+    }
+}
+
+/// A heading of the reference.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Group {
+    /// DOC.*
+    Document,
+    /// IDX.*
+    Index,
+    /// KEY.*
+    Key,
+    /// HELLO, AUTH, CLIENT, ..
+    Connection,
+    /// CONFIG, INFO, COMMAND, ..
+    Server,
+}
+
+impl Group {
+    /// The word COMMAND DOCS says.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Group::Document => "document",
+            Group::Index => "index",
+            Group::Key => "key",
+            Group::Connection => "connection",
+            Group::Server => "server",
+        }
+    }
+}
+
+/// One argument, or a group of arguments.
+#[derive(Debug)]
+pub struct Arg {
+    /// What stands in for it in the syntax.
+    pub name: &'static str,
+    /// Its kind.
+    pub kind: ArgKind,
+    /// The word before it (`LIMIT n`), upper case; empty when there is none.
+    pub token: &'static str,
+    /// May be left out.
+    pub optional: bool,
+    /// May be repeated.
+    pub multiple: bool,
+    /// Of a `OneOf` or `Block`: its parts.
+    pub parts: &'static [Arg],
+}
+
+impl Arg {
+    /// A required argument of this kind.
+    pub const fn new(name: &'static str, kind: ArgKind) -> Arg {
+        Arg { name, kind, token: "", optional: false, multiple: false, parts: &[] }
+    }
+    /// A collection's name.
+    pub const fn collection() -> Arg {
+        Arg::new("coll", ArgKind::Key)
+    }
+    /// JSON text.
+    pub const fn json(name: &'static str) -> Arg {
+        Arg::new(name, ArgKind::String)
+    }
+    /// Any text.
+    pub const fn string(name: &'static str) -> Arg {
+        Arg::new(name, ArgKind::String)
+    }
+    /// An integer.
+    pub const fn integer(name: &'static str) -> Arg {
+        Arg::new(name, ArgKind::Integer)
+    }
+    /// A keyword that stands for itself.
+    pub const fn word(token: &'static str) -> Arg {
+        Arg { name: token, kind: ArgKind::PureToken, token, optional: true, multiple: false, parts: &[] }
+    }
+    /// One of several.
+    pub const fn one_of(name: &'static str, parts: &'static [Arg]) -> Arg {
+        Arg { name, kind: ArgKind::OneOf, token: "", optional: false, multiple: false, parts }
+    }
+    /// Several in a row.
+    pub const fn block(name: &'static str, parts: &'static [Arg]) -> Arg {
+        Arg { name, kind: ArgKind::Block, token: "", optional: false, multiple: false, parts }
+    }
+    /// The same, introduced by a keyword.
+    pub const fn after(mut self, token: &'static str) -> Arg {
+        self.token = token;
+        self
+    }
+    /// The same, optional.
+    pub const fn optional(mut self) -> Arg {
+        self.optional = true;
+        self
+    }
+    /// The same, required (a keyword is optional from the start).
+    pub const fn required(mut self) -> Arg {
+        self.optional = false;
+        self
+    }
+    /// The same, repeatable.
+    pub const fn multiple(mut self) -> Arg {
+        self.multiple = true;
+        self
+    }
+}
+
+/// Redis's argument types.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ArgKind {
+    /// A key: here a collection's name.
+    Key,
+    /// Text or JSON.
+    String,
+    /// An integer.
+    Integer,
+    /// A floating-point number.
+    Double,
+    /// A glob.
+    Pattern,
+    /// A unix time.
+    UnixTime,
+    /// A keyword.
+    PureToken,
+    /// One of the parts.
+    OneOf,
+    /// All of the parts.
+    Block,
+}
+
+impl ArgKind {
+    /// The word COMMAND DOCS says.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            ArgKind::Key => "key",
+            ArgKind::String => "string",
+            ArgKind::Integer => "integer",
+            ArgKind::Double => "double",
+            ArgKind::Pattern => "pattern",
+            ArgKind::UnixTime => "unix-time",
+            ArgKind::PureToken => "pure-token",
+            ArgKind::OneOf => "oneof",
+            ArgKind::Block => "block",
+        }
+    }
+}
+
+/// Where keys stand among the arguments, the command's name being argument 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Keys {
+    /// The first key; 0 when there is none.
+    pub first: i32,
+    /// The last key; negative counts from the end.
+    pub last: i32,
+    /// Every how many arguments.
+    pub step: i32,
+}
+
+impl Keys {
+    /// No key.
+    pub const NONE: Keys = Keys { first: 0, last: 0, step: 0 };
+    /// One key, right after the name.
+    pub const FIRST: Keys = Keys { first: 1, last: 1, step: 1 };
+    /// Two keys after the name.
+    pub const FIRST_TWO: Keys = Keys { first: 1, last: 2, step: 1 };
+}
+
+/// What a command does, by what it needs.
+#[derive(Debug)]
+pub enum Run {
+    /// Reads documents at one consistent moment.
+    Read(fn(&Args, &ReadContext<'_>) -> Result<Reply, CommandError>),
+    /// Parses its arguments off the committer's thread; what comes back is carried out by the committer.
+    Write(fn(&Args, &WriteContext<'_>) -> Result<Prepared, CommandError>),
+    /// Looks at or changes the connection or the server, through [`crate::context::Session`].
+    Session(fn(&Args, &mut dyn crate::context::Session) -> Result<Reply, CommandError>),
+    /// Only holds subcommands.
+    Container,
+}

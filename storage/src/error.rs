@@ -1,0 +1,77 @@
+//! What can go wrong in storage. One enum for the crate; each message names the place.
+
+use std::path::PathBuf;
+
+/// A storage error.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A unique index holds this key already.
+    #[error("index {index} of collection {collection} has the key {key} already")]
+    DuplicateKey {
+        /// The collection.
+        collection: String,
+        /// The index; `_id_` is the index on `_id`.
+        index: String,
+        /// The key, as JSON.
+        key: String,
+    },
+    /// The document has another version than the one named.
+    #[error("the version is {current}, not {expected}")]
+    VersionConflict {
+        /// The version it has; 0 when it does not exist.
+        current: u64,
+        /// The version that was named.
+        expected: u64,
+    },
+    /// Not a document: not JSON, not an object, a bad `_id`.
+    #[error("{0}")]
+    BadDocument(String),
+    /// Over a limit; the message names it.
+    #[error("{0}")]
+    TooBig(String),
+    /// There is a collection of this name.
+    #[error("collection {0} exists")]
+    CollectionExists(String),
+    /// There is no collection of this name.
+    #[error("no such collection: {0}")]
+    NoSuchCollection(String),
+    /// A name that no collection may have.
+    #[error("{0}")]
+    BadCollectionName(String),
+    /// The disk is full; nothing was changed.
+    #[error("no space left for the log; nothing was changed")]
+    NoSpace,
+    /// The log cannot be written or synced; the store takes no more writes.
+    #[error("the log cannot be written: {0}")]
+    LogFailed(String),
+    /// The store is being closed.
+    #[error("the server is shutting down")]
+    ShuttingDown,
+    /// The store cannot be opened; nothing was changed.
+    #[error("{0}")]
+    Refused(String),
+    /// Bytes on disk are not what was written.
+    #[error("{}: damaged at {at}: {what}", path.display())]
+    Damaged {
+        /// The file or directory.
+        path: PathBuf,
+        /// The offset or key.
+        at: String,
+        /// What is wrong there.
+        what: String,
+    },
+    /// The operating system refused.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What it said.
+        source: std::io::Error,
+    },
+    /// The key-value engine failed.
+    #[error("key-value engine: {0}")]
+    Engine(String),
+    /// A record cannot be opened: wrong key, wrong place, or changed bytes. Names the record, never its contents.
+    #[error("cannot open {0}")]
+    Sealing(String),
+}
