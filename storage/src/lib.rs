@@ -7,6 +7,7 @@
 
 pub mod document;
 pub mod error;
+pub mod seal;
 pub mod store;
 
 pub use document::record::Document;
