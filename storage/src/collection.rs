@@ -8,7 +8,7 @@ use crate::index::{PageId, Pager, Tree};
 use crate::lsn::Lsn;
 
 /// The longest name, in bytes.
-pub const NAME_BYTES_MAX: usize = 120;
+pub(crate) const NAME_BYTES_MAX: usize = 120;
 
 /// Names a collection inside a transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

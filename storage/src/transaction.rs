@@ -15,7 +15,7 @@ use crate::shared::Shared;
 use crate::working::Working;
 
 /// The largest unit the log takes, in bytes of its effects.
-pub const UNIT_BYTES_MAX: usize = 512 << 20;
+pub(crate) const UNIT_BYTES_MAX: usize = 512 << 20;
 
 /// What undoes a change.
 enum Undo {

@@ -152,6 +152,7 @@ impl Working {
             state.id_index.remove(edit, id)?;
             state.count -= 1;
             state.size -= size;
+            state.next_record = record.0;
             Ok(())
         })
     }

@@ -19,3 +19,6 @@ impl Document {
         Document { version, body, json: OnceLock::new() }
     }
 }
+impl Document {
+    pub fn id(&self) -> Vec<u8> { self.body.split(|b| *b == 0).next().unwrap_or_default().to_vec() }
+}

@@ -11,5 +11,5 @@ mod page;
 mod pager;
 mod tree;
 
-pub(crate) use pager::{Edit, PageId, Pager};
+pub(crate) use pager::{Edit, PageId, Pager, page_key};
 pub(crate) use tree::Tree;

@@ -41,7 +41,7 @@ pub(crate) struct Edit<'a> {
 }
 
 /// The key of a page in the engine.
-pub(super) fn page_key(id: PageId) -> [u8; 8] {
+pub(crate) fn page_key(id: PageId) -> [u8; 8] {
     id.to_be_bytes()
 }
 

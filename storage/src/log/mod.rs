@@ -9,7 +9,7 @@ mod frame;
 mod reader;
 mod segment;
 
-pub(crate) use reader::{Replay, Tail, recover};
+pub(crate) use reader::{Tail, recover};
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -208,4 +208,110 @@ pub(crate) fn trim(dir: &Path, lsn_applied: Lsn, current: &Path) -> Result<usize
 pub(crate) fn disk_space(dir: &Path) -> u64 {
     let segments = segment::list(dir).unwrap_or_default();
     segments.iter().filter_map(|(_, path)| path.metadata().ok()).map(|m| m.len()).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+
+    fn identity() -> LogIdentity {
+        let (_dir, _, sealer) = testing::engine();
+        LogIdentity { sealer, history_id: [7; 16] }
+    }
+
+    type Groups = Vec<(Lsn, u32, Vec<u8>)>;
+
+    fn read(dir: &Path, identity: &LogIdentity, lsn_applied: Lsn) -> Result<(Tail, Groups), Error> {
+        let mut groups = Vec::new();
+        let tail = recover(dir, identity, lsn_applied, &mut |lsn, count, units| {
+            groups.push((lsn, count, units.to_vec()));
+            Ok(())
+        })?;
+        Ok((tail, groups))
+    }
+
+    fn open(dir: &Path, identity: &LogIdentity, segment_bytes_max: u64) -> Log {
+        let (tail, _) = read(dir, identity, 0).unwrap();
+        Log::open(dir, identity.clone(), segment_bytes_max, tail).unwrap()
+    }
+
+    fn segments(dir: &Path) -> Vec<PathBuf> {
+        segment::list(dir).unwrap().into_iter().map(|(_, path)| path).collect()
+    }
+
+    #[test]
+    fn groups_come_back_across_segments_and_reopening() {
+        let (dir, identity) = (tempfile::tempdir().unwrap(), identity());
+        for round in 0..3_u8 {
+            let mut log = open(dir.path(), &identity, 300);
+            for n in 0..5_u8 {
+                log.append(&[round, n], 3).unwrap();
+                log.sync().unwrap();
+            }
+        }
+        let (tail, groups) = read(dir.path(), &identity, 0).unwrap();
+        assert_eq!((tail.last_lsn, groups.len(), tail.torn_bytes), (45, 15, 0));
+        assert_eq!(groups[6], (19, 3, vec![1, 1]));
+        assert!(segments(dir.path()).len() > 3);
+        assert_eq!(read(dir.path(), &identity, 44).unwrap().1.len(), 1);
+
+        let current = segments(dir.path()).pop().unwrap();
+        assert!(trim(dir.path(), 20, &current).unwrap() > 0);
+        assert_eq!(read(dir.path(), &identity, 20).unwrap().0.last_lsn, 45);
+        assert!(read(dir.path(), &identity, 1).is_err(), "the log begins after the checkpoint");
+        assert!(read(dir.path(), &identity, 46).is_err(), "the log ends before the checkpoint");
+    }
+
+    /// Synced frames: whatever bit changes is damage that names the place. Cutting the file anywhere is a torn tail.
+    #[test]
+    fn every_changed_byte_is_an_error_and_every_cut_a_shorter_log() {
+        let (dir, identity) = (tempfile::tempdir().unwrap(), identity());
+        let mut log = open(dir.path(), &identity, u64::MAX);
+        for n in 0..3_u8 {
+            log.append(&[n; 20], 1).unwrap();
+            log.sync().unwrap();
+        }
+        let path = segments(dir.path()).remove(0);
+        let whole = std::fs::read(&path).unwrap();
+        for at in 0..whole.len() {
+            let mut changed = whole.clone();
+            changed[at] ^= 1 << (at % 8);
+            std::fs::write(&path, &changed).unwrap();
+            let error = read(dir.path(), &identity, 0).expect_err("a changed byte went unnoticed");
+            assert!(matches!(error, Error::Damaged { .. }), "{at}: {error}");
+        }
+        for length in segment::HEADER_BYTES..whole.len() {
+            std::fs::write(&path, &whole[..length]).unwrap();
+            let (tail, groups) = read(dir.path(), &identity, 0).unwrap();
+            assert!(groups.len() < 3);
+            let mut log = Log::open(dir.path(), identity.clone(), u64::MAX, tail).unwrap();
+            log.append(b"next", 1).unwrap();
+            let (_, again) = read(dir.path(), &identity, 0).unwrap();
+            assert_eq!(again.len(), groups.len() + 1, "cut at {length}");
+        }
+    }
+
+    /// At `everysec` a power cut may leave later sectors without earlier ones: nothing of it was durable, so it is a tail.
+    #[test]
+    fn sectors_that_were_never_written_are_a_torn_tail_unless_they_were_durable() {
+        let (dir, identity) = (tempfile::tempdir().unwrap(), identity());
+        let mut log = open(dir.path(), &identity, u64::MAX);
+        log.append(&[1; 3000], 1).unwrap();
+        log.sync().unwrap();
+        let synced = log.offset as usize;
+        log.append(&[2; 3000], 1).unwrap();
+        log.append(&[3; 3000], 1).unwrap();
+        let path = segments(dir.path()).remove(0);
+        let whole = std::fs::read(&path).unwrap();
+        let zeroed = |from: usize| {
+            let mut bytes = whole.clone();
+            bytes[from.next_multiple_of(512)..][..1024].fill(0);
+            std::fs::write(&path, bytes).unwrap();
+            read(dir.path(), &identity, 0)
+        };
+        let (tail, groups) = zeroed(synced).unwrap();
+        assert_eq!((groups.len(), tail.segment.unwrap().1 as usize), (1, synced));
+        assert!(zeroed(segment::HEADER_BYTES).is_err(), "frame 1 was durable, as frame 2 says");
+    }
 }
