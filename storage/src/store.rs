@@ -13,20 +13,36 @@ pub struct RecordId(pub u64);
 pub struct CollectionHandle(Arc<()>);
 
 impl CollectionHandle {
-    pub fn id(&self) -> u32 { todo!() }
-    pub fn name(&self) -> &str { todo!() }
+    pub fn id(&self) -> u32 {
+        todo!()
+    }
+    pub fn name(&self) -> &str {
+        todo!()
+    }
     /// Documents.
-    pub fn count(&self) -> u64 { todo!() }
+    pub fn count(&self) -> u64 {
+        todo!()
+    }
     /// Bytes of the stored bodies.
-    pub fn size(&self) -> u64 { todo!() }
+    pub fn size(&self) -> u64 {
+        todo!()
+    }
     /// Milliseconds since 1970.
-    pub fn created_ms(&self) -> u64 { todo!() }
+    pub fn created_ms(&self) -> u64 {
+        todo!()
+    }
     /// The LSN of the collection's last change.
-    pub fn changed_lsn(&self) -> u64 { todo!() }
+    pub fn changed_lsn(&self) -> u64 {
+        todo!()
+    }
     /// The options given at DOC.CREATE, as JSON text ("{}" when none).
-    pub fn options(&self) -> &str { todo!() }
+    pub fn options(&self) -> &str {
+        todo!()
+    }
     /// Entries and bytes of the `_id` index.
-    pub fn id_index_size(&self) -> u64 { todo!() }
+    pub fn id_index_size(&self) -> u64 {
+        todo!()
+    }
 }
 
 /// One consistent moment of all the data. Clone is cheap; hold it only as long as a command.
@@ -34,23 +50,39 @@ impl CollectionHandle {
 pub struct View(Arc<()>);
 
 impl View {
-    pub fn lsn(&self) -> u64 { todo!() }
-    pub fn collection(&self, db: u8, name: &str) -> Option<CollectionHandle> { todo!() }
+    pub fn lsn(&self) -> u64 {
+        todo!()
+    }
+    pub fn collection(&self, db: u8, name: &str) -> Option<CollectionHandle> {
+        todo!()
+    }
     /// Sorted by name.
-    pub fn collections(&self, db: u8) -> Vec<CollectionHandle> { todo!() }
+    pub fn collections(&self, db: u8) -> Vec<CollectionHandle> {
+        todo!()
+    }
     /// Looks an id's text up in the `_id` index.
-    pub fn find_id(&self, coll: &CollectionHandle, id: &[u8]) -> Result<Option<RecordId>, Error> { todo!() }
-    pub fn record(&self, coll: &CollectionHandle, record: RecordId) -> Result<Option<Arc<Document>>, Error> { todo!() }
+    pub fn find_id(&self, coll: &CollectionHandle, id: &[u8]) -> Result<Option<RecordId>, Error> {
+        todo!()
+    }
+    pub fn record(&self, coll: &CollectionHandle, record: RecordId) -> Result<Option<Arc<Document>>, Error> {
+        todo!()
+    }
     /// find_id and record in one.
-    pub fn get(&self, coll: &CollectionHandle, id: &[u8]) -> Result<Option<Arc<Document>>, Error> { todo!() }
+    pub fn get(&self, coll: &CollectionHandle, id: &[u8]) -> Result<Option<Arc<Document>>, Error> {
+        todo!()
+    }
     /// Every document, in natural order (ascending RecordId).
-    pub fn scan(&self, coll: &CollectionHandle) -> Scan { todo!() }
+    pub fn scan(&self, coll: &CollectionHandle) -> Scan {
+        todo!()
+    }
 }
 
 pub struct Scan(());
 impl Iterator for Scan {
     type Item = Result<(RecordId, Arc<Document>), Error>;
-    fn next(&mut self) -> Option<Self::Item> { todo!() }
+    fn next(&mut self) -> Option<Self::Item> {
+        todo!()
+    }
 }
 
 /// One atomic unit being carried out by the committer. Sees its own changes. If the unit's closure returns an error,
@@ -64,27 +96,55 @@ pub struct CollectionId(pub u32);
 
 impl Transaction<'_> {
     /// Milliseconds since 1970, the same for the whole unit.
-    pub fn now_ms(&self) -> u64 { todo!() }
-    pub fn collection(&self, db: u8, name: &str) -> Option<CollectionId> { todo!() }
+    pub fn now_ms(&self) -> u64 {
+        todo!()
+    }
+    pub fn collection(&self, db: u8, name: &str) -> Option<CollectionId> {
+        todo!()
+    }
     /// The collection of this name, made if there is none. Checks the name (BadCollectionName).
-    pub fn collection_or_create(&mut self, db: u8, name: &str) -> Result<CollectionId, Error> { todo!() }
+    pub fn collection_or_create(&mut self, db: u8, name: &str) -> Result<CollectionId, Error> {
+        todo!()
+    }
     /// `options` is JSON text; CollectionExists if there is one of this name.
-    pub fn create_collection(&mut self, db: u8, name: &str, options: &str) -> Result<CollectionId, Error> { todo!() }
-    pub fn collection_options(&self, coll: CollectionId) -> Option<String> { todo!() }
-    pub fn drop_collection(&mut self, db: u8, name: &str) -> Result<bool, Error> { todo!() }
-    pub fn rename_collection(&mut self, db: u8, from: &str, to: &str) -> Result<(), Error> { todo!() }
+    pub fn create_collection(&mut self, db: u8, name: &str, options: &str) -> Result<CollectionId, Error> {
+        todo!()
+    }
+    pub fn collection_options(&self, coll: CollectionId) -> Option<String> {
+        todo!()
+    }
+    pub fn drop_collection(&mut self, db: u8, name: &str) -> Result<bool, Error> {
+        todo!()
+    }
+    pub fn rename_collection(&mut self, db: u8, from: &str, to: &str) -> Result<(), Error> {
+        todo!()
+    }
     /// The LSN of the collection's last change (0 for one that does not exist).
-    pub fn changed_lsn(&self, coll: CollectionId) -> u64 { todo!() }
+    pub fn changed_lsn(&self, coll: CollectionId) -> u64 {
+        todo!()
+    }
 
-    pub fn find_id(&mut self, coll: CollectionId, id: &[u8]) -> Result<Option<RecordId>, Error> { todo!() }
-    pub fn record(&mut self, coll: CollectionId, record: RecordId) -> Result<Option<Arc<Document>>, Error> { todo!() }
+    pub fn find_id(&mut self, coll: CollectionId, id: &[u8]) -> Result<Option<RecordId>, Error> {
+        todo!()
+    }
+    pub fn record(&mut self, coll: CollectionId, record: RecordId) -> Result<Option<Arc<Document>>, Error> {
+        todo!()
+    }
     /// Inserts at version 1; DuplicateKey when the id is taken. `id` is the id's text, `body` the encoded document,
     /// whose first member is `_id`.
-    pub fn insert(&mut self, coll: CollectionId, id: &[u8], body: Box<[u8]>) -> Result<RecordId, Error> { todo!() }
+    pub fn insert(&mut self, coll: CollectionId, id: &[u8], body: Box<[u8]>) -> Result<RecordId, Error> {
+        todo!()
+    }
     /// A new body for an existing record (same _id); returns the new version.
-    pub fn replace(&mut self, coll: CollectionId, record: RecordId, body: Box<[u8]>) -> Result<u64, Error> { todo!() }
+    pub fn replace(&mut self, coll: CollectionId, record: RecordId, body: Box<[u8]>) -> Result<u64, Error> {
+        todo!()
+    }
     /// Deletes an existing record; the id's text is read from its body.
-    pub fn delete(&mut self, coll: CollectionId, record: RecordId) -> Result<(), Error> { todo!() }
+    pub fn delete(&mut self, coll: CollectionId, record: RecordId) -> Result<(), Error> {
+        todo!()
+    }
     /// Every document of a collection in natural order, as this unit sees it (record ids only).
-    pub fn record_ids(&mut self, coll: CollectionId) -> Result<Vec<RecordId>, Error> { todo!() }
+    pub fn record_ids(&mut self, coll: CollectionId) -> Result<Vec<RecordId>, Error> {
+        todo!()
+    }
 }
