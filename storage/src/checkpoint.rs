@@ -53,8 +53,7 @@ pub(crate) struct Done {
 /// Reads the checkpoint; none in a new engine.
 pub(crate) fn read(engine: &dyn Engine, sealer: &Sealer, path: &std::path::Path) -> Result<Option<Checkpoint>, Error> {
     let Some(sealed) = engine.get(Space::Meta, CHECKPOINT_KEY)? else { return Ok(None) };
-    let damaged =
-        |what: String| Error::Damaged { path: path.to_path_buf(), at: "the checkpoint".into(), what };
+    let damaged = |what: String| Error::Damaged { path: path.to_path_buf(), at: "the checkpoint".into(), what };
     let plain = sealer.open(Purpose::Catalog, CHECKPOINT_KEY, &sealed).map_err(|e| damaged(e.to_string()))?;
     let checkpoint: Checkpoint = serde_json::from_slice(&plain).map_err(|e| damaged(e.to_string()))?;
     if checkpoint.format != CHECKPOINT_FORMAT {

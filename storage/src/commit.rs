@@ -186,14 +186,12 @@ impl Committer {
         (self.group_lsn - self.log.progress().lsn_written()) as u32
     }
 
-
     fn run_job(&mut self, mut job: Box<dyn Job>, jobs: &mut Vec<Box<dyn Job>>) -> Result<(), Error> {
         let now_ms = now_ms();
         for at in 0..job.units() {
             let lsn = self.group_lsn + 1;
             self.effects.bytes.clear();
-            let mut transaction =
-                Transaction::new(&self.shared, &mut self.working, lsn, now_ms, &mut self.effects);
+            let mut transaction = Transaction::new(&self.shared, &mut self.working, lsn, now_ms, &mut self.effects);
             if job.run(at, &mut transaction) {
                 let count = transaction.count();
                 if count > 0 {

@@ -7,14 +7,38 @@ use crate::record_id::RecordId;
 /// One change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Effect {
-    CreateCollection { collection: u32, db: u8, name: String, created_ms: u64, options: String },
-    DropCollection { collection: u32 },
-    RenameCollection { collection: u32, to: String },
+    CreateCollection {
+        collection: u32,
+        db: u8,
+        name: String,
+        created_ms: u64,
+        options: String,
+    },
+    DropCollection {
+        collection: u32,
+    },
+    RenameCollection {
+        collection: u32,
+        to: String,
+    },
     /// A new document at version 1.
-    Insert { collection: u32, record: RecordId, body: Box<[u8]> },
+    Insert {
+        collection: u32,
+        record: RecordId,
+        body: Box<[u8]>,
+    },
     /// A new body and version of a document.
-    Replace { collection: u32, record: RecordId, version: u64, body: Box<[u8]> },
-    Delete { collection: u32, record: RecordId, id: Box<[u8]> },
+    Replace {
+        collection: u32,
+        record: RecordId,
+        version: u64,
+        body: Box<[u8]>,
+    },
+    Delete {
+        collection: u32,
+        record: RecordId,
+        id: Box<[u8]>,
+    },
 }
 
 const CREATE: u8 = 1;
@@ -127,9 +151,7 @@ fn decode(rest: &mut &[u8]) -> Option<Effect> {
         },
         DROP => Effect::DropCollection { collection },
         RENAME => Effect::RenameCollection { collection, to: take_text(rest)? },
-        INSERT => {
-            Effect::Insert { collection, record: RecordId(take_number(rest)?), body: take_string(rest)?.into() }
-        }
+        INSERT => Effect::Insert { collection, record: RecordId(take_number(rest)?), body: take_string(rest)?.into() },
         REPLACE => Effect::Replace {
             collection,
             record: RecordId(take_number(rest)?),
@@ -190,7 +212,10 @@ mod tests {
         let units = decode_group(&group, 2).unwrap();
         assert_eq!(units[0].len(), 3);
         assert_eq!(units[1][0], Effect::Delete { collection: 7, record: RecordId(300), id: Box::from(&b"id"[..]) });
-        assert_eq!(units[0][2], Effect::Replace { collection: 7, record: RecordId(300), version: u64::MAX, body: Box::default() });
+        assert_eq!(
+            units[0][2],
+            Effect::Replace { collection: 7, record: RecordId(300), version: u64::MAX, body: Box::default() }
+        );
         for cut in 0..group.len() {
             assert!(decode_group(&group[..cut], 2).is_none());
         }

@@ -98,7 +98,8 @@ impl Layout {
 }
 
 fn has_segments(log: &Path) -> bool {
-    std::fs::read_dir(log).is_ok_and(|mut entries| entries.any(|e| e.is_ok_and(|e| e.path().extension().is_some_and(|x| x == "log"))))
+    std::fs::read_dir(log)
+        .is_ok_and(|mut entries| entries.any(|e| e.is_ok_and(|e| e.path().extension().is_some_and(|x| x == "log"))))
 }
 
 /// What was found.
@@ -126,7 +127,10 @@ fn open_engine(layout: &Layout) -> Result<Arc<dyn Engine>, Error> {
 pub(crate) fn recover(layout: &Layout, options: &Options, identity: &LogIdentity) -> Result<Recovered, Error> {
     let had_log = has_segments(&layout.log);
     if had_log && !layout.engine.exists() {
-        return Err(Error::Refused(format!("{} is missing, and the log alone is not the whole store", layout.engine.display())));
+        return Err(Error::Refused(format!(
+            "{} is missing, and the log alone is not the whole store",
+            layout.engine.display()
+        )));
     }
     let engine = open_engine(layout)?;
     let sealer = &identity.sealer;
@@ -197,12 +201,8 @@ fn open_shared(
         let handle = CollectionHandle(Arc::new(record.clone().open(&pager)));
         names.insert_mut(Arc::from(record.name.as_str()), handle);
     }
-    let sources = Sources {
-        active: Arc::new(Memtable::default()),
-        frozen: None,
-        snapshot: engine.snapshot(),
-        generation: 0,
-    };
+    let sources =
+        Sources { active: Arc::new(Memtable::default()), frozen: None, snapshot: engine.snapshot(), generation: 0 };
     let state = State {
         lsn: checkpoint.lsn,
         databases,

@@ -56,7 +56,8 @@ impl Store {
         }
         let lock = layout.lock()?;
         let (key, key_origin) = resolve(master, &layout.dir, exists)?;
-        let keyring = if exists { Keyring::load(&layout.dir, &key)? } else { Keyring::create(&layout.dir, &key, now_ms())? };
+        let keyring =
+            if exists { Keyring::load(&layout.dir, &key)? } else { Keyring::create(&layout.dir, &key, now_ms())? };
         let identity = LogIdentity { sealer: Sealer::new(&keyring), history_id: keyring.history_id() };
         let recovered = recover(&layout, &options, &identity)?;
         Store::start(options, &layout, identity, recovered, key_origin, lock)

@@ -227,8 +227,7 @@ impl<'a> Transaction<'a> {
     /// documents while nobody else writes.
     pub fn record_ids(&mut self, collection: CollectionId) -> Result<Vec<RecordId>, Error> {
         let state = self.existing(collection)?;
-        let mut records: Vec<RecordId> =
-            state.id_index.values(&self.shared.pager)?.into_iter().map(RecordId).collect();
+        let mut records: Vec<RecordId> = state.id_index.values(&self.shared.pager)?.into_iter().map(RecordId).collect();
         records.sort_unstable();
         Ok(records)
     }

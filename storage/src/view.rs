@@ -4,6 +4,7 @@ use rpds::HashTrieMapSync;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use crate::Error;
 use crate::collection::CollectionHandle;
 use crate::document::record::Document;
 use crate::index::PageId;
@@ -12,7 +13,6 @@ use crate::lsn::Lsn;
 use crate::memtable::{Memtable, Version};
 use crate::record_id::{RecordId, document_key, record_of_key};
 use crate::shared::{Shared, Sources, open_document};
-use crate::Error;
 
 /// The collections of one database by name. Persistent: a copy shares all but what changes.
 pub(crate) type Names = HashTrieMapSync<Arc<str>, CollectionHandle>;

@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use crate::Error;
 use crate::collection::{CollectionHandle, CollectionMeta, CollectionState};
+use crate::document::record::Document;
 use crate::effect::Effect;
 use crate::index::{Edit, PageId, Tree};
 use crate::lsn::Lsn;
 use crate::memtable::Version;
 use crate::record_id::RecordId;
 use crate::shared::{Shared, Sources};
-use crate::document::record::Document;
 use crate::view::{Names, State};
 
 /// Everything that units change. Owned by the committer's thread.
@@ -274,7 +274,7 @@ impl Working {
             Effect::RenameCollection { collection, to } => self.rename(collection, &to),
             Effect::Insert { collection, record, body } => {
                 let document = Arc::new(Document::new(1, body));
-                let id = document.id();
+                let id = document.id().into_owned();
                 self.insert(shared, collection, record, lsn, &id, document)
             }
             Effect::Replace { collection, record, version, body } => {

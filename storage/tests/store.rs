@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::mpsc::{Sender, channel};
 
+use veddb_storage::document::json::{IdSource, ParseLimits, parse_document};
 use veddb_storage::seal::MasterKeySource;
 use veddb_storage::{Error, FsyncPolicy, Job, Options, Store, Transaction};
 
@@ -63,7 +64,8 @@ struct Model {
 
 fn body(id: &str, padding: usize) -> Box<[u8]> {
     let text = format!("{{\"_id\":{id:?},\"p\":\"{}\"}}", "x".repeat(padding));
-    testing_body(&text)
+    let limits = ParseLimits { size: 16 << 20, depth: 128 };
+    parse_document(text.as_bytes(), limits, IdSource::Given(id)).unwrap().body
 }
 
 fn check(store: &Store, model: &Model) {
@@ -216,12 +218,4 @@ fn a_random_history_survives_restarts() {
             check(&crashed, &model);
         }
     }
-}
-
-fn testing_body(text: &str) -> Box<[u8]> {
-    let id = text.split('"').nth(3).unwrap();
-    let mut b = id.as_bytes().to_vec();
-    b.push(0);
-    b.extend_from_slice(text.as_bytes());
-    b.into()
 }

@@ -7,10 +7,10 @@ use std::sync::{Arc, Weak};
 
 use super::node::{Node, Slot};
 use super::page;
+use crate::Error;
 use crate::kv::{Engine, Space};
 use crate::lsn::Lsn;
 use crate::seal::{Purpose, Sealer};
-use crate::Error;
 
 /// Names a page in the engine. Ascending, never used twice.
 pub(crate) type PageId = u64;
@@ -115,11 +115,8 @@ impl Pager {
 
     fn read(&self, id: PageId) -> Result<Node, Error> {
         let key = page_key(id);
-        let missing = |what: &str| Error::Damaged {
-            path: "kv".into(),
-            at: format!("index page {id}"),
-            what: what.to_owned(),
-        };
+        let missing =
+            |what: &str| Error::Damaged { path: "kv".into(), at: format!("index page {id}"), what: what.to_owned() };
         let sealed = self.engine.get(Space::Pages, &key)?.ok_or_else(|| missing("the page is not there"))?;
         let bytes = self.sealer.open(Purpose::Pages, &key, &sealed)?;
         page::decode(&bytes, &self.resident_bytes).ok_or_else(|| missing("not an index page"))

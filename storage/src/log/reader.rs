@@ -46,7 +46,11 @@ pub(crate) fn recover(
         let header = segment::check_header(identity, path, &bytes)?;
         let damaged = |at: String, what: String| Error::Damaged { path: path.clone(), at, what };
         if header.first_lsn != *named_lsn || expected.is_some_and(|e| e != header.first_lsn) {
-            let what = format!("the segment begins at LSN {}, LSN {} comes next", header.first_lsn, expected.unwrap_or(*named_lsn));
+            let what = format!(
+                "the segment begins at LSN {}, LSN {} comes next",
+                header.first_lsn,
+                expected.unwrap_or(*named_lsn)
+            );
             return Err(damaged("offset 0".into(), what));
         }
         if expected.is_none() && header.first_lsn > lsn_applied + 1 {
