@@ -11,4 +11,4 @@ pub mod store;
 
 pub use document::record::Document;
 pub use error::Error;
-pub use store::{CollectionHandle, RecordId, Transaction, View};
+pub use store::{CollectionHandle, FsyncPolicy, Job, Options, RecordId, Store, Transaction, View};
