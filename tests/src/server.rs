@@ -109,6 +109,14 @@ impl Server {
         self.begin()
     }
 
+    /// Starts the process and kills it after this time, wherever its start has come to.
+    pub fn start_and_kill(&mut self, after: Duration) -> Result<()> {
+        self.port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        self.child = Some(self.spawn()?);
+        thread::sleep(after);
+        self.kill()
+    }
+
     fn begin(&mut self) -> Result<()> {
         for _ in 0..5 {
             // The port is free when it is asked for; should another process take it before the server does, the

@@ -479,7 +479,8 @@ fn the_server_agrees_with_the_model() -> Result<()> {
     let mut random = Random::new(seed);
     // Small budgets, so that reads go to the disk as well.
     let mut server = Options::new().set("maxmemory-cache", "1mb").set("maxmemory-index", "1mb").start()?;
-    let mut history = History { client: server.client()?, model: Model::default(), random: random.clone(), db: 0 };
+    let mut history =
+        History { client: server.client()?, model: Model::default(), random: Random::new(random.next()), db: 0 };
     for step in 0..steps {
         history.step().with_context(|| format!("step {step} of seed {seed}"))?;
         if random.one_in(150) {
