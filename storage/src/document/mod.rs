@@ -2,5 +2,15 @@
 //!
 //! Does not know where documents are kept.
 
+pub mod codec;
+
+pub mod id;
+pub mod json;
+pub mod order;
+
 pub mod record;
 pub mod value;
+
+pub use codec::{Packed, RawArray, RawObject, ValueRef};
+
+pub use value::{Kind, Object, Value};
