@@ -10,7 +10,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use veddb_commands::context::{Limits, Phased, ReadContext, Step, Unit};
-use veddb_commands::{Args, CommandError, Reply};
+use veddb_commands::{Args, CommandError, ErrorCode, Reply};
 use veddb_storage::{Error, Job, Transaction};
 
 use crate::client::Client;
@@ -113,8 +113,9 @@ pub async fn commit(server: &Server, units: Vec<Unit>) -> Vec<Outcome> {
         done,
         _slot: slot,
     };
-    if let Err(error) = server.store.submit(Box::new(group)) {
-        return refuse(count, error.into());
+    if server.store.submit(Box::new(group)).is_err() {
+        // The permits keep the queue below its length.
+        return refuse(count, CommandError::new(ErrorCode::Busy, "the commit queue is full"));
     }
     outcomes.await.unwrap_or_else(|_| refuse(count, stopped()))
 }

@@ -90,7 +90,7 @@ fn serve(arguments: &[String]) -> anyhow::Result<()> {
         };
         server.drain(patience).await;
         tracing::info!("closing the store");
-        tokio::task::spawn_blocking(move || store.close()).await?.context("cannot close the store")?;
+        tokio::task::spawn_blocking(move || store.close()).await?;
         anyhow::Ok(())
     });
     // Whatever still reads has nobody to answer.

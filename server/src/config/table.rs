@@ -123,6 +123,12 @@ pub static SETTINGS: &[Setting] = &[
     ),
     Setting::fixed("dir", "The data directory.", |s| path(&s.dir), |s, v| put(&mut s.dir, directory(v))),
     Setting::fixed(
+        "disk-reserve",
+        "Writes are refused (NOSPACE) while less than this is free on the data directory's disk; 0 is no reserve.",
+        |s| s.disk_reserve.to_string(),
+        |s, v| Ok(s.disk_reserve = memory(v, 0..=i64::MAX)?),
+    ),
+    Setting::fixed(
         "io-threads",
         "How many long reads (scans, queries) may run at once, each on a thread of its own.",
         |s| s.io_threads.to_string(),
@@ -197,21 +203,27 @@ pub static SETTINGS: &[Setting] = &[
     ),
     Setting::fixed(
         "maxmemory",
-        "Always 0: memory is bounded by maxmemory-cache and maxmemory-index, and nothing is evicted from the store.",
+        "Always 0: memory is bounded by maxmemory-cache, -index and -writes, and nothing is evicted from the store.",
         |_| "0".to_owned(),
         |_, v| only(v, "0", "set maxmemory-cache and maxmemory-index"),
     ),
-    Setting::fixed(
+    Setting::live(
         "maxmemory-cache",
         "Bytes of documents kept in memory.",
         |s| s.maxmemory_cache.to_string(),
         |s, v| put(&mut s.maxmemory_cache, memory(v, 0..=i64::MAX)),
     ),
-    Setting::fixed(
+    Setting::live(
         "maxmemory-index",
         "Bytes of index pages kept in memory.",
         |s| s.maxmemory_index.to_string(),
         |s, v| put(&mut s.maxmemory_index, memory(v, MIB..=i64::MAX)),
+    ),
+    Setting::fixed(
+        "maxmemory-writes",
+        "Bytes of documents that no checkpoint has written yet; up to three times this while one is being written.",
+        |s| s.maxmemory_writes.to_string(),
+        |s, v| Ok(s.maxmemory_writes = memory(v, MIB..=i64::MAX)?),
     ),
     Setting::fixed(
         "port",

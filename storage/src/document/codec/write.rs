@@ -1,0 +1,161 @@
+//! Writing packed documents.
+
+use super::tag;
+use super::{Packed, RawArray, RawObject, ValueRef};
+use crate::document::value::{Object, Value};
+
+/// The stored body of an object.
+pub fn pack_object(object: &Object) -> Box<[u8]> {
+    let mut out = Vec::with_capacity(256);
+    put_object(&mut out, object);
+    out.into_boxed_slice()
+}
+
+/// One value, packed.
+pub fn pack_value(value: &Value) -> Packed {
+    let mut out = vec![tag_of(value)];
+    put_value(&mut out, value);
+    Packed(out.into_boxed_slice())
+}
+
+impl Packed {
+    /// A packed copy of a value that is packed elsewhere.
+    pub fn from_ref(value: ValueRef<'_>) -> Packed {
+        let mut out = vec![0];
+        let tag = put_payload(&mut out, value);
+        if let Some(first) = out.first_mut() {
+            *first = tag;
+        }
+        Packed(out.into_boxed_slice())
+    }
+}
+
+/// Starts an object or array; the answer goes to [`close`].
+pub(crate) fn open(out: &mut Vec<u8>) -> usize {
+    out.extend_from_slice(&[0; 4]);
+    out.len()
+}
+
+/// Ends the object or array that [`open`] started, filling its length in.
+pub(crate) fn close(out: &mut [u8], start: usize) {
+    let length = u32::try_from(out.len() - start).expect("max-document-size keeps a document far below 4 GiB");
+    if let Some(place) = out.get_mut(start - 4..start) {
+        place.copy_from_slice(&length.to_le_bytes());
+    }
+}
+
+fn put_varint(out: &mut Vec<u8>, mut value: usize) {
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+/// A length and the bytes: names, strings, binaries.
+pub(crate) fn put_name(out: &mut Vec<u8>, bytes: &[u8]) {
+    put_varint(out, bytes.len());
+    out.extend_from_slice(bytes);
+}
+
+/// Writes a borrowed value's payload and answers its tag.
+pub(crate) fn put_payload(out: &mut Vec<u8>, value: ValueRef<'_>) -> u8 {
+    match value {
+        ValueRef::Object(RawObject(members)) => {
+            let start = open(out);
+            out.extend_from_slice(members);
+            close(out, start);
+            tag::OBJECT
+        }
+        ValueRef::Array(RawArray(elements)) => {
+            let start = open(out);
+            out.extend_from_slice(elements);
+            close(out, start);
+            tag::ARRAY
+        }
+        ValueRef::String(text) => {
+            put_name(out, text.as_bytes());
+            tag::STRING
+        }
+        ValueRef::Binary { subtype, bytes } => {
+            out.push(subtype);
+            put_name(out, bytes);
+            tag::BINARY
+        }
+        ValueRef::Regex { pattern, options } => {
+            put_name(out, pattern.as_bytes());
+            put_name(out, options.as_bytes());
+            tag::REGEX
+        }
+        scalar => {
+            let scalar = scalar.to_value();
+            put_value(out, &scalar);
+            tag_of(&scalar)
+        }
+    }
+}
+
+fn put_object(out: &mut Vec<u8>, object: &Object) {
+    let start = open(out);
+    for (name, value) in &object.0 {
+        out.push(tag_of(value));
+        put_name(out, name.as_bytes());
+        put_value(out, value);
+    }
+    close(out, start);
+}
+
+fn put_value(out: &mut Vec<u8>, value: &Value) {
+    match value {
+        Value::Null | Value::Bool(_) | Value::MinKey | Value::MaxKey => {}
+        Value::Int32(n) => out.extend_from_slice(&n.to_le_bytes()),
+        Value::Int64(n) | Value::Date(n) => out.extend_from_slice(&n.to_le_bytes()),
+        Value::Double(n) => out.extend_from_slice(&n.to_le_bytes()),
+        Value::Decimal(n) => out.extend_from_slice(&n.to_le_bytes()),
+        Value::String(text) => put_name(out, text.as_bytes()),
+        Value::Object(object) => put_object(out, object),
+        Value::Array(values) => {
+            let start = open(out);
+            for value in values {
+                out.push(tag_of(value));
+                put_value(out, value);
+            }
+            close(out, start);
+        }
+        Value::Binary { subtype, bytes } => {
+            out.push(*subtype);
+            put_name(out, bytes);
+        }
+        Value::ObjectId(id) => out.extend_from_slice(id),
+        Value::Timestamp { seconds, increment } => {
+            out.extend_from_slice(&seconds.to_le_bytes());
+            out.extend_from_slice(&increment.to_le_bytes());
+        }
+        Value::Regex { pattern, options } => {
+            put_name(out, pattern.as_bytes());
+            put_name(out, options.as_bytes());
+        }
+    }
+}
+
+fn tag_of(value: &Value) -> u8 {
+    match value {
+        Value::Null => tag::NULL,
+        Value::Bool(false) => tag::FALSE,
+        Value::Bool(true) => tag::TRUE,
+        Value::Int32(_) => tag::INT32,
+        Value::Int64(_) => tag::INT64,
+        Value::Double(_) => tag::DOUBLE,
+        Value::Decimal(_) => tag::DECIMAL,
+        Value::String(_) => tag::STRING,
+        Value::Object(_) => tag::OBJECT,
+        Value::Array(_) => tag::ARRAY,
+        Value::Binary { .. } => tag::BINARY,
+        Value::ObjectId(_) => tag::OBJECT_ID,
+        Value::Date(_) => tag::DATE,
+        Value::Timestamp { .. } => tag::TIMESTAMP,
+        Value::Regex { .. } => tag::REGEX,
+        Value::MinKey => tag::MIN_KEY,
+        Value::MaxKey => tag::MAX_KEY,
+    }
+}
