@@ -61,7 +61,23 @@ fn run(mut arguments: Vec<String>) -> anyhow::Result<()> {
     }
 }
 
+/// A panic in a thread of the store leaves memory and disk apart, so it ends the process, and the next start recovers.
+/// Anywhere else it ends one command or one connection.
+fn abort_when_the_store_panics() {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        report(panic);
+        if std::thread::current().name().is_some_and(|name| STORE_THREADS.contains(&name)) {
+            std::process::abort();
+        }
+    }));
+}
+
+/// The names that [`veddb_storage::Store`] gives its threads.
+const STORE_THREADS: [&str; 3] = ["veddb-commit", "veddb-checkpoint", "veddb-fsync"];
+
 fn serve(arguments: &[String]) -> anyhow::Result<()> {
+    abort_when_the_store_panics();
     let loaded = file::load(arguments)?;
     let settings = loaded.settings.clone();
     let log_level = telemetry::start(&settings).context("cannot begin to log")?;
@@ -74,7 +90,12 @@ fn serve(arguments: &[String]) -> anyhow::Result<()> {
         // Bound first: a port that is taken should not cost a recovery.
         let (listeners, port) = listener::bind(&settings)?;
         let opening = settings.clone();
-        let store = tokio::task::spawn_blocking(move || data::open(&opening)).await?;
+        let (failed, mut failure) = tokio::sync::mpsc::channel::<String>(1);
+        let on_fatal = Arc::new(move |error: &veddb_storage::Error| {
+            // The first failure is the one to tell; there is room for it.
+            let _ = failed.try_send(error.to_string());
+        });
+        let store = tokio::task::spawn_blocking(move || data::open(&opening, on_fatal)).await?;
         let store = store.with_context(|| format!("cannot open the data directory {}", settings.dir.display()))?;
         let server = Server::new(Config::new(loaded.settings, loaded.file), Arc::clone(&store), log_level, port);
         tokio::spawn(Arc::clone(&server).sample());
@@ -83,7 +104,11 @@ fn serve(arguments: &[String]) -> anyhow::Result<()> {
         }
         tracing::info!("Server initialized");
         tracing::info!("Ready to accept connections on port {port}");
-        let how = until_stopped(&server).await?;
+        let how = tokio::select! {
+            how = until_stopped(&server) => how?,
+            // What memory says may differ from the disk from here on, so nothing more is answered: a start recovers.
+            Some(why) = failure.recv() => anyhow::bail!("the store failed: {why}"),
+        };
         let patience = match how {
             Shutdown::Drain => Duration::from_secs(server.config.load().shutdown_timeout_s),
             Shutdown::Now => Duration::ZERO,
