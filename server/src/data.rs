@@ -1,30 +1,40 @@
 //! Opens the store as the settings ask. The only place where settings meet storage's options.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use veddb_storage::seal::{MasterKeySource, Origin};
-use veddb_storage::{Error, OnFatal, Options, Store};
+use veddb_storage::seal::MasterKeySource;
+use veddb_storage::{Error, Options, Store};
 
 use crate::config::Settings;
 use crate::server::COMMIT_QUEUE;
 
-/// Opens the data directory; refuses, and changes nothing, when it is not this server's to open. `on_fatal` hears of
-/// the failure after which the store takes no more writes.
-pub fn open(settings: &Settings, on_fatal: OnFatal) -> Result<Arc<Store>, Error> {
+/// How long the clients of a failed store have to hear of it.
+const LAST_WORDS: Duration = Duration::from_millis(300);
+
+/// Opens the data directory; refuses, and changes nothing, when it is not this server's to open.
+pub fn open(settings: &Settings) -> Result<Arc<Store>, Error> {
     let options = Options {
         databases: settings.databases,
         fsync: settings.appendfsync,
         cache_memory_bytes: settings.maxmemory_cache,
         index_memory_bytes: settings.maxmemory_index,
+        write_memory_bytes: settings.maxmemory_writes,
         log_segment_bytes: settings.log_segment_size as u64,
-        // The store sends itself a few messages through the same queue; groups must never find it full.
-        queue_length: COMMIT_QUEUE + 64,
-        on_fatal,
+        disk_reserve_bytes: settings.disk_reserve as u64,
+        // The server's permits keep jobs below this; the rest is for the store's own messages.
+        queue_length: COMMIT_QUEUE + 16,
+        on_fatal: Arc::new(fatal),
         ..Options::new(&settings.dir)
     };
-    let store = Arc::new(Store::open(options, &master_key(settings)?)?);
-    announce(store.key_origin());
-    Ok(store)
+    let store = Store::open(options, &master_key(settings)?)?;
+    tracing::info!(
+        master_key = %store.key_origin(),
+        replayed_units = store.stats().replayed_units,
+        documents = store.stats().documents,
+        "the store is open"
+    );
+    Ok(Arc::new(store))
 }
 
 fn master_key(settings: &Settings) -> Result<MasterKeySource, Error> {
@@ -32,6 +42,7 @@ fn master_key(settings: &Settings) -> Result<MasterKeySource, Error> {
     let variable = !settings.master_key_env.is_empty();
     match (file, variable) {
         (true, true) => {
+            // Taking one of them silently would open, or make, a store under a key that was not meant.
             let reason = "master-key-file and master-key-env are both set: name one of them";
             Err(Error::Refused(reason.to_owned()))
         }
@@ -41,17 +52,12 @@ fn master_key(settings: &Settings) -> Result<MasterKeySource, Error> {
     }
 }
 
-/// Says where the master key is, since without it the data is lost.
-fn announce(origin: &Origin) {
-    match origin {
-        Origin::Created(path) => {
-            tracing::warn!(
-                "a new master key was written to {}: keep a copy elsewhere, without it the data cannot be read",
-                path.display()
-            );
-        }
-        Origin::File(path) => tracing::info!("the master key is from the file {}", path.display()),
-        Origin::Credential(path) => tracing::info!("the master key is from the credential {}", path.display()),
-        Origin::Environment(name) => tracing::info!("the master key is from the environment variable {name}"),
-    }
+/// After a failed sync nobody knows what is on disk. The next start reads what is there, so the best this process can do
+/// is to end.
+fn fatal(error: &Error) {
+    tracing::error!(%error, "the store has failed; the server ends, and the next start recovers from the log");
+    std::thread::spawn(|| {
+        std::thread::sleep(LAST_WORDS);
+        std::process::exit(1);
+    });
 }

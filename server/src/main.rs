@@ -41,7 +41,7 @@ fn main() -> ExitCode {
     match run(std::env::args().skip(1).collect()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            complain(&format!("{error:#}"));
+            complain(&chain(&error));
             ExitCode::FAILURE
         }
     }
@@ -90,12 +90,7 @@ fn serve(arguments: &[String]) -> anyhow::Result<()> {
         // Bound first: a port that is taken should not cost a recovery.
         let (listeners, port) = listener::bind(&settings)?;
         let opening = settings.clone();
-        let (failed, mut failure) = tokio::sync::mpsc::channel::<String>(1);
-        let on_fatal = Arc::new(move |error: &veddb_storage::Error| {
-            // The first failure is the one to tell; there is room for it.
-            let _ = failed.try_send(error.to_string());
-        });
-        let store = tokio::task::spawn_blocking(move || data::open(&opening, on_fatal)).await?;
+        let store = tokio::task::spawn_blocking(move || data::open(&opening)).await?;
         let store = store.with_context(|| format!("cannot open the data directory {}", settings.dir.display()))?;
         let server = Server::new(Config::new(loaded.settings, loaded.file), Arc::clone(&store), log_level, port);
         tokio::spawn(Arc::clone(&server).sample());
@@ -104,11 +99,7 @@ fn serve(arguments: &[String]) -> anyhow::Result<()> {
         }
         tracing::info!("Server initialized");
         tracing::info!("Ready to accept connections on port {port}");
-        let how = tokio::select! {
-            how = until_stopped(&server) => how?,
-            // What memory says may differ from the disk from here on, so nothing more is answered: a start recovers.
-            Some(why) = failure.recv() => anyhow::bail!("the store failed: {why}"),
-        };
+        let how = until_stopped(&server).await?;
         let patience = match how {
             Shutdown::Drain => Duration::from_secs(server.config.load().shutdown_timeout_s),
             Shutdown::Now => Duration::ZERO,
@@ -124,7 +115,7 @@ fn serve(arguments: &[String]) -> anyhow::Result<()> {
         && !settings.logfile.as_os_str().is_empty()
     {
         // What goes to standard error in any case goes to the log as well where that is a file.
-        tracing::error!("{error:#}");
+        tracing::error!("{}", chain(error));
     }
     stopped?;
     tracing::info!("VedDB is now ready to exit, bye bye...");
@@ -159,6 +150,20 @@ fn help() -> String {
 
 fn say(text: &str) -> anyhow::Result<()> {
     std::io::stdout().write_all(text.as_bytes()).context("cannot write to standard output")
+}
+
+/// An error with its causes, leaving out a cause that the message before it already says.
+fn chain(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(&cause) {
+            text.push_str(": ");
+            text.push_str(&cause);
+        }
+    }
+    text
 }
 
 fn complain(text: &str) {

@@ -88,10 +88,6 @@ impl Server {
         if before.appendfsync != after.appendfsync {
             self.store.set_fsync_policy(after.appendfsync);
         }
-        let budgets = |settings: &Settings| (settings.maxmemory_index, settings.maxmemory_cache);
-        if budgets(before) != budgets(after) {
-            self.store.set_memory_budgets(after.maxmemory_index, after.maxmemory_cache);
-        }
         let budgets = |s: &Settings| (s.maxmemory_index, s.maxmemory_cache);
         if budgets(before) != budgets(after) {
             self.store.set_memory_budgets(after.maxmemory_index, after.maxmemory_cache);

@@ -23,7 +23,7 @@ impl Running {
         let mut settings = Settings { port: 0, dir: dir.path().join("data"), ..Settings::default() };
         change(&mut settings);
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        let store = data::open(&settings, Arc::new(|_| {})).unwrap();
+        let store = data::open(&settings).unwrap();
         let server = runtime.block_on(async {
             let (listeners, port) = listener::bind(&settings).unwrap();
             let server = Server::new(Config::new(settings, None), store, LevelHandle::NONE, port);

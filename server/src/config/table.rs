@@ -126,7 +126,7 @@ pub static SETTINGS: &[Setting] = &[
         "disk-reserve",
         "Writes are refused (NOSPACE) while less than this is free on the data directory's disk; 0 is no reserve.",
         |s| s.disk_reserve.to_string(),
-        |s, v| Ok(s.disk_reserve = memory(v, 0..=i64::MAX)?),
+        |s, v| put(&mut s.disk_reserve, memory(v, 0..=i64::MAX)),
     ),
     Setting::fixed(
         "io-threads",
@@ -223,7 +223,7 @@ pub static SETTINGS: &[Setting] = &[
         "maxmemory-writes",
         "Bytes of documents that no checkpoint has written yet; up to three times this while one is being written.",
         |s| s.maxmemory_writes.to_string(),
-        |s, v| Ok(s.maxmemory_writes = memory(v, MIB..=i64::MAX)?),
+        |s, v| put(&mut s.maxmemory_writes, memory(v, MIB..=i64::MAX)),
     ),
     Setting::fixed(
         "port",
