@@ -1,4 +1,5 @@
 //! Connections against a server in this process: order, limits, access, the end.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot go on ends by panicking")]
 
 use std::io::{Read, Write};
 use std::net::{Shutdown as Half, TcpStream};
