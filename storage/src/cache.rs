@@ -5,9 +5,9 @@
 //! generation neither uses nor fills in a newer one.
 
 use hashlink::LruCache;
-use parking_lot::Mutex;
+use parking_lot::RwLock;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use crate::document::record::Document;
 use crate::memtable::{RecordKey, Version};
@@ -21,6 +21,8 @@ struct Entry {
     generation: u64,
     document: Arc<Document>,
     bytes: usize,
+    /// Read since it last came to the end of the queue. Marking is all that a reader does, so readers share the lock.
+    touched: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -32,7 +34,7 @@ struct Shard {
 /// The cache, sharded so that readers rarely meet.
 #[derive(Debug)]
 pub(crate) struct DocumentCache {
-    shards: Box<[Mutex<Shard>]>,
+    shards: Box<[RwLock<Shard>]>,
     budget_bytes: AtomicUsize,
     generation: AtomicU64,
     hits: AtomicU64,
@@ -41,7 +43,7 @@ pub(crate) struct DocumentCache {
 
 impl DocumentCache {
     pub(crate) fn new(budget_bytes: usize) -> DocumentCache {
-        let shard = |_| Mutex::new(Shard { entries: LruCache::new_unbounded(), bytes: 0 });
+        let shard = |_| RwLock::new(Shard { entries: LruCache::new_unbounded(), bytes: 0 });
         DocumentCache {
             shards: (0..SHARDS).map(shard).collect(),
             budget_bytes: AtomicUsize::new(budget_bytes),
@@ -51,7 +53,7 @@ impl DocumentCache {
         }
     }
 
-    fn shard(&self, key: RecordKey) -> &Mutex<Shard> {
+    fn shard(&self, key: RecordKey) -> &RwLock<Shard> {
         // Record ids ascend, so their low bits spread well.
         let at = (key.1.0 as usize).wrapping_add((key.0 as usize).wrapping_mul(31)) % SHARDS;
         self.shards.get(at).expect("at is below the number of shards")
@@ -59,8 +61,13 @@ impl DocumentCache {
 
     /// The document as a reader of this generation must see it.
     pub(crate) fn get(&self, key: RecordKey, generation: u64) -> Option<Arc<Document>> {
-        let mut shard = self.shard(key).lock();
-        let found = shard.entries.get(&key).filter(|e| e.generation <= generation).map(|e| Arc::clone(&e.document));
+        let shard = self.shard(key).read();
+        let found = shard.entries.peek(&key).filter(|e| e.generation <= generation).map(|e| {
+            if !e.touched.load(Ordering::Relaxed) {
+                e.touched.store(true, Ordering::Relaxed);
+            }
+            Arc::clone(&e.document)
+        });
         let counter = if found.is_some() { &self.hits } else { &self.misses };
         counter.fetch_add(1, Ordering::Relaxed);
         found
@@ -68,7 +75,7 @@ impl DocumentCache {
 
     /// Keeps a document that a reader of this generation took from the engine, unless a checkpoint came in between.
     pub(crate) fn fill(&self, key: RecordKey, generation: u64, document: &Arc<Document>) {
-        let mut shard = self.shard(key).lock();
+        let mut shard = self.shard(key).write();
         // Asked under the lock: a checkpoint raises the generation first and then visits the shard.
         if self.generation.load(Ordering::Acquire) == generation {
             self.place(&mut shard, key, generation, Arc::clone(document));
@@ -82,7 +89,7 @@ impl DocumentCache {
 
     /// What the checkpoint of this generation wrote for a record.
     pub(crate) fn refresh(&self, key: RecordKey, generation: u64, version: Version) {
-        let mut shard = self.shard(key).lock();
+        let mut shard = self.shard(key).write();
         match version {
             Some(document) => self.place(&mut shard, key, generation, document),
             None => {
@@ -94,8 +101,7 @@ impl DocumentCache {
     }
 
     fn place(&self, shard: &mut Shard, key: RecordKey, generation: u64, document: Arc<Document>) {
-        // The JSON text is made at the first DOC.GET and kept beside the body, so it is counted from the start.
-        let bytes = ENTRY_OVERHEAD_BYTES + 2 * document.body.len();
+        let bytes = ENTRY_OVERHEAD_BYTES + document.body.len();
         let budget = self.budget_bytes.load(Ordering::Relaxed) / SHARDS;
         if bytes > budget {
             if let Some(old) = shard.entries.remove(&key) {
@@ -103,18 +109,24 @@ impl DocumentCache {
             }
             return;
         }
-        if let Some(old) = shard.entries.insert(key, Entry { generation, document, bytes }) {
+        let entry = Entry { generation, document, bytes, touched: AtomicBool::new(false) };
+        if let Some(old) = shard.entries.insert(key, entry) {
             shard.bytes -= old.bytes;
         }
         shard.bytes += bytes;
         while shard.bytes > budget {
-            let Some((_, old)) = shard.entries.remove_lru() else { break };
-            shard.bytes -= old.bytes;
+            let Some((key, mut old)) = shard.entries.remove_lru() else { break };
+            // A second chance (the clock algorithm): what was read goes back to the other end, once.
+            if std::mem::take(old.touched.get_mut()) {
+                shard.entries.insert(key, old);
+            } else {
+                shard.bytes -= old.bytes;
+            }
         }
     }
 
     pub(crate) fn bytes(&self) -> usize {
-        self.shards.iter().map(|s| s.lock().bytes).sum()
+        self.shards.iter().map(|s| s.read().bytes).sum()
     }
 
     pub(crate) fn set_budget_bytes(&self, bytes: usize) {

@@ -1,6 +1,6 @@
 //! The nodes of a tree, and the slots that hold them.
 
-use parking_lot::RwLock;
+use arc_swap::ArcSwapOption;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -71,7 +71,8 @@ impl Node {
 #[derive(Debug)]
 pub(super) struct Slot {
     pub(super) id: PageId,
-    pub(super) node: RwLock<Option<Arc<Node>>>,
+    /// Loading it touches no counter that threads share: every lookup of every thread passes the upper nodes.
+    pub(super) node: ArcSwapOption<Node>,
     /// The page is in the engine as it is here. Set once; a clean page is never edited.
     pub(super) clean: AtomicBool,
     /// Touched since the clock hand last passed.
@@ -86,7 +87,7 @@ impl Slot {
         let slot = Slot::unloaded(id, resident_bytes);
         slot.clean.store(false, Ordering::Relaxed);
         slot.account(node.size());
-        *slot.node.write() = Some(Arc::new(node));
+        slot.node.store(Some(Arc::new(node)));
         slot
     }
 
@@ -94,7 +95,7 @@ impl Slot {
     pub(super) fn unloaded(id: PageId, resident_bytes: &Arc<AtomicUsize>) -> Slot {
         Slot {
             id,
-            node: RwLock::new(None),
+            node: ArcSwapOption::empty(),
             clean: AtomicBool::new(true),
             touched: AtomicBool::new(true),
             resident_bytes: Arc::clone(resident_bytes),

@@ -1,5 +1,6 @@
 //! Pages between memory and the engine: loading on first touch, evicting under the budget, page ids.
 
+use arc_swap::Guard;
 use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -27,6 +28,23 @@ pub(crate) struct Pager {
     clock: Mutex<VecDeque<Weak<Slot>>>,
     loads: AtomicU64,
     evictions: AtomicU64,
+}
+
+/// A node that stays as it is while this is held, whatever happens to its slot.
+pub(super) enum NodeRef {
+    Found(Guard<Option<Arc<Node>>>),
+    Loaded(Arc<Node>),
+}
+
+impl std::ops::Deref for NodeRef {
+    type Target = Node;
+
+    fn deref(&self) -> &Node {
+        match self {
+            NodeRef::Found(guard) => guard.as_ref().expect("Pager::node makes it of a guard that holds a node"),
+            NodeRef::Loaded(node) => node,
+        }
+    }
 }
 
 /// What an edit leaves behind for the checkpoint.
@@ -90,27 +108,24 @@ impl Pager {
     }
 
     /// The node of a slot, from memory or from the engine.
-    pub(super) fn node(&self, slot: &Arc<Slot>) -> Result<Arc<Node>, Error> {
-        if let Some(node) = &*slot.node.read() {
+    pub(super) fn node(&self, slot: &Arc<Slot>) -> Result<NodeRef, Error> {
+        let node = slot.node.load();
+        if node.is_some() {
             if !slot.touched.load(Ordering::Relaxed) {
                 slot.touched.store(true, Ordering::Relaxed);
             }
-            return Ok(Arc::clone(node));
+            return Ok(NodeRef::Found(node));
         }
-        let node = {
-            let mut place = slot.node.write();
-            if let Some(node) = &*place {
-                return Ok(Arc::clone(node));
-            }
-            let node = Arc::new(self.read(slot.id)?);
-            *place = Some(Arc::clone(&node));
-            slot.account(node.size());
-            node
-        };
+        drop(node);
+        // Two readers may load a page at once; they get equal nodes, and the second replaces the first.
+        let node = Arc::new(self.read(slot.id)?);
+        let size = node.size();
+        slot.node.store(Some(Arc::clone(&node)));
+        slot.account(size);
         self.loads.fetch_add(1, Ordering::Relaxed);
         self.register(slot);
         self.evict();
-        Ok(node)
+        Ok(NodeRef::Loaded(node))
     }
 
     fn read(&self, id: PageId) -> Result<Node, Error> {
@@ -152,9 +167,8 @@ impl Pager {
                 clock.push_back(weak);
             } else {
                 // An inner node takes its children's slots with it; they come back with it from the engine.
-                let node = slot.node.write().take();
+                slot.node.store(None);
                 slot.account(0);
-                drop(node);
                 self.evictions.fetch_add(1, Ordering::Relaxed);
             }
         }

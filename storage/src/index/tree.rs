@@ -216,11 +216,13 @@ fn change<T>(
         *slot = new_slot(edit, node);
     }
     let own = Arc::get_mut(slot).expect("made above, or found unshared above; only the committer clones slots");
-    let node = own.node.get_mut().as_mut().expect("a dirty page is always in memory");
-    let node = Arc::make_mut(node);
-    let before = node.size();
-    let result = change(node, edit)?;
-    let after = node.size();
+    let mut node = own.node.swap(None).expect("a dirty page is always in memory");
+    let inner = Arc::make_mut(&mut node);
+    let before = inner.size();
+    let result = change(inner, edit);
+    let after = inner.size();
+    own.node.store(Some(node));
+    let result = result?;
     *edit.dirty_bytes += after.saturating_sub(before);
     own.account(after);
     Ok(result)
@@ -382,7 +384,7 @@ fn write_dirty_below(slot: &Arc<Slot>, pager: &Pager, batch: &mut Batch, written
     if slot.is_clean() {
         return;
     }
-    let Some(node) = slot.node.read().clone() else { return };
+    let Some(node) = slot.node.load_full() else { return };
     if let Node::Inner(inner) = &*node {
         for child in &inner.children {
             write_dirty_below(child, pager, batch, written);

@@ -90,10 +90,17 @@ pub fn put_double(out: &mut Vec<u8>, n: f64) {
 
 /// Appends a JSON string with its quotes.
 pub fn put_string(out: &mut Vec<u8>, text: &str) {
+    let needs_escape = |b: u8| b < 0x20 || b == b'"' || b == b'\\';
+    out.reserve(text.len() + 2);
     out.push(b'"');
     let mut rest = text.as_bytes();
-    // Most strings need no escape: copy whole runs between those bytes that do.
-    while let Some(at) = rest.iter().position(|&b| b < 0x20 || b == b'"' || b == b'\\') {
+    // Most strings need no escape. Looking at all bytes without stopping early is what the compiler makes vectors of.
+    if !rest.iter().fold(false, |any, b| any | needs_escape(*b)) {
+        out.extend_from_slice(rest);
+        out.push(b'"');
+        return;
+    }
+    while let Some(at) = rest.iter().position(|b| needs_escape(*b)) {
         let (run, tail) = rest.split_at(at);
         out.extend_from_slice(run);
         let Some((&byte, tail)) = tail.split_first() else { break };
