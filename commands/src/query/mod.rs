@@ -6,6 +6,7 @@ pub mod plan;
 pub mod project;
 pub mod sort;
 pub mod update;
+pub mod write;
 
 use veddb_storage::document::filter::{Filter, FilterError, FilterLimits};
 use veddb_storage::document::json::ParseLimits;

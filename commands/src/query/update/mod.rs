@@ -161,18 +161,18 @@ impl Update {
 }
 
 /// No update may make what an insert may not bring.
-fn check_size(new: &Object, body: &[u8], limits: &Limits) -> Result<(), CommandError> {
+pub(crate) fn check_size(new: &Object, body: &[u8], limits: &Limits) -> Result<(), CommandError> {
     let too_big = |message: String| Err(CommandError::new(ErrorCode::TooBig, message));
     let levels = 1 + new.0.iter().map(|(_, v)| v.depth()).max().unwrap_or(0);
     if levels > limits.max_document_depth {
-        return too_big(format!("the update makes more than {} levels of nesting", limits.max_document_depth));
+        return too_big(format!("it would have more than {} levels of nesting", limits.max_document_depth));
     }
     // No packed value becomes more than 16 times as long as JSON, so small documents need not be written out.
     if body.len().saturating_mul(16) > limits.max_document_size {
         let mut text = Vec::with_capacity(body.len() * 2);
         render_object(&mut text, RawObject::from_body(body));
         if text.len() > limits.max_document_size {
-            return too_big(format!("the update makes a document of more than {} bytes", limits.max_document_size));
+            return too_big(format!("it would have more than {} bytes of JSON", limits.max_document_size));
         }
     }
     Ok(())
