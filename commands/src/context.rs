@@ -1,6 +1,5 @@
 //! What a command is handed when it runs: a moment of the data, the time, the limits, its session.
 
-use std::any::Any;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
@@ -8,6 +7,8 @@ use veddb_storage::{Transaction, View};
 
 use crate::error::{CommandError, ErrorCode};
 use crate::reply::Reply;
+
+pub use crate::session::Session;
 
 /// Bounds of the language; each is a setting of the same name with dashes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,9 +114,4 @@ pub trait Phased: Send {
         context: &ReadContext<'_>,
         before: Option<Result<Reply, CommandError>>,
     ) -> Result<Step, CommandError>;
-}
-
-/// The connection and the server as a session command sees them. The server implements it.
-pub trait Session: Any {
-    // Filled in by the commands that need it.
 }

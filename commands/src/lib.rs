@@ -7,11 +7,17 @@
 //! COMMAND, `docs/commands.md` and the tests read nothing else.
 
 pub mod args;
+pub mod connection;
 pub mod context;
 pub mod doc;
 pub mod error;
+pub mod glob;
+pub mod lookup;
 pub mod query;
+pub mod reference;
 pub mod reply;
+pub mod server;
+pub mod session;
 pub mod spec;
 pub mod table;
 

@@ -1,6 +1,43 @@
 //! Every command, in one table.
 
+use crate::connection::{auth, client, echo, hello, ping, quit, reset, select};
+use crate::doc;
+use crate::server::{command, config, dbsize, info, shutdown, time};
 use crate::spec::Command;
 
 /// All commands, by group. The only list there is.
-pub static COMMANDS: &[&Command] = &[];
+pub static COMMANDS: &[&Command] = &[
+    // Connection
+    &auth::SPEC,
+    &client::SPEC,
+    &echo::SPEC,
+    &hello::SPEC,
+    &ping::SPEC,
+    &quit::SPEC,
+    &reset::SPEC,
+    &select::SPEC,
+    // Document
+    &doc::bulk::SPEC,
+    &doc::collections::SPEC,
+    &doc::count::SPEC,
+    &doc::create::SPEC,
+    &doc::del::SPEC,
+    &doc::delete::SPEC,
+    &doc::drop::SPEC,
+    &doc::exists::SPEC,
+    &doc::find::SPEC,
+    &doc::get::SPEC,
+    &doc::insert::SPEC,
+    &doc::mget::SPEC,
+    &doc::rename::SPEC,
+    &doc::set::SPEC,
+    &doc::stats::SPEC,
+    &doc::update::SPEC,
+    // Server
+    &command::SPEC,
+    &config::SPEC,
+    &dbsize::SPEC,
+    &info::SPEC,
+    &shutdown::SPEC,
+    &time::SPEC,
+];

@@ -1,1 +1,25 @@
-//! placeholder
+//! VedDB's server: the listener, RESP, connections, gates, settings, figures and logs.
+//!
+//! Owns everything between the socket and a command. Does not know how data lies on the disk: storage is reached
+//! through [`veddb_storage::Store`] and what commands are handed.
+//!
+//! Invariant: a request passes the gates of [`dispatch`] exactly once, and its reply is sent in its turn.
+
+pub mod client;
+pub mod config;
+pub mod connection;
+pub mod data;
+pub mod dispatch;
+pub mod encode;
+pub mod execute;
+pub mod framer;
+mod info;
+pub mod listener;
+pub mod metrics;
+pub mod processor;
+pub mod quoting;
+pub mod server;
+mod session;
+pub mod telemetry;
+
+pub use server::Server;

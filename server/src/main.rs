@@ -1,1 +1,172 @@
-fn main(){}
+//! The program `veddb`: reads the command line, starts the server, stops it in order.
+
+use std::io::Write;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::signal::unix::{SignalKind, signal};
+use veddb_commands::session::Shutdown;
+use veddb_server::config::{Config, file, table::SETTINGS};
+use veddb_server::{Server, data, listener, processor, telemetry};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+const USAGE: &str = "\
+VedDB, an encrypted, durable JSON document database that speaks RESP
+
+usage:
+  veddb [server] [FILE|-] [--SETTING VALUE ...]   serve (the default)
+  veddb docs                                      print the command reference as Markdown
+  veddb --version
+  veddb --help
+
+FILE is in redis.conf syntax; - reads it from standard input; flags win over it.
+
+settings:
+";
+
+fn main() -> ExitCode {
+    let missing = processor::missing();
+    if !missing.is_empty() {
+        complain(&format!(
+            "veddb is built for processors of the level x86-64-v3 (2013 and later); this one lacks: {}.\nBuild it \
+             with RUSTFLAGS=\"-C target-cpu=native\" on this machine instead.",
+            missing.join(" ")
+        ));
+        return ExitCode::FAILURE;
+    }
+    match run(std::env::args().skip(1).collect()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&chain(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(mut arguments: Vec<String>) -> anyhow::Result<()> {
+    match arguments.first().map(String::as_str) {
+        Some("--version" | "-v") => say(&format!("VedDB {}\n", env!("CARGO_PKG_VERSION"))),
+        Some("--help" | "-h") => say(&help()),
+        Some("docs") => say(&veddb_commands::reference::render()),
+        first => {
+            if first == Some("server") {
+                arguments.remove(0);
+            }
+            serve(&arguments)
+        }
+    }
+}
+
+/// A panic in a thread of the store leaves memory and disk apart, so it ends the process, and the next start recovers.
+/// Anywhere else it ends one command or one connection.
+fn abort_when_the_store_panics() {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        report(panic);
+        if std::thread::current().name().is_some_and(|name| STORE_THREADS.contains(&name)) {
+            std::process::abort();
+        }
+    }));
+}
+
+/// The names that [`veddb_storage::Store`] gives its threads.
+const STORE_THREADS: [&str; 3] = ["veddb-commit", "veddb-checkpoint", "veddb-fsync"];
+
+fn serve(arguments: &[String]) -> anyhow::Result<()> {
+    abort_when_the_store_panics();
+    let loaded = file::load(arguments)?;
+    let settings = loaded.settings.clone();
+    let log_level = telemetry::start(&settings).context("cannot begin to log")?;
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    // Long reads, and a few threads for whatever else blocks: CONFIG REWRITE, the store's close.
+    let runtime = runtime.enable_all().max_blocking_threads(settings.io_threads + 4).thread_name("veddb").build();
+    let runtime = runtime.context("cannot start the runtime")?;
+    let stopped = runtime.block_on(async {
+        tracing::info!("VedDB {} starting, PID: {} ", env!("CARGO_PKG_VERSION"), std::process::id());
+        // Bound first: a port that is taken should not cost a recovery.
+        let (listeners, port) = listener::bind(&settings)?;
+        let opening = settings.clone();
+        let store = tokio::task::spawn_blocking(move || data::open(&opening)).await?;
+        let store = store.with_context(|| format!("cannot open the data directory {}", settings.dir.display()))?;
+        let server = Server::new(Config::new(loaded.settings, loaded.file), Arc::clone(&store), log_level, port);
+        tokio::spawn(Arc::clone(&server).sample());
+        for listener in listeners {
+            tokio::spawn(listener::accept(Arc::clone(&server), listener));
+        }
+        tracing::info!("Server initialized");
+        tracing::info!("Ready to accept connections on port {port}");
+        let how = until_stopped(&server).await?;
+        let patience = match how {
+            Shutdown::Drain => Duration::from_secs(server.config.load().shutdown_timeout_s),
+            Shutdown::Now => Duration::ZERO,
+        };
+        server.drain(patience).await;
+        tracing::info!("closing the store");
+        tokio::task::spawn_blocking(move || store.close()).await?;
+        anyhow::Ok(())
+    });
+    // Whatever still reads has nobody to answer.
+    runtime.shutdown_background();
+    if let Err(error) = &stopped
+        && !settings.logfile.as_os_str().is_empty()
+    {
+        // What goes to standard error in any case goes to the log as well where that is a file.
+        tracing::error!("{}", chain(error));
+    }
+    stopped?;
+    tracing::info!("VedDB is now ready to exit, bye bye...");
+    Ok(())
+}
+
+/// Returns when a signal or SHUTDOWN asks the server to stop.
+async fn until_stopped(server: &Server) -> anyhow::Result<Shutdown> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut stopping = server.watch_stop();
+    tokio::select! {
+        _ = terminate.recv() => tracing::info!("received SIGTERM, shutting down"),
+        _ = interrupt.recv() => tracing::info!("received SIGINT, shutting down"),
+        _ = stopping.wait_for(Option::is_some) => {}
+    }
+    server.stop(Shutdown::Drain);
+    let how = *stopping.borrow();
+    Ok(how.unwrap_or(Shutdown::Drain))
+}
+
+fn help() -> String {
+    let defaults = veddb_server::config::Settings::default();
+    let mut text = USAGE.to_owned();
+    for setting in SETTINGS {
+        let value = (setting.get)(&defaults);
+        let value = if value.is_empty() { "\"\"".to_owned() } else { value };
+        text.push_str(&format!("  --{:<28} {} (default {value})\n", setting.name, setting.doc));
+    }
+    text
+}
+
+fn say(text: &str) -> anyhow::Result<()> {
+    std::io::stdout().write_all(text.as_bytes()).context("cannot write to standard output")
+}
+
+/// An error with its causes, leaving out a cause that the message before it already says.
+fn chain(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(&cause) {
+            text.push_str(": ");
+            text.push_str(&cause);
+        }
+    }
+    text
+}
+
+fn complain(text: &str) {
+    // Where standard error is closed there is nobody to tell.
+    let _ = writeln!(std::io::stderr(), "{text}");
+}

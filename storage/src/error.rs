@@ -75,3 +75,8 @@ pub enum Error {
     #[error("cannot open {0}")]
     Sealing(String),
 }
+
+/// An I/O error with the file it happened on.
+pub(crate) fn io(path: &std::path::Path, source: std::io::Error) -> Error {
+    Error::Io { path: path.to_path_buf(), source }
+}

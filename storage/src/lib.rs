@@ -2,13 +2,42 @@
 //!
 //! Owns every byte that reaches the disk. Does not know sockets, sessions or the names of commands.
 //!
-//! Invariant: what [`commit`] acknowledged is in the log; everything else on disk can be derived from the last
+//! Invariant: what the committer acknowledged is in the log; everything else on disk can be derived from the last
 //! checkpoint and the log after it.
 
+mod cache;
+mod checkpoint;
+mod collection;
+mod commit;
 pub mod document;
+mod effect;
 pub mod error;
-pub mod store;
+mod index;
+mod kv;
+mod log;
+mod lsn;
+mod memtable;
+mod options;
+mod record_id;
+mod recover;
+pub mod seal;
+mod shared;
+mod stats;
+mod store;
+#[cfg(test)]
+mod testing;
+mod transaction;
+mod view;
+mod working;
 
+pub use collection::{CollectionHandle, CollectionId, check_name};
+pub use commit::Job;
 pub use document::record::Document;
 pub use error::Error;
-pub use store::{CollectionHandle, RecordId, Transaction, View};
+pub use lsn::Lsn;
+pub use options::{FsyncPolicy, OnFatal, Options};
+pub use record_id::RecordId;
+pub use stats::Stats;
+pub use store::Store;
+pub use transaction::Transaction;
+pub use view::{Scan, View};

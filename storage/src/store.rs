@@ -1,150 +1,272 @@
-//! INTERFACE STUB while the real modules are written: the shapes of View and Transaction.
-#![allow(clippy::todo, missing_docs, unused_variables)]
+//! An open store: what the rest of the program holds.
 
-use crate::{Document, Error};
+use parking_lot::Mutex;
+use std::collections::VecDeque;
+use std::fs::File;
+use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// The number of a document inside its collection, ascending in order of insertion.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RecordId(pub u64);
+use crate::commit::{Committer, Control, Message};
+use crate::effect::EffectWriter;
+use crate::log::{self, Log, LogIdentity, Progress};
+use crate::recover::{Layout, Recovered, recover};
+use crate::seal::{Keyring, MasterKeySource, Origin, Sealer, resolve};
+use crate::shared::Shared;
+use crate::view::{Names, View};
+use crate::{Error, FsyncPolicy, Job, Options, Stats, checkpoint};
 
-/// A collection as one moment sees it: name, counts, its `_id` index. Cheap to clone.
-#[derive(Debug, Clone)]
-pub struct CollectionHandle(Arc<()>);
+/// An open store. Closing it (or dropping it) writes everything out.
+pub struct Store {
+    shared: Arc<Shared>,
+    control: Arc<Control>,
+    progress: Arc<Progress>,
+    queue: SyncSender<Message>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    closing: Arc<AtomicBool>,
+    replayed_units: u64,
+    key_origin: Origin,
+    lock: Mutex<Option<File>>,
+}
 
-impl CollectionHandle {
-    pub fn id(&self) -> u32 {
-        todo!()
-    }
-    pub fn name(&self) -> &str {
-        todo!()
-    }
-    /// Documents.
-    pub fn count(&self) -> u64 {
-        todo!()
-    }
-    /// Bytes of the stored bodies.
-    pub fn size(&self) -> u64 {
-        todo!()
-    }
-    /// Milliseconds since 1970.
-    pub fn created_ms(&self) -> u64 {
-        todo!()
-    }
-    /// The LSN of the collection's last change.
-    pub fn changed_lsn(&self) -> u64 {
-        todo!()
-    }
-    /// The options given at DOC.CREATE, as JSON text ("{}" when none).
-    pub fn options(&self) -> &str {
-        todo!()
-    }
-    /// Entries and bytes of the `_id` index.
-    pub fn id_index_size(&self) -> u64 {
-        todo!()
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Store")
     }
 }
 
-/// One consistent moment of all the data. Clone is cheap; hold it only as long as a command.
-#[derive(Debug, Clone)]
-pub struct View(Arc<()>);
+/// How often `everysec` syncs.
+const SYNC_INTERVAL: Duration = Duration::from_millis(1000);
 
-impl View {
-    pub fn lsn(&self) -> u64 {
-        todo!()
+impl Store {
+    /// Opens the store in `options.dir`, or makes one there.
+    ///
+    /// # Errors
+    /// `Refused`, `Damaged` and `Sealing` when the directory is in use, foreign, damaged, or the master key is missing or
+    /// wrong; then nothing in it has been changed.
+    pub fn open(options: Options, master: &MasterKeySource) -> Result<Store, Error> {
+        let layout = Layout::of(&options.dir);
+        let exists = layout.holds_store()?;
+        if exists {
+            // Without a lock file there is nothing to lock, and making one would be a change.
+            check_readable(&layout.dir)?;
+        }
+        let lock = layout.lock()?;
+        let (key, key_origin) = resolve(master, &layout.dir, exists)?;
+        let keyring =
+            if exists { Keyring::load(&layout.dir, &key)? } else { Keyring::create(&layout.dir, &key, now_ms())? };
+        let identity = LogIdentity { sealer: Sealer::new(&keyring), history_id: keyring.history_id() };
+        let recovered = recover(&layout, &options, &identity)?;
+        Store::start(options, &layout, identity, recovered, key_origin, lock)
     }
-    pub fn collection(&self, db: u8, name: &str) -> Option<CollectionHandle> {
-        todo!()
+
+    fn start(
+        options: Options,
+        layout: &Layout,
+        identity: LogIdentity,
+        recovered: Recovered,
+        key_origin: Origin,
+        lock: File,
+    ) -> Result<Store, Error> {
+        let Recovered { shared, mut working, checkpoint, tail, replayed_units } = recovered;
+        if tail.torn_bytes > 0 {
+            tracing::warn!(bytes = tail.torn_bytes, "the log's torn tail, never acknowledged as durable, is cut");
+        }
+        let last_lsn = tail.last_lsn;
+        let log = Log::open(&layout.log, identity, options.log_segment_bytes, tail)?;
+        let progress = log.progress();
+        let first = {
+            let before = Arc::clone(&shared.state.read());
+            let state = Arc::new(working.publish(&before, last_lsn, shared.pager.watermark()));
+            *shared.state.write() = Arc::clone(&state);
+            state
+        };
+        working.lsn_oldest_reader = last_lsn;
+        let control = Arc::new(Control::new(options.fsync));
+        control.lsn_applied.store(checkpoint.lsn, Ordering::Relaxed);
+        let (queue, jobs) = sync_channel(options.queue_length);
+        let (requests, checkpoint_requests) = sync_channel(1);
+        let (done, checkpoints_done) = sync_channel(1);
+        let committer = Committer {
+            shared: Arc::clone(&shared),
+            control: Arc::clone(&control),
+            log,
+            working,
+            queue: jobs,
+            checkpoints: requests,
+            checkpoints_done,
+            write_memory_bytes: options.write_memory_bytes,
+            on_fatal: Arc::clone(&options.on_fatal),
+            readers: VecDeque::from([(last_lsn, Arc::downgrade(&first))]),
+            freed_stored: checkpoint.freed_pages.iter().map(|page| (*page, 0)).collect(),
+            page_watermark: checkpoint.next_page,
+            lsn_applied: checkpoint.lsn,
+            log_bytes_at_checkpoint: 0,
+            checkpoint_running: false,
+            disk_reserve_bytes: options.disk_reserve_bytes,
+            space_checked_at: 0,
+            space_low: false,
+            group_lsn: last_lsn,
+            effects: EffectWriter::default(),
+            group: Vec::new(),
+        };
+        drop(first);
+        let closing = Arc::new(AtomicBool::new(false));
+        let mut threads = vec![spawn("veddb-commit", move || committer.run())?];
+        threads.push({
+            let (shared, queue, reclaim) = (Arc::clone(&shared), queue.clone(), checkpoint.reclaim.clone());
+            spawn("veddb-checkpoint", move || {
+                checkpoint::run(&shared, &checkpoint_requests, &done, reclaim, &|| {
+                    // A full queue means that the committer is awake.
+                    let _ = queue.try_send(Message::CheckpointDone);
+                });
+            })?
+        });
+        threads.push({
+            let (control, progress, closing) = (Arc::clone(&control), Arc::clone(&progress), Arc::clone(&closing));
+            let on_fatal = Arc::clone(&options.on_fatal);
+            spawn("veddb-fsync", move || {
+                while !closing.load(Ordering::Acquire) {
+                    std::thread::park_timeout(SYNC_INTERVAL);
+                    if control.fsync() == FsyncPolicy::EverySecond
+                        && let Err(error) = sync(&control, &progress)
+                    {
+                        on_fatal(&error);
+                        return;
+                    }
+                }
+            })?
+        });
+        Ok(Store {
+            shared,
+            control,
+            progress,
+            queue,
+            threads: Mutex::new(threads),
+            closing,
+            replayed_units,
+            key_origin,
+            lock: Mutex::new(Some(lock)),
+        })
     }
-    /// Sorted by name.
-    pub fn collections(&self, db: u8) -> Vec<CollectionHandle> {
-        todo!()
+
+    /// Where the master key was found.
+    pub fn key_origin(&self) -> &Origin {
+        &self.key_origin
     }
-    /// Looks an id's text up in the `_id` index.
-    pub fn find_id(&self, coll: &CollectionHandle, id: &[u8]) -> Result<Option<RecordId>, Error> {
-        todo!()
+
+    /// The data as it is now.
+    pub fn view(&self) -> View {
+        View { shared: Arc::clone(&self.shared), state: Arc::clone(&self.shared.state.read()) }
     }
-    pub fn record(&self, coll: &CollectionHandle, record: RecordId) -> Result<Option<Arc<Document>>, Error> {
-        todo!()
+
+    /// Gives the committer a job. Never waits: when the queue is full the job comes back, and
+    /// whoever submits has to hold itself back (the queue's length is `Options::queue_length`).
+    pub fn submit(&self, job: Box<dyn Job>) -> Result<(), Box<dyn Job>> {
+        if self.closing.load(Ordering::Acquire) {
+            job.finished(Err(Error::ShuttingDown));
+            return Ok(());
+        }
+        match self.queue.try_send(Message::Job(job)) {
+            Ok(()) => Ok(()),
+            Err(TrySendError::Full(Message::Job(job))) => Err(job),
+            Err(TrySendError::Disconnected(Message::Job(job))) => {
+                job.finished(Err(Error::LogFailed("the store has failed".into())));
+                Ok(())
+            }
+            Err(_) => Ok(()),
+        }
     }
-    /// find_id and record in one.
-    pub fn get(&self, coll: &CollectionHandle, id: &[u8]) -> Result<Option<Arc<Document>>, Error> {
-        todo!()
+
+    /// Changes when acknowledged writes are on disk, from the next group on.
+    pub fn set_fsync_policy(&self, policy: FsyncPolicy) {
+        self.control.set_fsync(policy);
     }
-    /// Every document, in natural order (ascending RecordId).
-    pub fn scan(&self, coll: &CollectionHandle) -> Scan {
-        todo!()
+
+    /// Changes the memory budgets, bytes.
+    pub fn set_memory_budgets(&self, index_bytes: usize, cache_bytes: usize) {
+        self.shared.pager.set_budget_bytes(index_bytes);
+        self.shared.pager.evict();
+        self.shared.cache.set_budget_bytes(cache_bytes);
+    }
+
+    /// Returns when every acknowledged write is on disk.
+    pub fn sync(&self) -> Result<(), Error> {
+        sync(&self.control, &self.progress)
+    }
+
+    /// The store's figures.
+    pub fn stats(&self) -> Stats {
+        let state = Arc::clone(&self.shared.state.read());
+        let collections = || state.databases.iter().flat_map(Names::values);
+        let (index_loads, index_evictions) = self.shared.pager.counters();
+        let (cache_hits, cache_misses) = self.shared.cache.counters();
+        let tables = state.sources.active.bytes() + state.sources.frozen.as_ref().map_or(0, |t| t.bytes());
+        Stats {
+            collections: collections().count() as u64,
+            documents: collections().map(|c| c.count()).sum(),
+            lsn_written: self.progress.lsn_written(),
+            lsn_durable: self.progress.lsn_durable(),
+            lsn_applied: self.control.lsn_applied.load(Ordering::Relaxed),
+            groups: self.control.groups.load(Ordering::Relaxed),
+            units: self.control.units.load(Ordering::Relaxed),
+            log_bytes_written: self.control.log_bytes.load(Ordering::Relaxed),
+            log_disk_bytes: log::disk_space(&self.shared.log_dir),
+            engine_disk_bytes: self.shared.engine.disk_space(),
+            checkpoints: self.control.checkpoints.load(Ordering::Relaxed),
+            write_memory_bytes: tables as u64,
+            index_memory_bytes: self.shared.pager.resident_bytes() as u64,
+            index_loads,
+            index_evictions,
+            cache_bytes: self.shared.cache.bytes() as u64,
+            cache_hits,
+            cache_misses,
+            replayed_units: self.replayed_units,
+        }
+    }
+
+    /// Commits what is queued, writes a checkpoint, syncs, and lets the directory go. Blocks. The second call does nothing.
+    pub fn close(&self) {
+        if self.closing.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        // A full queue is being worked off, so waiting for a place is bounded.
+        let _ = self.queue.send(Message::Close);
+        for thread in self.threads.lock().drain(..) {
+            thread.thread().unpark();
+            let _ = thread.join();
+        }
+        *self.lock.lock() = None;
     }
 }
 
-pub struct Scan(());
-impl Iterator for Scan {
-    type Item = Result<(RecordId, Arc<Document>), Error>;
-    fn next(&mut self) -> Option<Self::Item> {
-        todo!()
+impl Drop for Store {
+    fn drop(&mut self) {
+        self.close();
     }
 }
 
-/// One atomic unit being carried out by the committer. Sees its own changes. If the unit's closure returns an error,
-/// everything it did is undone.
-#[derive(Debug)]
-pub struct Transaction<'a>(&'a mut ());
+fn sync(control: &Control, progress: &Progress) -> Result<(), Error> {
+    let (file, path, lsn) = {
+        let target = control.sync_target.lock();
+        let Some((file, path)) = &*target else { return Ok(()) };
+        (Arc::clone(file), path.clone(), progress.lsn_written())
+    };
+    log::sync_handle(&file, &path, lsn, progress)
+}
 
-/// Names a collection inside a transaction.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct CollectionId(pub u32);
+fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, Error> {
+    let thread = std::thread::Builder::new().name(name.to_owned()).spawn(run);
+    thread.map_err(|source| Error::Io { path: format!("thread {name}").into(), source })
+}
 
-impl Transaction<'_> {
-    /// Milliseconds since 1970, the same for the whole unit.
-    pub fn now_ms(&self) -> u64 {
-        todo!()
-    }
-    pub fn collection(&self, db: u8, name: &str) -> Option<CollectionId> {
-        todo!()
-    }
-    /// The collection of this name, made if there is none. Checks the name (BadCollectionName).
-    pub fn collection_or_create(&mut self, db: u8, name: &str) -> Result<CollectionId, Error> {
-        todo!()
-    }
-    /// `options` is JSON text; CollectionExists if there is one of this name.
-    pub fn create_collection(&mut self, db: u8, name: &str, options: &str) -> Result<CollectionId, Error> {
-        todo!()
-    }
-    pub fn collection_options(&self, coll: CollectionId) -> Option<String> {
-        todo!()
-    }
-    pub fn drop_collection(&mut self, db: u8, name: &str) -> Result<bool, Error> {
-        todo!()
-    }
-    pub fn rename_collection(&mut self, db: u8, from: &str, to: &str) -> Result<(), Error> {
-        todo!()
-    }
-    /// The LSN of the collection's last change (0 for one that does not exist).
-    pub fn changed_lsn(&self, coll: CollectionId) -> u64 {
-        todo!()
-    }
+fn check_readable(dir: &Path) -> Result<(), Error> {
+    std::fs::read_dir(dir).map(|_| ()).map_err(|source| Error::Io { path: dir.to_path_buf(), source })
+}
 
-    pub fn find_id(&mut self, coll: CollectionId, id: &[u8]) -> Result<Option<RecordId>, Error> {
-        todo!()
-    }
-    pub fn record(&mut self, coll: CollectionId, record: RecordId) -> Result<Option<Arc<Document>>, Error> {
-        todo!()
-    }
-    /// Inserts at version 1; DuplicateKey when the id is taken. `id` is the id's text, `body` the encoded document,
-    /// whose first member is `_id`.
-    pub fn insert(&mut self, coll: CollectionId, id: &[u8], body: Box<[u8]>) -> Result<RecordId, Error> {
-        todo!()
-    }
-    /// A new body for an existing record (same _id); returns the new version.
-    pub fn replace(&mut self, coll: CollectionId, record: RecordId, body: Box<[u8]>) -> Result<u64, Error> {
-        todo!()
-    }
-    /// Deletes an existing record; the id's text is read from its body.
-    pub fn delete(&mut self, coll: CollectionId, record: RecordId) -> Result<(), Error> {
-        todo!()
-    }
-    /// Every document of a collection in natural order, as this unit sees it (record ids only).
-    pub fn record_ids(&mut self, coll: CollectionId) -> Result<Vec<RecordId>, Error> {
-        todo!()
-    }
+fn now_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64)
 }

@@ -11,8 +11,7 @@ use veddb_storage::Transaction;
 use veddb_storage::document::json::{IdSource, ParseLimits, ParsedDocument, pack_document, parse_value};
 use veddb_storage::document::{Object, RawObject, Value, ValueRef, codec};
 
-use super::ids::{self, new_id};
-use super::insert::is_of_one_document;
+use super::{is_of_one_document, new_collection_name, new_id};
 use crate::args::Args;
 use crate::context::{Limits, Phased, Prepared, ReadContext, Step, Unit, WriteContext};
 use crate::error::{CommandError, ErrorCode};
@@ -51,12 +50,7 @@ fn run(args: &Args, context: &WriteContext<'_>) -> Result<Prepared, CommandError
         4 if args.is(3, "UNORDERED") => true,
         _ => return Err(CommandError::syntax()),
     };
-    let target = Target {
-        db: context.db,
-        collection: ids::collection(args, 1)?.to_owned(),
-        now_ms: context.now_ms,
-        limits: *context.limits,
-    };
+    let target = Target { db: context.db, collection: new_collection_name(args, 1)?, limits: *context.limits };
     // Each document has its own limits; around them stand the array, the operation and its members.
     let limits = ParseLimits { size: usize::MAX, depth: context.limits.max_document_depth + 3 };
     let packed = parse_value(args.bytes(2), limits)?;
@@ -74,7 +68,6 @@ fn run(args: &Args, context: &WriteContext<'_>) -> Result<Prepared, CommandError
         operations,
         searching: None,
         shared: Arc::default(),
-        started: false,
         total: Total::default(),
     })))
 }
@@ -139,7 +132,6 @@ impl Shape {
 struct Target {
     db: u8,
     collection: String,
-    now_ms: u64,
     limits: Limits,
 }
 
@@ -192,8 +184,7 @@ impl Target {
 
     fn insert(&self, document: &Object) -> Result<ParsedDocument, CommandError> {
         let packed = codec::pack_object(document);
-        let make = || new_id(self.now_ms);
-        let parsed = pack_document(RawObject::from_body(&packed), IdSource::Generate(&make))?;
+        let parsed = pack_document(RawObject::from_body(&packed), IdSource::Generate(&new_id))?;
         check_size(document, &parsed.body, &self.limits)?;
         Ok(parsed)
     }
@@ -261,7 +252,6 @@ struct Bulk {
     searching: Option<(usize, Looking)>,
     /// What the last shared unit did.
     shared: Arc<OnceLock<Results>>,
-    started: bool,
     total: Total,
 }
 

@@ -1,6 +1,6 @@
 //! DOC.COUNT: how many documents match a filter.
 
-use super::ids;
+use super::collection;
 use crate::args::Args;
 use crate::context::ReadContext;
 use crate::error::CommandError;
@@ -31,7 +31,7 @@ fn run(args: &Args, context: &ReadContext<'_>) -> Result<Reply, CommandError> {
         3 => Some(parse_filter(args.bytes(2), context.limits)?).filter(|filter| !filter.is_empty()),
         _ => return Err(CommandError::syntax()),
     };
-    let Some(collection) = context.view.collection(context.db, ids::collection(args, 1)?) else {
+    let Some(collection) = collection(args, 1, context)? else {
         return Ok(Reply::Integer(0));
     };
     let Some(filter) = filter else { return Ok(Reply::count(collection.count())) };

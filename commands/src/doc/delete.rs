@@ -1,6 +1,5 @@
 //! DOC.DELETE: deletes the documents that match a filter.
 
-use super::ids;
 use crate::args::Args;
 use crate::context::{Prepared, WriteContext};
 use crate::error::CommandError;
@@ -32,7 +31,7 @@ fn run(args: &Args, context: &WriteContext<'_>) -> Result<Prepared, CommandError
     };
     let write = FilteredWrite {
         db: context.db,
-        collection: ids::collection(args, 1)?.to_owned(),
+        collection: args.text(1)?.to_owned(),
         filter: parse_filter(args.bytes(2), context.limits)?,
         change: Change::Delete,
         one,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use veddb_storage::Document;
 
-use super::ids;
+use super::collection;
 use crate::args::Args;
 use crate::context::ReadContext;
 use crate::error::CommandError;
@@ -104,7 +104,7 @@ fn run(args: &Args, context: &ReadContext<'_>) -> Result<Reply, CommandError> {
     let filter = parse_filter(args.bytes(2), context.limits)?;
     let options = Options::parse(args, context)?;
     let plan = Plan::new(&filter, options.hint.as_deref())?;
-    let Some(collection) = context.view.collection(context.db, ids::collection(args, 1)?) else {
+    let Some(collection) = collection(args, 1, context)? else {
         return Ok(Reply::Array(Vec::new()));
     };
     let mut replies = Vec::new();

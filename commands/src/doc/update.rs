@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::ids;
+use super::new_collection_name;
 use crate::args::Args;
 use crate::context::{Prepared, WriteContext};
 use crate::error::CommandError;
@@ -32,10 +32,7 @@ pub static SPEC: Command = Command {
     reply: "Map: matched, modified (those that are different now), upserted (the id of a document that was inserted, or \
             null). CONFLICT when IFVER names another version than the match has.",
     examples: &[
-        (
-            r#"DOC.UPDATE users '{"age":{"$gte":36}}' '{"$inc":{"age":1}}'"#,
-            "{matched: 1, modified: 1, upserted: null}",
-        ),
+        (r#"DOC.UPDATE users '{"age":{"$gte":36}}' '{"$inc":{"age":1}}'"#, "{matched: 1, modified: 1, upserted: null}"),
         (
             r#"DOC.UPDATE users '{"_id":"bob"}' '{"$set":{"age":7}}' ONE UPSERT"#,
             r#"{matched: 0, modified: 0, upserted: "bob"}"#,
@@ -63,7 +60,7 @@ fn run(args: &Args, context: &WriteContext<'_>) -> Result<Prepared, CommandError
     }
     let write = FilteredWrite {
         db: context.db,
-        collection: ids::collection(args, 1)?.to_owned(),
+        collection: new_collection_name(args, 1)?,
         filter: parse_filter(args.bytes(2), context.limits)?,
         change: Change::Update(Update::parse(args.bytes(3), context.limits)?),
         one,

@@ -10,14 +10,13 @@
 use std::sync::{Arc, OnceLock};
 
 use veddb_storage::document::Filter;
-use veddb_storage::store::CollectionId;
-use veddb_storage::{Error, RecordId, Transaction};
+use veddb_storage::{CollectionId, Error, RecordId, Transaction};
 
 use super::exec::matching;
 use super::plan::Plan;
 use super::update::{Update, bad_update};
 use crate::context::{Limits, Phased, Prepared, ReadContext, Step, Unit};
-use crate::doc::ids::new_id;
+use crate::doc::new_id;
 use crate::error::{CommandError, ErrorCode};
 use crate::reply::Reply;
 
@@ -182,8 +181,7 @@ impl FilteredWrite {
             return Err(Error::VersionConflict { current: 0, expected }.into());
         }
         let Change::Update(update) = &self.change else { return Ok(()) };
-        let now_ms = tx.now_ms();
-        let parsed = update.upsert(&self.filter, &|| new_id(now_ms), &self.limits)?;
+        let parsed = update.upsert(&self.filter, &new_id, &self.limits)?;
         let collection = tx.collection_or_create(self.db, &self.collection)?;
         tx.insert(collection, &parsed.id, parsed.body)?;
         outcome.upserted = Some(parsed.id);

@@ -1,0 +1,37 @@
+# What the gate, ./test and compat/run need beside a Rust toolchain; sourced by them at the root of the repository.
+# Installs only what is missing.
+
+step() { printf '\n== %s\n' "$*"; }
+
+# apt_install PACKAGE...
+apt_install() {
+    local sudo=()
+    if [ "$(id -u)" -ne 0 ]; then sudo=(sudo); fi
+    "${sudo[@]}" apt-get update -qq
+    DEBIAN_FRONTEND=noninteractive "${sudo[@]}" apt-get install -y -qq --no-install-recommends "$@"
+}
+
+redis_tools() {
+    if ! command -v redis-cli >/dev/null || ! command -v redis-benchmark >/dev/null; then
+        step "installing redis-tools"
+        apt_install redis-tools
+    fi
+}
+
+# Makes .venv with compat's Python clients and the spelling checker, once for each version of requirements.txt.
+python_tools() {
+    local wanted=compat/requirements.txt
+    if ! cmp -s "$wanted" .venv/requirements.txt; then
+        step "making .venv"
+        if ! python3 -c 'import ensurepip, venv' 2>/dev/null; then apt_install python3 python3-venv; fi
+        rm -rf .venv
+        python3 -m venv .venv
+        .venv/bin/pip install --quiet --disable-pip-version-check -r "$wanted"
+        cp "$wanted" .venv/requirements.txt
+    fi
+}
+
+# The directory that cargo builds into, wherever the environment has put it.
+target_directory() {
+    cargo metadata --format-version 1 --no-deps | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p'
+}

@@ -1,0 +1,59 @@
+//! CLIENT: the container. One file a subcommand.
+
+pub mod getname;
+pub mod help;
+pub mod id;
+pub mod info;
+pub mod kill;
+pub mod list;
+pub mod no_evict;
+pub mod no_touch;
+pub mod reply;
+pub mod setinfo;
+pub mod setname;
+
+use crate::args::Args;
+use crate::error::CommandError;
+use crate::spec::{Command, Group};
+
+/// The declaration.
+pub static SPEC: Command = Command {
+    name: "CLIENT",
+    group: Group::Connection,
+    summary: "Commands about connections.",
+    complexity: "depends on the subcommand",
+    arity: -2,
+    subcommands: &[
+        &getname::SPEC,
+        &help::SPEC,
+        &id::SPEC,
+        &info::SPEC,
+        &kill::SPEC,
+        &list::SPEC,
+        &no_evict::SPEC,
+        &no_touch::SPEC,
+        &reply::SPEC,
+        &setinfo::SPEC,
+        &setname::SPEC,
+    ],
+    ..Command::BLANK
+};
+
+/// ON or OFF.
+fn on_or_off(args: &Args, at: usize) -> Result<bool, CommandError> {
+    match (args.is(at, "ON"), args.is(at, "OFF")) {
+        (true, _) => Ok(true),
+        (_, true) => Ok(false),
+        _ => Err(CommandError::syntax()),
+    }
+}
+
+/// The kinds of CLIENT LIST TYPE and CLIENT KILL TYPE; of them all connections are `normal` here.
+fn parse_type(args: &Args, at: usize) -> Result<bool, CommandError> {
+    let kind = String::from_utf8_lossy(args.bytes(at)).to_ascii_lowercase();
+    match kind.as_str() {
+        "normal" => Ok(true),
+        "master" | "replica" | "slave" | "pubsub" => Ok(false),
+        _ => Err(CommandError::err(format!("Unknown client type '{}'", String::from_utf8_lossy(args.bytes(at))))),
+    }
+}

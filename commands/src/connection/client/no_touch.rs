@@ -1,0 +1,27 @@
+//! CLIENT NO-TOUCH.
+
+use super::on_or_off;
+use crate::args::Args;
+use crate::context::Session;
+use crate::error::CommandError;
+use crate::reply::Reply;
+use crate::spec::{Arg, Command, Group, Run};
+
+/// The declaration.
+pub static SPEC: Command = Command {
+    name: "NO-TOUCH",
+    group: Group::Connection,
+    summary: "Marks the connection so; the age of what is read is not kept, so nothing else changes.",
+    arity: 3,
+    args: &[Arg::one_of("enabled", &[Arg::word("ON"), Arg::word("OFF")])],
+    flags: &["noscript", "loading", "stale"],
+    reply: "OK",
+    examples: &[("CLIENT NO-TOUCH ON", "OK")],
+    run: Run::Session(no_touch),
+    ..Command::BLANK
+};
+
+fn no_touch(args: &Args, session: &mut dyn Session) -> Result<Reply, CommandError> {
+    session.set_no_touch(on_or_off(args, 2)?);
+    Ok(Reply::OK)
+}

@@ -1,0 +1,204 @@
+//! What connection and server commands may ask of the connection they came over and of the server.
+//!
+//! Owns the [`Session`] trait and the plain values it speaks in. The server implements it; nothing here knows a
+//! socket, a lock or the clock.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::error::CommandError;
+
+/// The version of Redis whose behaviour the commands follow; what clients branch on.
+pub const REDIS_VERSION: &str = "7.4.0";
+
+/// The connection and the server as a session command sees them.
+pub trait Session {
+    /// This connection.
+    fn client(&self) -> ClientInfo;
+    /// Every connection, by ascending id.
+    fn clients(&self) -> Vec<ClientInfo>;
+    /// Closes a connection (its own only after the reply). False when there is none of this id.
+    fn kill_client(&mut self, id: u64) -> bool;
+    /// Speaks RESP2 or RESP3 from the next reply on.
+    fn set_protocol(&mut self, version: u8);
+    /// Selects a database; the command has checked it against the setting `databases`.
+    fn select(&mut self, db: u8);
+    /// How many databases there are.
+    fn databases(&self) -> u8;
+    /// Names the connection; empty takes the name away.
+    fn set_name(&mut self, name: &[u8]);
+    /// What the client library says of itself.
+    fn set_library(&mut self, field: LibraryField, value: &[u8]);
+    /// CLIENT NO-EVICT.
+    fn set_no_evict(&mut self, on: bool);
+    /// CLIENT NO-TOUCH.
+    fn set_no_touch(&mut self, on: bool);
+    /// CLIENT REPLY.
+    fn set_reply_mode(&mut self, mode: ReplyMode);
+    /// Whether a password is set for the default user.
+    fn has_password(&self) -> bool;
+    /// Whether this connection may run commands.
+    fn is_authenticated(&self) -> bool;
+    /// Authenticates the connection; false when user or password is wrong.
+    fn authenticate(&mut self, user: &[u8], password: &[u8]) -> bool;
+    /// RESET: the state of a new connection.
+    fn reset(&mut self);
+    /// Closes the connection once what was replied is sent.
+    fn close(&mut self);
+    /// The time since 1970.
+    fn unix_time(&self) -> Duration;
+    /// Settings whose name matches the glob, with their values.
+    fn config_get(&self, pattern: &[u8]) -> Vec<(String, String)>;
+    /// Changes all of these settings or none.
+    fn config_set(&mut self, changes: &[(Bytes, Bytes)]) -> Result<(), CommandError>;
+    /// Writes the settings back to the configuration file.
+    fn config_rewrite(&mut self) -> Result<(), CommandError>;
+    /// Starts the counters of INFO again.
+    fn reset_statistics(&mut self);
+    /// The measured fields of one section of INFO.
+    fn info(&self, section: InfoSection) -> Vec<(String, String)>;
+    /// Begins to stop the server. The connection is closed without a reply.
+    fn shutdown(&mut self, mode: Shutdown);
+}
+
+/// One connection, as CLIENT LIST shows it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ClientInfo {
+    /// Unique while the server runs, ascending.
+    pub id: u64,
+    /// The peer's address and port.
+    pub addr: String,
+    /// The address and port it connected to.
+    pub laddr: String,
+    /// The socket's file descriptor.
+    pub fd: i32,
+    /// CLIENT SETNAME; empty when there is none.
+    pub name: String,
+    /// Seconds since it connected.
+    pub age_s: u64,
+    /// Seconds since its last request.
+    pub idle_s: u64,
+    /// CLIENT NO-EVICT is on.
+    pub no_evict: bool,
+    /// CLIENT NO-TOUCH is on.
+    pub no_touch: bool,
+    /// The selected database.
+    pub db: u8,
+    /// Bytes received that are not yet run.
+    pub query_buffer: usize,
+    /// Bytes allocated beside them.
+    pub query_buffer_free: usize,
+    /// Bytes of the arguments of the request that is running.
+    pub argument_memory: usize,
+    /// Bytes allocated for replies.
+    pub reply_buffer: usize,
+    /// The most that stood there at once.
+    pub reply_buffer_peak: usize,
+    /// Bytes of replies that are not yet sent.
+    pub output_length: usize,
+    /// The last command's full lower-case name; empty before the first.
+    pub command: String,
+    /// The user it authenticated as.
+    pub user: String,
+    /// 2 or 3.
+    pub protocol: u8,
+    /// CLIENT SETINFO LIB-NAME.
+    pub library_name: String,
+    /// CLIENT SETINFO LIB-VER.
+    pub library_version: String,
+}
+
+/// A field of CLIENT SETINFO.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LibraryField {
+    /// LIB-NAME
+    Name,
+    /// LIB-VER
+    Version,
+}
+
+/// What a connection is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReplyMode {
+    /// Every reply.
+    On,
+    /// None.
+    Off,
+    /// None to CLIENT REPLY SKIP itself and to the command after it.
+    Skip,
+}
+
+/// How SHUTDOWN was asked for. Every acknowledged write is in the log, so SAVE and NOSAVE do the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shutdown {
+    /// Requests that are running are answered first, within `shutdown-timeout`.
+    Drain,
+    /// Nothing is waited for beyond the committed groups.
+    Now,
+}
+
+/// A section of INFO, in the order in which they are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[allow(missing_docs)]
+pub enum InfoSection {
+    Server,
+    Clients,
+    Memory,
+    Persistence,
+    Stats,
+    Replication,
+    Cpu,
+    Modules,
+    Commandstats,
+    Errorstats,
+    Latencystats,
+    Cluster,
+    Keyspace,
+    Encryption,
+}
+
+impl InfoSection {
+    /// All, in order.
+    pub const ALL: [InfoSection; 14] = [
+        InfoSection::Server,
+        InfoSection::Clients,
+        InfoSection::Memory,
+        InfoSection::Persistence,
+        InfoSection::Stats,
+        InfoSection::Replication,
+        InfoSection::Cpu,
+        InfoSection::Modules,
+        InfoSection::Commandstats,
+        InfoSection::Errorstats,
+        InfoSection::Latencystats,
+        InfoSection::Cluster,
+        InfoSection::Keyspace,
+        InfoSection::Encryption,
+    ];
+
+    /// The heading; INFO takes it in any case.
+    pub const fn title(self) -> &'static str {
+        match self {
+            InfoSection::Server => "Server",
+            InfoSection::Clients => "Clients",
+            InfoSection::Memory => "Memory",
+            InfoSection::Persistence => "Persistence",
+            InfoSection::Stats => "Stats",
+            InfoSection::Replication => "Replication",
+            InfoSection::Cpu => "CPU",
+            InfoSection::Modules => "Modules",
+            InfoSection::Commandstats => "Commandstats",
+            InfoSection::Errorstats => "Errorstats",
+            InfoSection::Latencystats => "Latencystats",
+            InfoSection::Cluster => "Cluster",
+            InfoSection::Keyspace => "Keyspace",
+            InfoSection::Encryption => "Encryption",
+        }
+    }
+
+    /// Whether plain INFO shows it; the others want ALL or their name, as in Redis.
+    pub const fn is_default(self) -> bool {
+        !matches!(self, InfoSection::Commandstats | InfoSection::Latencystats)
+    }
+}

@@ -1,0 +1,170 @@
+//! What is known of each connection outside its own task: CLIENT LIST reads it, CLIENT KILL writes it.
+//!
+//! The connection's task is the only writer but for `kill`; figures are atomics so that listing never waits for it.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::time::Instant;
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+use veddb_commands::lookup;
+use veddb_commands::session::ClientInfo;
+
+/// One connection as others see it.
+#[derive(Debug)]
+#[allow(missing_docs, reason = "the fields are ClientInfo's")]
+pub struct Client {
+    pub id: u64,
+    pub addr: SocketAddr,
+    pub laddr: SocketAddr,
+    pub fd: i32,
+    connected: Instant,
+    last_request_ms: AtomicU64,
+    pub db: AtomicU8,
+    pub protocol: AtomicU8,
+    /// The last command's position in the table, plus one; 0 before the first.
+    pub command: AtomicUsize,
+    pub no_evict: AtomicBool,
+    pub no_touch: AtomicBool,
+    pub query_buffer: AtomicUsize,
+    pub query_buffer_free: AtomicUsize,
+    pub argument_memory: AtomicUsize,
+    pub reply_buffer: AtomicUsize,
+    pub reply_buffer_peak: AtomicUsize,
+    pub output_length: AtomicUsize,
+    pub texts: Mutex<Texts>,
+    killed: AtomicBool,
+    woken: Notify,
+    /// Raised when nobody waits for the answer any more; long reads look at it.
+    pub cancelled: AtomicBool,
+}
+
+/// What a client says of itself.
+#[derive(Debug, Default)]
+#[allow(missing_docs)]
+pub struct Texts {
+    pub name: String,
+    pub library_name: String,
+    pub library_version: String,
+}
+
+impl Client {
+    /// Notes that a request arrived.
+    pub fn touch(&self) {
+        self.last_request_ms.store(self.connected.elapsed().as_millis() as u64, Relaxed);
+    }
+
+    /// Asks the connection's task to close it.
+    pub fn kill(&self) {
+        self.killed.store(true, Relaxed);
+        self.cancelled.store(true, Relaxed);
+        self.woken.notify_one();
+    }
+
+    /// Whether somebody asked for that.
+    pub fn is_killed(&self) -> bool {
+        self.killed.load(Relaxed)
+    }
+
+    /// Returns once somebody asked for that.
+    pub async fn killed(&self) {
+        while !self.is_killed() {
+            self.woken.notified().await;
+        }
+    }
+
+    /// The line of CLIENT LIST.
+    pub fn info(&self) -> ClientInfo {
+        let texts = self.texts.lock();
+        let age_ms = self.connected.elapsed().as_millis() as u64;
+        let command = self.command.load(Relaxed).checked_sub(1).and_then(|index| lookup::entries().get(index));
+        ClientInfo {
+            id: self.id,
+            addr: self.addr.to_string(),
+            laddr: self.laddr.to_string(),
+            fd: self.fd,
+            name: texts.name.clone(),
+            age_s: age_ms / 1000,
+            idle_s: age_ms.saturating_sub(self.last_request_ms.load(Relaxed)) / 1000,
+            no_evict: self.no_evict.load(Relaxed),
+            no_touch: self.no_touch.load(Relaxed),
+            db: self.db.load(Relaxed),
+            query_buffer: self.query_buffer.load(Relaxed),
+            query_buffer_free: self.query_buffer_free.load(Relaxed),
+            argument_memory: self.argument_memory.load(Relaxed),
+            reply_buffer: self.reply_buffer.load(Relaxed),
+            reply_buffer_peak: self.reply_buffer_peak.load(Relaxed),
+            output_length: self.output_length.load(Relaxed),
+            command: command.map(|entry| entry.name.clone()).unwrap_or_default(),
+            user: "default".to_owned(),
+            protocol: self.protocol.load(Relaxed),
+            library_name: texts.library_name.clone(),
+            library_version: texts.library_version.clone(),
+        }
+    }
+}
+
+/// Every connection, by id.
+#[derive(Debug, Default)]
+pub struct Clients {
+    all: Mutex<BTreeMap<u64, Arc<Client>>>,
+    last_id: AtomicU64,
+}
+
+impl Clients {
+    /// Adds a connection, unless there are `max` already.
+    pub fn add(&self, addr: SocketAddr, laddr: SocketAddr, fd: i32, max: usize) -> Option<Arc<Client>> {
+        let mut all = self.all.lock();
+        if all.len() >= max {
+            return None;
+        }
+        let client = Arc::new(Client {
+            id: self.last_id.fetch_add(1, Relaxed) + 1,
+            addr,
+            laddr,
+            fd,
+            connected: Instant::now(),
+            last_request_ms: AtomicU64::new(0),
+            db: AtomicU8::new(0),
+            protocol: AtomicU8::new(2),
+            command: AtomicUsize::new(0),
+            no_evict: AtomicBool::new(false),
+            no_touch: AtomicBool::new(false),
+            query_buffer: AtomicUsize::new(0),
+            query_buffer_free: AtomicUsize::new(0),
+            argument_memory: AtomicUsize::new(0),
+            reply_buffer: AtomicUsize::new(0),
+            reply_buffer_peak: AtomicUsize::new(0),
+            output_length: AtomicUsize::new(0),
+            texts: Mutex::default(),
+            killed: AtomicBool::new(false),
+            woken: Notify::new(),
+            cancelled: AtomicBool::new(false),
+        });
+        all.insert(client.id, Arc::clone(&client));
+        Some(client)
+    }
+
+    /// Takes a closed connection out.
+    pub fn remove(&self, id: u64) {
+        self.all.lock().remove(&id);
+    }
+
+    /// The connection of this id.
+    pub fn get(&self, id: u64) -> Option<Arc<Client>> {
+        self.all.lock().get(&id).cloned()
+    }
+
+    /// All of them, by ascending id.
+    pub fn list(&self) -> Vec<Arc<Client>> {
+        self.all.lock().values().cloned().collect()
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.all.lock().len()
+    }
+}

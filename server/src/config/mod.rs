@@ -1,0 +1,245 @@
+//! The settings: their values at this moment, and how they are changed together.
+//!
+//! Owns the typed [`Settings`] and [`Config`], the place where the running server reads them. [`table`] declares each
+//! setting once; [`file`] reads redis.conf syntax and the command line; [`rewrite`] writes them back.
+
+pub mod file;
+pub mod kind;
+pub mod rewrite;
+pub mod table;
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+use veddb_commands::context::Limits;
+use veddb_commands::{CommandError, glob};
+use veddb_storage::FsyncPolicy;
+
+use table::{SETTINGS, Setting};
+
+/// The value of every setting. A running command holds one of these, so it sees one moment's settings.
+#[derive(Debug, Clone, PartialEq)]
+#[allow(missing_docs, reason = "the table documents each by its name")]
+pub struct Settings {
+    pub bind: Vec<IpAddr>,
+    pub port: u16,
+    pub protected_mode: bool,
+    pub requirepass: Secret,
+    pub maxclients: usize,
+    pub timeout_s: u64,
+    pub tcp_backlog: u32,
+    pub tcp_keepalive_s: u64,
+    pub databases: u8,
+    pub io_threads: usize,
+    pub dir: PathBuf,
+    pub logfile: PathBuf,
+    pub loglevel: LogLevel,
+    pub log_format: LogFormat,
+    pub appendfsync: FsyncPolicy,
+    pub maxmemory_cache: usize,
+    pub maxmemory_index: usize,
+    pub maxmemory_writes: usize,
+    pub disk_reserve: usize,
+    pub master_key_file: PathBuf,
+    pub master_key_env: String,
+    pub proto_max_bulk_len: usize,
+    pub client_query_buffer_limit: usize,
+    pub client_output_buffer_limit: OutputLimit,
+    pub limits: Limits,
+    pub log_segment_size: usize,
+    pub shutdown_timeout_s: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            bind: vec![IpAddr::from([127, 0, 0, 1])],
+            port: 6379,
+            protected_mode: true,
+            requirepass: Secret::default(),
+            maxclients: 10_000,
+            timeout_s: 0,
+            tcp_backlog: 511,
+            tcp_keepalive_s: 300,
+            databases: 16,
+            io_threads: 4,
+            dir: PathBuf::from("./veddb-data"),
+            logfile: PathBuf::new(),
+            loglevel: LogLevel::Notice,
+            log_format: LogFormat::Text,
+            appendfsync: FsyncPolicy::Always,
+            maxmemory_cache: 64 << 20,
+            maxmemory_index: 64 << 20,
+            maxmemory_writes: 16 << 20,
+            disk_reserve: 256 << 20,
+            master_key_file: PathBuf::new(),
+            master_key_env: String::new(),
+            proto_max_bulk_len: 64 << 20,
+            client_query_buffer_limit: 1 << 30,
+            client_output_buffer_limit: OutputLimit::default(),
+            limits: Limits::default(),
+            log_segment_size: 64 << 20,
+            shutdown_timeout_s: 10,
+        }
+    }
+}
+
+/// A text that no log and no error shows.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Secret(pub String);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if self.0.is_empty() { "\"\"" } else { "(hidden)" })
+    }
+}
+
+/// The setting `loglevel`, in Redis's words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum LogLevel {
+    Debug,
+    Verbose,
+    Notice,
+    Warning,
+    Nothing,
+}
+
+/// The setting `log-format`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+/// How much a client may leave unread; 0 is no limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct OutputLimit {
+    /// Closes the connection at once.
+    pub hard_bytes: usize,
+    /// Closes it when it stays above this ...
+    pub soft_bytes: usize,
+    /// ... for this long.
+    pub soft_s: u64,
+}
+
+/// The settings of a running server.
+#[derive(Debug)]
+pub struct Config {
+    current: ArcSwap<Settings>,
+    /// Serialises changes, so that two of them cannot lose one another.
+    changing: Mutex<()>,
+    /// The configuration file, when there is one.
+    file: Option<PathBuf>,
+}
+
+impl Config {
+    /// Settings that came from this file, if from any.
+    pub fn new(settings: Settings, file: Option<PathBuf>) -> Config {
+        Config { current: ArcSwap::from_pointee(settings), changing: Mutex::new(()), file }
+    }
+
+    /// The settings now.
+    pub fn load(&self) -> Arc<Settings> {
+        self.current.load_full()
+    }
+
+    /// The configuration file.
+    pub fn file(&self) -> Option<&std::path::Path> {
+        self.file.as_deref()
+    }
+
+    /// CONFIG GET: settings whose name matches.
+    pub fn get(&self, pattern: &[u8]) -> Vec<(String, String)> {
+        let settings = self.current.load();
+        let wanted = SETTINGS.iter().filter(|setting| glob::matches(pattern, setting.name.as_bytes(), true));
+        wanted.map(|setting| (setting.name.to_owned(), (setting.get)(&settings))).collect()
+    }
+
+    /// CONFIG SET: all of the changes or none. `apply` carries the new settings into effect; when it refuses, nothing
+    /// has changed.
+    pub fn set(
+        &self,
+        changes: &[(bytes::Bytes, bytes::Bytes)],
+        apply: impl FnOnce(&Settings, &Settings) -> Result<(), String>,
+    ) -> Result<(), CommandError> {
+        let _changing = self.changing.lock();
+        let before = self.current.load_full();
+        let mut after = Settings::clone(&before);
+        let mut seen: Vec<&'static str> = Vec::new();
+        for (name, value) in changes {
+            let setting = Setting::find(name).ok_or_else(|| {
+                let name = String::from_utf8_lossy(name);
+                CommandError::err(format!("Unknown option or number of arguments for CONFIG SET - '{name}'"))
+            })?;
+            if seen.contains(&setting.name) {
+                return Err(refused(setting.name, "duplicate parameter"));
+            }
+            seen.push(setting.name);
+            let text = std::str::from_utf8(value).map_err(|_| refused(setting.name, "argument is not UTF-8"))?;
+            // A fixed setting may be "changed" to the value it has: tools write back what they read.
+            if !setting.mutable && (setting.get)(&before) != text {
+                return Err(refused(setting.name, "can't set immutable config"));
+            }
+            (setting.set)(&mut after, text).map_err(|why| refused(setting.name, &why))?;
+        }
+        apply(&before, &after).map_err(|why| CommandError::err(format!("CONFIG SET failed - {why}")))?;
+        self.current.store(Arc::new(after));
+        Ok(())
+    }
+}
+
+fn refused(name: &str, why: &str) -> CommandError {
+    CommandError::err(format!("CONFIG SET failed (possibly related to argument '{name}') - {why}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+
+    fn set(config: &Config, changes: &[(&'static str, &'static str)]) -> Result<(), String> {
+        let bytes = |text: &'static str| Bytes::from_static(text.as_bytes());
+        let changes: Vec<_> = changes.iter().map(|(name, value)| (bytes(name), bytes(value))).collect();
+        config.set(&changes, |_, _| Ok(())).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn changes_are_made_together_or_not_at_all() {
+        let config = Config::new(Settings::default(), None);
+        set(&config, &[("TIMEOUT", "5"), ("appendfsync", "everysec")]).unwrap();
+        assert_eq!(config.get(b"TimeOut"), [("timeout".to_owned(), "5".to_owned())]);
+        let refused = set(&config, &[("timeout", "6"), ("maxclients", "many")]).unwrap_err();
+        assert_eq!(
+            refused,
+            "ERR CONFIG SET failed (possibly related to argument 'maxclients') - argument couldn't be parsed into an integer"
+        );
+        assert_eq!(config.load().timeout_s, 5);
+    }
+
+    #[test]
+    fn refusals_are_worded_as_in_redis() {
+        let config = Config::new(Settings::default(), None);
+        let refused = |changes| set(&config, changes).unwrap_err();
+        assert_eq!(refused(&[("nope", "1")]), "ERR Unknown option or number of arguments for CONFIG SET - 'nope'");
+        assert!(
+            refused(&[("port", "7000")])
+                .ends_with("(possibly related to argument 'port') - can't set immutable config")
+        );
+        assert!(refused(&[("timeout", "1"), ("timeout", "2")]).ends_with("duplicate parameter"));
+        assert!(
+            refused(&[("loglevel", "loud")])
+                .ends_with("argument(s) must be one of the following: debug, verbose, notice, warning, nothing")
+        );
+    }
+
+    #[test]
+    fn secrets_are_not_shown_by_debug() {
+        let shown = format!("{:?}", Secret("s3cret".into()));
+        assert!(!shown.contains("s3cret"));
+    }
+}

@@ -1,0 +1,308 @@
+//! Every setting, declared once: how it is called, read, shown, and whether it may change while the server runs.
+
+use std::path::PathBuf;
+
+use super::kind::{Refusal, addresses, boolean, choice, integer, memory, only, output_limit, word};
+use super::{LogFormat, LogLevel, Secret, Settings};
+use veddb_storage::FsyncPolicy;
+
+/// One setting. Its default is what [`Settings::default`] says.
+pub struct Setting {
+    /// As in redis.conf and CONFIG GET.
+    pub name: &'static str,
+    /// One sentence for `veddb --help`.
+    pub doc: &'static str,
+    /// Whether CONFIG SET may change it.
+    pub mutable: bool,
+    /// The value as CONFIG GET shows it.
+    pub get: fn(&Settings) -> String,
+    /// Reads a value.
+    pub set: fn(&mut Settings, &str) -> Result<(), Refusal>,
+}
+
+impl std::fmt::Debug for Setting {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+impl Setting {
+    /// The setting of this name, in any case.
+    pub fn find(name: &[u8]) -> Option<&'static Setting> {
+        SETTINGS.iter().find(|setting| setting.name.as_bytes().eq_ignore_ascii_case(name))
+    }
+
+    /// A setting that is given at start-up only.
+    const fn fixed(
+        name: &'static str,
+        doc: &'static str,
+        get: fn(&Settings) -> String,
+        set: fn(&mut Settings, &str) -> Result<(), Refusal>,
+    ) -> Setting {
+        Setting { name, doc, mutable: false, get, set }
+    }
+
+    /// A setting that CONFIG SET changes.
+    const fn live(
+        name: &'static str,
+        doc: &'static str,
+        get: fn(&Settings) -> String,
+        set: fn(&mut Settings, &str) -> Result<(), Refusal>,
+    ) -> Setting {
+        Setting { name, doc, mutable: true, get, set }
+    }
+}
+
+const FSYNC: &[(&str, FsyncPolicy)] =
+    &[("always", FsyncPolicy::Always), ("everysec", FsyncPolicy::EverySecond), ("no", FsyncPolicy::No)];
+const LEVELS: &[(&str, LogLevel)] = &[
+    ("debug", LogLevel::Debug),
+    ("verbose", LogLevel::Verbose),
+    ("notice", LogLevel::Notice),
+    ("warning", LogLevel::Warning),
+    ("nothing", LogLevel::Nothing),
+];
+const FORMATS: &[(&str, LogFormat)] = &[("text", LogFormat::Text), ("json", LogFormat::Json)];
+const I32: i64 = i32::MAX as i64;
+const MIB: i64 = 1 << 20;
+const GIB: i64 = 1 << 30;
+
+fn put<T>(slot: &mut T, value: Result<T, Refusal>) -> Result<(), Refusal> {
+    *slot = value?;
+    Ok(())
+}
+
+fn yes_no(value: bool) -> String {
+    if value { "yes" } else { "no" }.to_owned()
+}
+
+fn path(path: &std::path::Path) -> String {
+    path.display().to_string()
+}
+
+/// All settings, by name.
+pub static SETTINGS: &[Setting] = &[
+    Setting::live(
+        "appendfsync",
+        "When a commit waits for the disk: always, everysec, no.",
+        |s| word(s.appendfsync, FSYNC),
+        |s, v| put(&mut s.appendfsync, choice(v, FSYNC)),
+    ),
+    Setting::fixed(
+        "appendonly",
+        "Always yes: the log is what makes a write durable.",
+        |_| "yes".to_owned(),
+        |_, v| only(v, "yes", "the log cannot be turned off"),
+    ),
+    Setting::fixed(
+        "bind",
+        "The IP addresses to listen on.",
+        |s| s.bind.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "),
+        |s, v| put(&mut s.bind, addresses(v)),
+    ),
+    Setting::live(
+        "client-output-buffer-limit",
+        "normal <hard> <soft> <seconds>: bytes of replies a client may leave unread; 0 is no limit.",
+        |s| {
+            let limit = s.client_output_buffer_limit;
+            format!("normal {} {} {}", limit.hard_bytes, limit.soft_bytes, limit.soft_s)
+        },
+        |s, v| put(&mut s.client_output_buffer_limit, output_limit(v)),
+    ),
+    Setting::live(
+        "client-query-buffer-limit",
+        "The most bytes that one request may take.",
+        |s| s.client_query_buffer_limit.to_string(),
+        |s, v| put(&mut s.client_query_buffer_limit, memory(v, MIB..=i64::MAX)),
+    ),
+    Setting::fixed(
+        "databases",
+        "How many databases there are.",
+        |s| s.databases.to_string(),
+        |s, v| put(&mut s.databases, integer(v, 1..=255)),
+    ),
+    Setting::fixed("dir", "The data directory.", |s| path(&s.dir), |s, v| put(&mut s.dir, directory(v))),
+    Setting::fixed(
+        "disk-reserve",
+        "Writes are refused (NOSPACE) while less than this is free on the data directory's disk; 0 is no reserve.",
+        |s| s.disk_reserve.to_string(),
+        |s, v| put(&mut s.disk_reserve, memory(v, 0..=i64::MAX)),
+    ),
+    Setting::fixed(
+        "io-threads",
+        "How many long reads (scans, queries) may run at once, each on a thread of its own.",
+        |s| s.io_threads.to_string(),
+        |s, v| put(&mut s.io_threads, integer(v, 1..=128)),
+    ),
+    Setting::fixed(
+        "log-format",
+        "text or json.",
+        |s| word(s.log_format, FORMATS),
+        |s, v| put(&mut s.log_format, choice(v, FORMATS)),
+    ),
+    Setting::fixed(
+        "log-segment-size",
+        "Bytes of one file of the log.",
+        |s| s.log_segment_size.to_string(),
+        |s, v| put(&mut s.log_segment_size, memory(v, MIB..=16 * GIB)),
+    ),
+    Setting::fixed(
+        "logfile",
+        "Where the server's log lines go; empty is standard error.",
+        |s| path(&s.logfile),
+        |s, v| put(&mut s.logfile, Ok(PathBuf::from(v))),
+    ),
+    Setting::live(
+        "loglevel",
+        "debug, verbose, notice, warning or nothing.",
+        |s| word(s.loglevel, LEVELS),
+        |s, v| put(&mut s.loglevel, choice(v, LEVELS)),
+    ),
+    Setting::fixed(
+        "master-key-env",
+        "The environment variable that holds the master key.",
+        |s| s.master_key_env.clone(),
+        |s, v| put(&mut s.master_key_env, Ok(v.to_owned())),
+    ),
+    Setting::fixed(
+        "master-key-file",
+        "The file that holds the master key; with none named, <dir>.key is made at the first start.",
+        |s| path(&s.master_key_file),
+        |s, v| put(&mut s.master_key_file, Ok(PathBuf::from(v))),
+    ),
+    Setting::live(
+        "max-document-depth",
+        "Levels of nesting of a document, filter or update.",
+        |s| s.limits.max_document_depth.to_string(),
+        // Parsers recurse to this depth, so a larger one would have to be proven against the stack first.
+        |s, v| put(&mut s.limits.max_document_depth, integer(v, 1..=128)),
+    ),
+    Setting::live(
+        "max-document-size",
+        "Bytes of JSON text of one document.",
+        |s| s.limits.max_document_size.to_string(),
+        |s, v| put(&mut s.limits.max_document_size, memory(v, 1024..=48 * MIB)),
+    ),
+    Setting::live(
+        "max-query-nodes",
+        "Operators and fields of one filter or update.",
+        |s| s.limits.max_query_nodes.to_string(),
+        |s, v| put(&mut s.limits.max_query_nodes, integer(v, 1..=1_000_000)),
+    ),
+    Setting::live(
+        "max-regex-size",
+        "Bytes of one compiled regular expression.",
+        |s| s.limits.max_regex_size.to_string(),
+        |s, v| put(&mut s.limits.max_regex_size, memory(v, 1024..=64 * MIB)),
+    ),
+    Setting::live(
+        "maxclients",
+        "Connections at once.",
+        |s| s.maxclients.to_string(),
+        |s, v| put(&mut s.maxclients, integer(v, 1..=I32)),
+    ),
+    Setting::fixed(
+        "maxmemory",
+        "Always 0: memory is bounded by maxmemory-cache, -index and -writes, and nothing is evicted from the store.",
+        |_| "0".to_owned(),
+        |_, v| only(v, "0", "set maxmemory-cache and maxmemory-index"),
+    ),
+    Setting::live(
+        "maxmemory-cache",
+        "Bytes of documents kept in memory.",
+        |s| s.maxmemory_cache.to_string(),
+        |s, v| put(&mut s.maxmemory_cache, memory(v, 0..=i64::MAX)),
+    ),
+    Setting::live(
+        "maxmemory-index",
+        "Bytes of index pages kept in memory.",
+        |s| s.maxmemory_index.to_string(),
+        |s, v| put(&mut s.maxmemory_index, memory(v, MIB..=i64::MAX)),
+    ),
+    Setting::fixed(
+        "maxmemory-writes",
+        "Bytes of documents that no checkpoint has written yet; up to three times this while one is being written.",
+        |s| s.maxmemory_writes.to_string(),
+        |s, v| put(&mut s.maxmemory_writes, memory(v, MIB..=i64::MAX)),
+    ),
+    Setting::fixed(
+        "port",
+        "The TCP port; 0 takes a free one.",
+        |s| s.port.to_string(),
+        |s, v| put(&mut s.port, integer(v, 0..=65_535)),
+    ),
+    Setting::live(
+        "protected-mode",
+        "Refuses connections from other machines while no password is set.",
+        |s| yes_no(s.protected_mode),
+        |s, v| put(&mut s.protected_mode, boolean(v)),
+    ),
+    Setting::live(
+        "proto-max-bulk-len",
+        "Bytes of one argument.",
+        |s| s.proto_max_bulk_len.to_string(),
+        |s, v| put(&mut s.proto_max_bulk_len, memory(v, MIB..=GIB)),
+    ),
+    Setting::fixed(
+        "replica-read-only",
+        "Always yes.",
+        |_| "yes".to_owned(),
+        |_, v| only(v, "yes", "a replica never takes writes of its own"),
+    ),
+    Setting::live(
+        "requirepass",
+        "The password of the user default; empty is none.",
+        |s| s.requirepass.0.clone(),
+        |s, v| put(&mut s.requirepass, Ok(Secret(v.to_owned()))),
+    ),
+    Setting::fixed(
+        "save",
+        "Always empty: there are no RDB snapshots.",
+        |_| String::new(),
+        |_, v| only(v, "", "there are no RDB snapshots"),
+    ),
+    Setting::live(
+        "shutdown-timeout",
+        "Seconds that a stop waits for requests that are running.",
+        |s| s.shutdown_timeout_s.to_string(),
+        |s, v| put(&mut s.shutdown_timeout_s, integer(v, 0..=I32)),
+    ),
+    Setting::fixed(
+        "tcp-backlog",
+        "Connections that may wait to be accepted.",
+        |s| s.tcp_backlog.to_string(),
+        |s, v| put(&mut s.tcp_backlog, integer(v, 1..=65_535)),
+    ),
+    Setting::live(
+        "tcp-keepalive",
+        "Seconds of silence after which a connection is probed; 0 is never. For connections made from then on.",
+        |s| s.tcp_keepalive_s.to_string(),
+        |s, v| put(&mut s.tcp_keepalive_s, integer(v, 0..=I32)),
+    ),
+    Setting::live(
+        "timeout",
+        "Seconds of silence after which a connection is closed; 0 is never.",
+        |s| s.timeout_s.to_string(),
+        |s, v| put(&mut s.timeout_s, integer(v, 0..=I32)),
+    ),
+];
+
+fn directory(text: &str) -> Result<PathBuf, Refusal> {
+    if text.is_empty() { Err("a directory is needed".to_owned()) } else { Ok(PathBuf::from(text)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_sorted_and_every_default_reads_back() {
+        assert!(SETTINGS.is_sorted_by_key(|setting| setting.name));
+        let default = Settings::default();
+        for setting in SETTINGS {
+            let mut read = Settings::default();
+            (setting.set)(&mut read, &(setting.get)(&default)).unwrap_or_else(|why| panic!("{setting:?}: {why}"));
+            assert_eq!(read, default, "{setting:?}");
+        }
+    }
+}

@@ -1,0 +1,370 @@
+//! One connection, from accept to close, in one task.
+//!
+//! Reads what is there, runs every whole request in order, answers in order, then reads again. A run of writes of one
+//! pipeline goes to the committer as one group. A client that does not read its replies is not served any further, so
+//! it holds up itself alone.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use bytes::BytesMut;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use veddb_commands::context::{Phased, Prepared, Unit, WriteContext};
+use veddb_commands::lookup::Entry;
+use veddb_commands::session::Shutdown;
+use veddb_commands::spec::Run;
+use veddb_commands::{Args, CommandError, Reply};
+
+use crate::client::Client;
+use crate::config::Settings;
+use crate::dispatch::{Admission, admit};
+use crate::encode::encode;
+use crate::execute::{Caller, Outcome, ReadFn, commit, now_ms};
+use crate::framer::{Bounds, Framer, ProtocolError};
+use crate::server::Server;
+use crate::session::{ConnectionSession, State};
+
+/// Replies are sent once this much has come together, or the pipeline is done.
+const FLUSH_BYTES: usize = 64 * 1024;
+/// What one read asks for at least, and the most it sets aside for an argument that was announced.
+const READ_MIN: usize = 16 * 1024;
+const READ_MAX: usize = 1024 * 1024;
+/// An empty buffer larger than this is given back.
+const KEEP_BYTES: usize = 1024 * 1024;
+/// Writes of one pipeline that go to the committer together.
+const GROUP_MAX: usize = 1024;
+
+/// Why a connection ends.
+#[derive(Debug)]
+enum Closed {
+    /// The client left, or the network did.
+    ByPeer,
+    /// QUIT, CLIENT KILL, a limit, the server's end.
+    ByServer,
+}
+
+/// One connection.
+pub struct Connection {
+    server: Arc<Server>,
+    client: Arc<Client>,
+    socket: TcpStream,
+    settings: Arc<Settings>,
+    stopping: watch::Receiver<Option<Shutdown>>,
+    framer: Framer,
+    input: BytesMut,
+    output: BytesMut,
+    state: State,
+    writes: Writes,
+}
+
+/// The run of writes that has come together and is not yet committed.
+#[derive(Default)]
+struct Writes {
+    units: Vec<Unit>,
+    /// In the order of the requests; None is the outcome of the next unit.
+    slots: Vec<(&'static Entry, Instant, Option<Outcome>)>,
+}
+
+impl Connection {
+    /// A connection that was just accepted.
+    pub fn new(server: Arc<Server>, client: Arc<Client>, socket: TcpStream) -> Connection {
+        let settings = server.config.load();
+        Connection {
+            state: State::new(&settings),
+            stopping: server.watch_stop(),
+            framer: Framer::default(),
+            input: BytesMut::new(),
+            output: BytesMut::new(),
+            writes: Writes::default(),
+            server,
+            client,
+            socket,
+            settings,
+        }
+    }
+
+    /// Serves it to its end.
+    pub async fn run(mut self) {
+        let ended = self.serve().await;
+        self.client.cancelled.store(true, Relaxed);
+        self.server.clients.remove(self.client.id);
+        tracing::debug!(client = self.client.id, ?ended, "connection closed");
+    }
+
+    async fn serve(&mut self) -> Result<(), Closed> {
+        loop {
+            self.settings = self.server.config.load();
+            self.run_requests().await?;
+            self.flush().await?;
+            if self.state.closing || self.client.is_killed() {
+                // Says to the peer that nothing more comes, so that it reads what was sent before the end.
+                let _ = self.socket.shutdown().await;
+                return Err(Closed::ByServer);
+            }
+            self.read().await?;
+        }
+    }
+
+    /// Runs every whole request that has arrived.
+    async fn run_requests(&mut self) -> Result<(), Closed> {
+        while !self.state.closing && !self.client.is_killed() {
+            let bounds = self.bounds();
+            match self.framer.next(&mut self.input, &bounds) {
+                Ok(None) => break,
+                Ok(Some(args)) => self.run_request(Args::new(args)).await?,
+                Err(error @ ProtocolError::Bad(_)) => {
+                    self.finish_writes().await;
+                    tracing::debug!(client = self.client.id, %error, "protocol error");
+                    self.reply(&Reply::Error(CommandError::err(error.to_string())));
+                    self.state.closing = true;
+                }
+                Err(ProtocolError::TooBig) => {
+                    self.server.metrics.query_buffer_disconnections.fetch_add(1, Relaxed);
+                    tracing::warn!(client = self.client.id, addr = %self.client.addr, "closed: client-query-buffer-limit");
+                    self.finish_writes().await;
+                    self.state.closing = true;
+                }
+            }
+            if self.output.len() > FLUSH_BYTES {
+                self.flush().await?;
+            }
+            // A long pipeline of cheap commands lets other connections have their turn.
+            tokio::task::coop::consume_budget().await;
+        }
+        self.finish_writes().await;
+        Ok(())
+    }
+
+    async fn run_request(&mut self, args: Args) -> Result<(), Closed> {
+        let started = Instant::now();
+        let entry = match admit(&args, self.state.authenticated) {
+            Admission::Run(entry) => entry,
+            Admission::Refuse(entry, error) => {
+                self.finish_writes().await;
+                self.server.metrics.rejected(entry, error.code);
+                self.reply(&Reply::Error(error));
+                return Ok(());
+            }
+            Admission::HangUp => {
+                tracing::warn!(
+                    client = self.client.id,
+                    addr = %self.client.addr,
+                    "closed: possible security attack, it speaks HTTP (POST or Host:) to this port"
+                );
+                return Err(Closed::ByServer);
+            }
+        };
+        self.client.command.store(entry.index + 1, Relaxed);
+        self.client.argument_memory.store(args.from(0).iter().map(|arg| arg.len()).sum(), Relaxed);
+        match entry.command.run {
+            Run::Write(prepare) => {
+                let context = WriteContext { db: self.state.db, now_ms: now_ms(), limits: &self.settings.limits };
+                match prepare(&args, &context) {
+                    Ok(Prepared::Unit(unit)) => {
+                        self.writes.units.push(unit);
+                        self.writes.slots.push((entry, started, None));
+                    }
+                    Ok(Prepared::Phased(phased)) => self.run_phased(entry, started, phased).await,
+                    // Keeps its turn among the writes around it, which stay one group.
+                    Err(error) => self.writes.slots.push((entry, started, Some(Err(error)))),
+                }
+                if self.writes.slots.len() >= GROUP_MAX {
+                    self.finish_writes().await;
+                }
+            }
+            Run::Read(run) if entry.command.flags.contains(&"slow-read") => {
+                self.finish_writes().await;
+                self.run_long_read(entry, started, run, args).await;
+            }
+            Run::Read(run) => {
+                self.finish_writes().await;
+                let outcome = self.caller(started).read(run, &args);
+                self.answer(entry, started, outcome);
+            }
+            Run::Session(run) => {
+                self.finish_writes().await;
+                let mut session = ConnectionSession {
+                    server: &self.server,
+                    client: &self.client,
+                    settings: &self.settings,
+                    state: &mut self.state,
+                };
+                let outcome = run(&args, &mut session);
+                // A command may have changed the settings it is followed by.
+                self.settings = self.server.config.load();
+                self.answer(entry, started, outcome);
+            }
+            // Its arity asks for a subcommand, and an unknown one was refused, so this is not reached.
+            Run::Container => self.answer(entry, started, Err(CommandError::arity(&entry.name))),
+        }
+        Ok(())
+    }
+
+    async fn run_phased(&mut self, entry: &'static Entry, started: Instant, phased: Box<dyn Phased>) {
+        self.finish_writes().await;
+        let caller = self.caller(started);
+        let outcome = unless_gone(&self.socket, &self.client, caller.phased(phased)).await;
+        self.answer(entry, started, outcome);
+    }
+
+    async fn run_long_read(&mut self, entry: &'static Entry, started: Instant, run: ReadFn, args: Args) {
+        let caller = self.caller(started);
+        let outcome = unless_gone(&self.socket, &self.client, caller.read_long(run, args)).await;
+        self.answer(entry, started, outcome);
+    }
+
+    /// Has the writes that came together committed, and answers them.
+    async fn finish_writes(&mut self) {
+        if self.writes.slots.is_empty() {
+            return;
+        }
+        let Writes { units, slots } = std::mem::take(&mut self.writes);
+        let outcomes = if units.is_empty() { Vec::new() } else { commit(&self.server, units).await };
+        let mut outcomes = outcomes.into_iter();
+        for (entry, started, outcome) in slots {
+            let outcome = outcome.or_else(|| outcomes.next());
+            let outcome = outcome.unwrap_or_else(|| Err(CommandError::err("the write had no outcome")));
+            self.answer(entry, started, outcome);
+        }
+    }
+
+    fn answer(&mut self, entry: &'static Entry, started: Instant, outcome: Outcome) {
+        let code = outcome.as_ref().err().map(|error| error.code);
+        self.server.metrics.ran(entry, started.elapsed(), code);
+        self.reply(&outcome.unwrap_or_else(Reply::Error));
+    }
+
+    fn reply(&mut self, reply: &Reply) {
+        if self.state.replies_off {
+            return;
+        }
+        if self.state.skip_replies > 0 {
+            self.state.skip_replies -= 1;
+            return;
+        }
+        encode(reply, self.state.protocol, &mut self.output);
+    }
+
+    fn caller(&self, started: Instant) -> Caller {
+        Caller {
+            server: Arc::clone(&self.server),
+            client: Arc::clone(&self.client),
+            db: self.state.db,
+            limits: self.settings.limits,
+            started,
+        }
+    }
+
+    fn bounds(&self) -> Bounds {
+        if !self.state.authenticated {
+            return Bounds::UNAUTHENTICATED;
+        }
+        Bounds {
+            arguments: Bounds::ARGUMENTS_MAX,
+            argument_bytes: i64::try_from(self.settings.proto_max_bulk_len).unwrap_or(i64::MAX),
+            buffer_bytes: self.settings.client_query_buffer_limit,
+            unauthenticated: false,
+        }
+    }
+
+    /// Waits for bytes, or for a reason to close.
+    async fn read(&mut self) -> Result<(), Closed> {
+        if self.input.is_empty() && self.input.capacity() > KEEP_BYTES {
+            self.input = BytesMut::new();
+        }
+        self.input.reserve(self.framer.wanted(&self.input).clamp(READ_MIN, READ_MAX));
+        self.note_buffers();
+        let idle = async {
+            match self.settings.timeout_s {
+                0 => std::future::pending().await,
+                seconds => tokio::time::sleep(Duration::from_secs(seconds)).await,
+            }
+        };
+        let count = tokio::select! {
+            read = self.socket.read_buf(&mut self.input) => read.map_err(|_| Closed::ByPeer)?,
+            () = self.client.killed() => return Err(Closed::ByServer),
+            _ = self.stopping.wait_for(Option::is_some) => return Err(Closed::ByServer),
+            () = idle => {
+                tracing::debug!(client = self.client.id, "closed: idle");
+                return Err(Closed::ByServer);
+            }
+        };
+        if count == 0 {
+            return Err(Closed::ByPeer);
+        }
+        self.server.metrics.net_input_bytes.fetch_add(count as u64, Relaxed);
+        self.client.touch();
+        self.note_buffers();
+        Ok(())
+    }
+
+    fn note_buffers(&self) {
+        self.client.query_buffer.store(self.input.len() + self.framer.held(), Relaxed);
+        self.client.query_buffer_free.store(self.input.capacity() - self.input.len(), Relaxed);
+        self.client.reply_buffer.store(self.output.capacity(), Relaxed);
+    }
+
+    /// Sends what was replied.
+    async fn flush(&mut self) -> Result<(), Closed> {
+        let length = self.output.len();
+        if length == 0 {
+            return Ok(());
+        }
+        self.client.output_length.store(length, Relaxed);
+        self.client.reply_buffer_peak.fetch_max(length, Relaxed);
+        let limit = self.settings.client_output_buffer_limit;
+        if limit.hard_bytes > 0 && length > limit.hard_bytes {
+            return Err(self.output_limit_passed());
+        }
+        let soft = limit.soft_bytes > 0 && length > limit.soft_bytes;
+        let patience = async {
+            if soft {
+                tokio::time::sleep(Duration::from_secs(limit.soft_s)).await
+            } else {
+                std::future::pending().await
+            }
+        };
+        let sent = tokio::select! {
+            biased;
+            sent = self.socket.write_all_buf(&mut self.output) => Some(sent),
+            () = self.client.killed() => return Err(Closed::ByServer),
+            () = patience => None,
+        };
+        match sent {
+            Some(sent) => sent.map_err(|_| Closed::ByPeer)?,
+            None => return Err(self.output_limit_passed()),
+        }
+        if self.output.capacity() > KEEP_BYTES {
+            self.output = BytesMut::new();
+        }
+        self.server.metrics.net_output_bytes.fetch_add(length as u64, Relaxed);
+        self.client.output_length.store(0, Relaxed);
+        Ok(())
+    }
+
+    fn output_limit_passed(&self) -> Closed {
+        self.server.metrics.output_buffer_disconnections.fetch_add(1, Relaxed);
+        tracing::warn!(client = self.client.id, addr = %self.client.addr, "closed: client-output-buffer-limit");
+        Closed::ByServer
+    }
+}
+
+/// Awaits long work, and tells it when the client is gone meanwhile, so that it ends early.
+async fn unless_gone(socket: &TcpStream, client: &Client, work: impl Future<Output = Outcome>) -> Outcome {
+    tokio::pin!(work);
+    let gone = async {
+        // Bytes are the next request; the end or an error is what is looked for.
+        if matches!(socket.peek(&mut [0]).await, Ok(1..)) {
+            std::future::pending::<()>().await;
+        }
+    };
+    tokio::select! {
+        outcome = &mut work => return outcome,
+        () = gone => {}
+    }
+    client.cancelled.store(true, Relaxed);
+    work.await
+}

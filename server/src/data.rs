@@ -1,0 +1,63 @@
+//! Opens the store as the settings ask. The only place where settings meet storage's options.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use veddb_storage::seal::MasterKeySource;
+use veddb_storage::{Error, Options, Store};
+
+use crate::config::Settings;
+use crate::server::COMMIT_QUEUE;
+
+/// How long the clients of a failed store have to hear of it.
+const LAST_WORDS: Duration = Duration::from_millis(300);
+
+/// Opens the data directory; refuses, and changes nothing, when it is not this server's to open.
+pub fn open(settings: &Settings) -> Result<Arc<Store>, Error> {
+    let options = Options {
+        databases: settings.databases,
+        fsync: settings.appendfsync,
+        cache_memory_bytes: settings.maxmemory_cache,
+        index_memory_bytes: settings.maxmemory_index,
+        write_memory_bytes: settings.maxmemory_writes,
+        log_segment_bytes: settings.log_segment_size as u64,
+        disk_reserve_bytes: settings.disk_reserve as u64,
+        // The server's permits keep jobs below this; the rest is for the store's own messages.
+        queue_length: COMMIT_QUEUE + 16,
+        on_fatal: Arc::new(fatal),
+        ..Options::new(&settings.dir)
+    };
+    let store = Store::open(options, &master_key(settings)?)?;
+    tracing::info!(
+        master_key = %store.key_origin(),
+        replayed_units = store.stats().replayed_units,
+        documents = store.stats().documents,
+        "the store is open"
+    );
+    Ok(Arc::new(store))
+}
+
+fn master_key(settings: &Settings) -> Result<MasterKeySource, Error> {
+    let file = !settings.master_key_file.as_os_str().is_empty();
+    let variable = !settings.master_key_env.is_empty();
+    match (file, variable) {
+        (true, true) => {
+            // Taking one of them silently would open, or make, a store under a key that was not meant.
+            let reason = "master-key-file and master-key-env are both set: name one of them";
+            Err(Error::Refused(reason.to_owned()))
+        }
+        (true, false) => Ok(MasterKeySource::File(settings.master_key_file.clone())),
+        (false, true) => Ok(MasterKeySource::Environment(settings.master_key_env.clone())),
+        (false, false) => Ok(MasterKeySource::Unnamed),
+    }
+}
+
+/// After a failed sync nobody knows what is on disk. The next start reads what is there, so the best this process can do
+/// is to end.
+fn fatal(error: &Error) {
+    tracing::error!(%error, "the store has failed; the server ends, and the next start recovers from the log");
+    std::thread::spawn(|| {
+        std::thread::sleep(LAST_WORDS);
+        std::process::exit(1);
+    });
+}

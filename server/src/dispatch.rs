@@ -1,0 +1,83 @@
+//! The gates: whether a request may run. One place, so that no command forgets one.
+//!
+//! In Redis's order: the command exists, the number of arguments fits, the connection is authenticated.
+
+use veddb_commands::lookup::{Entry, Lookup, find};
+use veddb_commands::{Args, CommandError, ErrorCode};
+
+/// What becomes of a request.
+#[derive(Debug)]
+pub enum Admission {
+    /// It runs.
+    Run(&'static Entry),
+    /// It is turned away.
+    Refuse(Option<&'static Entry>, CommandError),
+    /// It is the first line of an HTTP request: somebody makes a browser talk to this port. The connection is closed
+    /// without a word, so that nothing that follows in the body is run.
+    HangUp,
+}
+
+/// Passes a request through the gates.
+pub fn admit(args: &Args, authenticated: bool) -> Admission {
+    let name = args.bytes(0);
+    if name.eq_ignore_ascii_case(b"post") || name.eq_ignore_ascii_case(b"host:") {
+        return Admission::HangUp;
+    }
+    let entry = match find(args) {
+        Lookup::Found(entry) => entry,
+        Lookup::Unknown(error) => return Admission::Refuse(None, error),
+    };
+    if !entry.command.accepts(args.len()) {
+        return Admission::Refuse(Some(entry), CommandError::arity(&entry.name));
+    }
+    if !authenticated && !entry.command.flags.contains(&"no_auth") {
+        let error = CommandError::new(ErrorCode::NoAuth, "Authentication required.");
+        return Admission::Refuse(Some(entry), error);
+    }
+    Admission::Run(entry)
+}
+
+/// What a connection from another machine hears while protected mode is on and no password is set.
+pub const PROTECTED: &str = "-DENIED Redis is running in protected mode because protected mode is enabled and no \
+    password is set for the default user. In this mode connections are only accepted from the loopback interface. If \
+    you want to connect from external computers to Redis you may adopt one of the following solutions: 1) Just disable \
+    protected mode sending the command 'CONFIG SET protected-mode no' from the loopback interface by connecting to \
+    Redis from the same host the server is running, however MAKE SURE Redis is not publicly accessible from internet \
+    if you do so. Use CONFIG REWRITE to make this change permanent. 2) Alternatively you can just disable the \
+    protected mode by editing the Redis configuration file, and setting the protected mode option to 'no', and then \
+    restarting the server. 3) If you started the server manually just for testing, restart it with the \
+    '--protected-mode no' option. 4) Set up an authentication password for the default user. NOTE: You only need to \
+    do one of the above things in order for the server to start accepting connections from the outside.\r\n";
+
+/// What a connection over `maxclients` hears.
+pub const TOO_MANY: &str = "-ERR max number of clients reached\r\n";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+
+    #[track_caller]
+    fn check(words: &[&'static str], authenticated: bool, expected: &str) {
+        let args = Args::new(words.iter().map(|word| Bytes::from_static(word.as_bytes())).collect());
+        let found = match admit(&args, authenticated) {
+            Admission::Run(entry) => entry.name.clone(),
+            Admission::Refuse(_, error) => error.to_string(),
+            Admission::HangUp => "(closed)".to_owned(),
+        };
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn gates_stand_in_the_order_of_redis() {
+        check(&["ping"], true, "ping");
+        check(&["nope"], false, "ERR unknown command 'nope', with args beginning with: ");
+        check(&["echo"], false, "ERR wrong number of arguments for 'echo' command");
+        check(&["client", "kill"], true, "ERR wrong number of arguments for 'client|kill' command");
+        check(&["client"], true, "ERR wrong number of arguments for 'client' command");
+        check(&["ping"], false, "NOAUTH Authentication required.");
+        check(&["AUTH", "x"], false, "auth");
+        check(&["POST", "/", "HTTP/1.1"], true, "(closed)");
+        check(&["Host:", "example.org"], true, "(closed)");
+    }
+}

@@ -1,0 +1,172 @@
+//! Carries commands out: reads on a view, groups of writes through the committer, long work on threads of its own.
+//!
+//! Owns no queue but the permits in [`Server`]: a connection waits for its own work, so what waits is bounded by the
+//! number of connections. A panic in a reading command ends that command alone; one in the committer stops the server.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use tokio::runtime::Handle;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use veddb_commands::context::{Limits, Phased, ReadContext, Step, Unit};
+use veddb_commands::{Args, CommandError, ErrorCode, Reply};
+use veddb_storage::{Error, Job, Transaction};
+
+use crate::client::Client;
+use crate::server::Server;
+
+/// What a command comes to.
+pub type Outcome = Result<Reply, CommandError>;
+
+/// The `run` of a reading command.
+pub type ReadFn = fn(&Args, &ReadContext<'_>) -> Outcome;
+
+/// Who runs a command, and under which bounds.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    /// The server.
+    pub server: Arc<Server>,
+    /// The connection.
+    pub client: Arc<Client>,
+    /// The selected database.
+    pub db: u8,
+    /// The language's bounds when the request came.
+    pub limits: Limits,
+    /// When the request came.
+    pub started: Instant,
+}
+
+/// Milliseconds since 1970.
+pub fn now_ms() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
+}
+
+impl Caller {
+    /// Runs a read right here; for reads that take microseconds.
+    pub fn read(&self, run: ReadFn, args: &Args) -> Outcome {
+        let view = self.server.store.view();
+        let context = self.context(&view);
+        catch_unwind(AssertUnwindSafe(|| run(args, &context))).unwrap_or_else(|_| Err(panicked()))
+    }
+
+    /// Runs a read on a thread where it may take its time.
+    pub async fn read_long(&self, run: ReadFn, args: Args) -> Outcome {
+        let caller = self.clone();
+        self.on_a_thread(move || caller.read(run, &args)).await
+    }
+
+    /// Runs a write that reads first, on a thread; its units go through the committer one by one.
+    pub async fn phased(&self, mut phased: Box<dyn Phased>) -> Outcome {
+        let caller = self.clone();
+        let runtime = Handle::current();
+        let steps = move || {
+            let mut before = None;
+            loop {
+                // A new view each time, so that a step sees what the unit before it did.
+                let view = caller.server.store.view();
+                match phased.next(&caller.context(&view), before.take())? {
+                    Step::Done(reply) => return Ok(reply),
+                    Step::Commit(unit) => {
+                        let outcomes = runtime.block_on(commit(&caller.server, vec![unit]));
+                        before = outcomes.into_iter().next();
+                    }
+                }
+            }
+        };
+        self.on_a_thread(steps).await
+    }
+
+    async fn on_a_thread(&self, work: impl FnOnce() -> Outcome + Send + 'static) -> Outcome {
+        let slots = Arc::clone(&self.server.read_slots);
+        let Ok(slot) = slots.acquire_owned().await else { return Err(stopped()) };
+        let task = tokio::task::spawn_blocking(move || {
+            let outcome = work();
+            drop(slot);
+            outcome
+        });
+        // The slot is freed by a panic as well: it is owned by the closure.
+        task.await.unwrap_or_else(|_| Err(panicked()))
+    }
+
+    fn context<'a>(&'a self, view: &'a veddb_storage::View) -> ReadContext<'a> {
+        ReadContext {
+            view,
+            db: self.db,
+            now_ms: now_ms(),
+            limits: &self.limits,
+            cancelled: &self.client.cancelled,
+            started: self.started,
+        }
+    }
+}
+
+/// Has these units committed, one after the other; an outcome for each, once it is as durable as `appendfsync` says.
+pub async fn commit(server: &Server, units: Vec<Unit>) -> Vec<Outcome> {
+    let count = units.len();
+    let (done, outcomes) = oneshot::channel();
+    let Ok(slot) = Arc::clone(&server.commit_slots).acquire_owned().await else { return refuse(count, stopped()) };
+    let group = Group {
+        outcomes: units.iter().map(|_| None).collect(),
+        units: units.into_iter().map(Some).collect(),
+        done,
+        _slot: slot,
+    };
+    if server.store.submit(Box::new(group)).is_err() {
+        // The permits keep the queue below its length.
+        return refuse(count, CommandError::new(ErrorCode::Busy, "the commit queue is full"));
+    }
+    outcomes.await.unwrap_or_else(|_| refuse(count, stopped()))
+}
+
+fn refuse(count: usize, error: CommandError) -> Vec<Outcome> {
+    std::iter::repeat_n(error, count).map(Err).collect()
+}
+
+fn stopped() -> CommandError {
+    CommandError::from(Error::ShuttingDown)
+}
+
+fn panicked() -> CommandError {
+    tracing::error!("a command panicked; it was ended, its connection goes on");
+    CommandError::err("internal error: the command was ended")
+}
+
+/// A run of writes of one pipeline on its way through the committer.
+struct Group {
+    units: Vec<Option<Unit>>,
+    outcomes: Vec<Option<Outcome>>,
+    done: oneshot::Sender<Vec<Outcome>>,
+    /// Frees the queue's slot when the group is done.
+    _slot: OwnedSemaphorePermit,
+}
+
+impl Job for Group {
+    fn units(&self) -> usize {
+        self.units.len()
+    }
+
+    fn run(&mut self, at: usize, txn: &mut Transaction<'_>) -> bool {
+        let Some(unit) = self.units.get_mut(at).and_then(Option::take) else { return false };
+        let outcome = unit(txn);
+        let done = outcome.is_ok();
+        if let Some(slot) = self.outcomes.get_mut(at) {
+            *slot = Some(outcome);
+        }
+        done
+    }
+
+    fn finished(self: Box<Self>, outcome: Result<(), Error>) {
+        let lost = outcome.err().map(CommandError::from);
+        let settle = |outcome: Option<Outcome>| match (outcome, &lost) {
+            // What was refused before the log was reached keeps its own reason.
+            (Some(Err(error)), _) => Err(error),
+            (_, Some(lost)) => Err(lost.clone()),
+            (Some(Ok(reply)), None) => Ok(reply),
+            (None, None) => Err(stopped()),
+        };
+        // Nobody receives when the connection is gone; the writes stand all the same.
+        let _ = self.done.send(self.outcomes.into_iter().map(settle).collect());
+    }
+}

@@ -1,0 +1,212 @@
+//! The figures of INFO. Each is counted in [`crate::metrics`] or read from the operating system when asked for.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use veddb_commands::session::{InfoSection, REDIS_VERSION};
+
+use crate::server::Server;
+
+type Fields = Vec<(String, String)>;
+
+/// The fields of one section.
+pub(crate) fn fields(server: &Server, section: InfoSection) -> Fields {
+    match section {
+        InfoSection::Server => about_server(server),
+        InfoSection::Clients => vec![
+            field("connected_clients", server.clients.count()),
+            field("maxclients", server.config.load().maxclients),
+            // No command blocks yet.
+            field("blocked_clients", 0),
+        ],
+        InfoSection::Memory => memory(server),
+        InfoSection::Persistence => persistence(server),
+        InfoSection::Stats => stats(server),
+        InfoSection::Replication => vec![
+            field("role", "master"),
+            field("connected_slaves", 0),
+            field("master_repl_offset", server.store.stats().lsn_written),
+        ],
+        InfoSection::Cpu => cpu(),
+        InfoSection::Modules | InfoSection::Keyspace => Vec::new(),
+        InfoSection::Encryption => vec![field("master_key_origin", server.store.key_origin())],
+        InfoSection::Commandstats => commandstats(server),
+        InfoSection::Errorstats => {
+            let errors = server.metrics.errors();
+            errors.into_iter().map(|(code, count)| (format!("errorstat_{code}"), format!("count={count}"))).collect()
+        }
+        InfoSection::Latencystats => latencystats(server),
+        InfoSection::Cluster => vec![field("cluster_enabled", 0)],
+    }
+}
+
+fn field(name: &str, value: impl ToString) -> (String, String) {
+    (name.to_owned(), value.to_string())
+}
+
+fn about_server(server: &Server) -> Fields {
+    let system = rustix::system::uname();
+    let text = |part: &std::ffi::CStr| part.to_string_lossy().into_owned();
+    let os = format!("{} {} {}", text(system.sysname()), text(system.release()), text(system.machine()));
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let uptime = server.started.elapsed().as_secs();
+    let executable = std::env::current_exe().map(|path| path.display().to_string()).unwrap_or_default();
+    let file = server.config.file().map(|path| path.display().to_string()).unwrap_or_default();
+    vec![
+        field("redis_version", REDIS_VERSION),
+        field("veddb_version", env!("CARGO_PKG_VERSION")),
+        field("redis_mode", "standalone"),
+        field("os", os),
+        field("arch_bits", usize::BITS),
+        field("process_id", std::process::id()),
+        field("run_id", &server.run_id),
+        field("tcp_port", server.port),
+        field("server_time_usec", now.as_micros()),
+        field("uptime_in_seconds", uptime),
+        field("uptime_in_days", uptime / 86_400),
+        field("executable", executable),
+        field("config_file", file),
+        field("io_threads", server.config.load().io_threads),
+    ]
+}
+
+fn memory(server: &Server) -> Fields {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let system = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let settings = server.config.load();
+    let mut fields = Vec::new();
+    // Anonymous memory is what the server itself took; the rest of the resident set is files the kernel caches.
+    for (name, value) in [
+        ("used_memory", kib(&status, "RssAnon:")),
+        ("used_memory_rss", resident_bytes()),
+        ("used_memory_peak", kib(&status, "VmHWM:")),
+        ("total_system_memory", kib(&system, "MemTotal:")),
+    ] {
+        if let Some(bytes) = value {
+            fields.push(field(name, bytes));
+            fields.push(field(&format!("{name}_human"), human(bytes)));
+        }
+    }
+    let stats = server.store.stats();
+    fields.extend([
+        field("write_memory_bytes", stats.write_memory_bytes),
+        field("index_memory_bytes", stats.index_memory_bytes),
+        field("cache_memory_bytes", stats.cache_bytes),
+        field("maxmemory", 0),
+        field("maxmemory_cache", settings.maxmemory_cache),
+        field("maxmemory_index", settings.maxmemory_index),
+        field("mem_allocator", "mimalloc"),
+    ]);
+    fields
+}
+
+fn persistence(server: &Server) -> Fields {
+    let stats = server.store.stats();
+    vec![
+        field("loading", 0),
+        field("aof_enabled", 1),
+        field("log_lsn_written", stats.lsn_written),
+        field("log_lsn_durable", stats.lsn_durable),
+        field("log_lsn_applied", stats.lsn_applied),
+        field("log_bytes_written", stats.log_bytes_written),
+        field("log_disk_bytes", stats.log_disk_bytes),
+        field("engine_disk_bytes", stats.engine_disk_bytes),
+        field("commit_groups", stats.groups),
+        field("commit_units", stats.units),
+        field("checkpoints", stats.checkpoints),
+        field("replayed_units", stats.replayed_units),
+    ]
+}
+
+/// The bytes of a line `Name:  123 kB` of a file in /proc.
+fn kib(text: &str, name: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+    let kib: u64 = line.split_whitespace().next()?.parse().ok()?;
+    Some(kib * 1024)
+}
+
+fn resident_bytes() -> Option<u64> {
+    let statm = std::fs::read_to_string("/proc/self/statm").ok()?;
+    let pages: u64 = statm.split_whitespace().nth(1)?.parse().ok()?;
+    Some(pages * rustix::param::page_size() as u64)
+}
+
+/// As Redis's bytesToHuman: `1.50M`.
+fn human(bytes: u64) -> String {
+    let units = [(1u64 << 40, "T"), (1 << 30, "G"), (1 << 20, "M"), (1 << 10, "K")];
+    match units.iter().find(|(size, _)| bytes >= *size) {
+        Some((size, unit)) => format!("{:.2}{unit}", bytes as f64 / *size as f64),
+        None => format!("{bytes}B"),
+    }
+}
+
+fn stats(server: &Server) -> Fields {
+    let metrics = &server.metrics;
+    let store = server.store.stats();
+    vec![
+        field("total_connections_received", metrics.connections_received.load(Relaxed)),
+        field("total_commands_processed", metrics.commands_processed.load(Relaxed)),
+        field("instantaneous_ops_per_sec", metrics.ops_per_second.load(Relaxed)),
+        field("total_net_input_bytes", metrics.net_input_bytes.load(Relaxed)),
+        field("total_net_output_bytes", metrics.net_output_bytes.load(Relaxed)),
+        field("collections", store.collections),
+        field("documents", store.documents),
+        field("document_cache_hits", store.cache_hits),
+        field("document_cache_misses", store.cache_misses),
+        field("index_page_loads", store.index_loads),
+        field("index_page_evictions", store.index_evictions),
+        field("rejected_connections", metrics.connections_rejected.load(Relaxed)),
+        field("total_error_replies", metrics.error_replies.load(Relaxed)),
+        field("client_query_buffer_limit_disconnections", metrics.query_buffer_disconnections.load(Relaxed)),
+        field("client_output_buffer_limit_disconnections", metrics.output_buffer_disconnections.load(Relaxed)),
+    ]
+}
+
+fn cpu() -> Fields {
+    // Fields 14 and 15 of /proc/self/stat, counted after the command's name, which may hold spaces.
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let after_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+    let mut ticks = after_name.split_whitespace().skip(11).map_while(|word| word.parse::<u64>().ok());
+    let (Some(user), Some(system)) = (ticks.next(), ticks.next()) else { return Vec::new() };
+    let a_second = rustix::param::clock_ticks_per_second().max(1);
+    let seconds = |ticks: u64| format!("{:.6}", ticks as f64 / a_second as f64);
+    vec![field("used_cpu_sys", seconds(system)), field("used_cpu_user", seconds(user))]
+}
+
+fn commandstats(server: &Server) -> Fields {
+    let figures = server.metrics.commands();
+    let line = |f: crate::metrics::CommandFigures| {
+        let per_call = f.usec as f64 / f.calls.max(1) as f64;
+        (
+            format!("cmdstat_{}", f.name),
+            format!(
+                "calls={},usec={},usec_per_call={per_call:.2},rejected_calls={},failed_calls={}",
+                f.calls, f.usec, f.rejected, f.failed
+            ),
+        )
+    };
+    figures.into_iter().map(line).collect()
+}
+
+fn latencystats(server: &Server) -> Fields {
+    let figures = server.metrics.commands().into_iter();
+    let line = |f: crate::metrics::CommandFigures| {
+        let [p50, p99, p999] = f.percentiles_us?;
+        let name = format!("latency_percentiles_usec_{}", f.name);
+        Some((name, format!("p50={p50}.000,p99={p99}.000,p99.9={p999}.000")))
+    };
+    figures.filter_map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_are_read_from_proc() {
+        assert_eq!(kib("VmHWM:\t  12 kB\nRssAnon: 3 kB\n", "RssAnon:"), Some(3072));
+        assert!(resident_bytes().is_some_and(|bytes| bytes > 100_000));
+        assert_eq!(human(1_572_864), "1.50M");
+        assert_eq!(cpu().len(), 2);
+    }
+}

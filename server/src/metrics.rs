@@ -1,0 +1,156 @@
+//! Counters and latencies. Everything INFO says about the past is counted here.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+use parking_lot::Mutex;
+use veddb_commands::ErrorCode;
+use veddb_commands::lookup::{Entry, entries};
+
+/// The longest latency that is told apart, microseconds.
+const LATENCY_MAX_US: u64 = 60_000_000;
+
+/// The server's counters since the start or CONFIG RESETSTAT.
+#[derive(Debug)]
+#[allow(missing_docs, reason = "the names are INFO's")]
+pub struct Metrics {
+    pub commands_processed: AtomicU64,
+    pub connections_received: AtomicU64,
+    pub connections_rejected: AtomicU64,
+    pub net_input_bytes: AtomicU64,
+    pub net_output_bytes: AtomicU64,
+    pub query_buffer_disconnections: AtomicU64,
+    pub output_buffer_disconnections: AtomicU64,
+    pub error_replies: AtomicU64,
+    /// Commands in the last whole second.
+    pub ops_per_second: AtomicU64,
+    errors: Mutex<BTreeMap<&'static str, u64>>,
+    commands: Vec<CommandMetrics>,
+}
+
+/// The counters of one command.
+#[derive(Debug, Default)]
+struct CommandMetrics {
+    calls: AtomicU64,
+    usec: AtomicU64,
+    rejected: AtomicU64,
+    failed: AtomicU64,
+    /// Made at the first call: most commands are never called.
+    latency_us: Mutex<Option<Histogram<u64>>>,
+}
+
+/// One command's counters, read at one time.
+#[derive(Debug)]
+#[allow(missing_docs)]
+pub struct CommandFigures {
+    pub name: &'static str,
+    pub calls: u64,
+    pub usec: u64,
+    pub rejected: u64,
+    pub failed: u64,
+    /// The 50th, 99th and 99.9th percentile, microseconds; from the request being framed to its reply being ready.
+    pub percentiles_us: Option<[u64; 3]>,
+}
+
+impl Default for Metrics {
+    fn default() -> Metrics {
+        Metrics {
+            commands_processed: AtomicU64::new(0),
+            connections_received: AtomicU64::new(0),
+            connections_rejected: AtomicU64::new(0),
+            net_input_bytes: AtomicU64::new(0),
+            net_output_bytes: AtomicU64::new(0),
+            query_buffer_disconnections: AtomicU64::new(0),
+            output_buffer_disconnections: AtomicU64::new(0),
+            error_replies: AtomicU64::new(0),
+            ops_per_second: AtomicU64::new(0),
+            errors: Mutex::default(),
+            commands: entries().iter().map(|_| CommandMetrics::default()).collect(),
+        }
+    }
+}
+
+impl Metrics {
+    /// A command ran this long, and ended in this error if in any.
+    pub fn ran(&self, entry: &Entry, took: Duration, error: Option<ErrorCode>) {
+        self.commands_processed.fetch_add(1, Relaxed);
+        let took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        if let Some(command) = self.commands.get(entry.index) {
+            command.calls.fetch_add(1, Relaxed);
+            command.usec.fetch_add(took_us, Relaxed);
+            if error.is_some() {
+                command.failed.fetch_add(1, Relaxed);
+            }
+            let mut latency = command.latency_us.lock();
+            if latency.is_none() {
+                *latency = Histogram::new_with_bounds(1, LATENCY_MAX_US, 2).ok();
+            }
+            if let Some(histogram) = latency.as_mut() {
+                histogram.saturating_record(took_us.max(1));
+            }
+        }
+        if let Some(code) = error {
+            self.error(code);
+        }
+    }
+
+    /// A request was turned away at a gate.
+    pub fn rejected(&self, entry: Option<&Entry>, code: ErrorCode) {
+        if let Some(command) = entry.and_then(|entry| self.commands.get(entry.index)) {
+            command.rejected.fetch_add(1, Relaxed);
+        }
+        self.error(code);
+    }
+
+    fn error(&self, code: ErrorCode) {
+        self.error_replies.fetch_add(1, Relaxed);
+        *self.errors.lock().entry(code.as_str()).or_default() += 1;
+    }
+
+    /// Error replies by their code.
+    pub fn errors(&self) -> Vec<(&'static str, u64)> {
+        self.errors.lock().iter().map(|(code, count)| (*code, *count)).collect()
+    }
+
+    /// The commands that were called or turned away.
+    pub fn commands(&self) -> Vec<CommandFigures> {
+        let figures = entries().iter().zip(&self.commands).map(|(entry, command)| CommandFigures {
+            name: &entry.name,
+            calls: command.calls.load(Relaxed),
+            usec: command.usec.load(Relaxed),
+            rejected: command.rejected.load(Relaxed),
+            failed: command.failed.load(Relaxed),
+            percentiles_us: command
+                .latency_us
+                .lock()
+                .as_ref()
+                .map(|latency| [0.5, 0.99, 0.999].map(|quantile| latency.value_at_quantile(quantile))),
+        });
+        figures.filter(|figures| figures.calls + figures.rejected > 0).collect()
+    }
+
+    /// CONFIG RESETSTAT.
+    pub fn reset(&self) {
+        for counter in [
+            &self.commands_processed,
+            &self.connections_received,
+            &self.connections_rejected,
+            &self.net_input_bytes,
+            &self.net_output_bytes,
+            &self.query_buffer_disconnections,
+            &self.output_buffer_disconnections,
+            &self.error_replies,
+        ] {
+            counter.store(0, Relaxed);
+        }
+        self.errors.lock().clear();
+        for command in &self.commands {
+            for counter in [&command.calls, &command.usec, &command.rejected, &command.failed] {
+                counter.store(0, Relaxed);
+            }
+            *command.latency_us.lock() = None;
+        }
+    }
+}

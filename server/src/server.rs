@@ -1,0 +1,124 @@
+//! What all connections share, from the start of the server to its end.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{Semaphore, watch};
+use veddb_commands::session::Shutdown;
+use veddb_storage::Store;
+
+use crate::client::Clients;
+use crate::config::{Config, Settings};
+use crate::metrics::Metrics;
+use crate::telemetry::LevelHandle;
+
+/// Groups of writes that may wait for the committer. Each connection has at most one there, so this bounds memory, and
+/// a connection that finds no slot waits without holding a worker.
+pub const COMMIT_QUEUE: usize = 1024;
+
+/// The running server.
+#[derive(Debug)]
+pub struct Server {
+    /// The settings.
+    pub config: Config,
+    /// The data.
+    pub store: Arc<Store>,
+    /// The counters.
+    pub metrics: Metrics,
+    /// The connections.
+    pub clients: Clients,
+    /// A permit for each group of writes on its way to the committer.
+    pub commit_slots: Arc<Semaphore>,
+    /// A permit for each long read that runs; the others wait in their connections.
+    pub read_slots: Arc<Semaphore>,
+    /// When it started.
+    pub started: Instant,
+    /// 40 random hexadecimal digits, others at each start.
+    pub run_id: String,
+    /// The port it listens on.
+    pub port: u16,
+    log_level: LevelHandle,
+    stopping: watch::Sender<Option<Shutdown>>,
+}
+
+impl Server {
+    /// A server on this store that listens on `port`.
+    pub fn new(config: Config, store: Arc<Store>, log_level: LevelHandle, port: u16) -> Arc<Server> {
+        let read_slots = config.load().io_threads;
+        let mut random = [0; 20];
+        // Only tells two starts apart, so a system without randomness may still start.
+        if getrandom::fill(&mut random).is_err() {
+            random.fill(0);
+        }
+        Arc::new(Server {
+            config,
+            store,
+            metrics: Metrics::default(),
+            clients: Clients::default(),
+            commit_slots: Arc::new(Semaphore::new(COMMIT_QUEUE)),
+            read_slots: Arc::new(Semaphore::new(read_slots)),
+            started: Instant::now(),
+            run_id: hex::encode(random),
+            port,
+            log_level,
+            stopping: watch::Sender::new(None),
+        })
+    }
+
+    /// Begins to stop. The first caller says how.
+    pub fn stop(&self, how: Shutdown) {
+        self.stopping.send_if_modified(|state| {
+            let first = state.is_none();
+            state.get_or_insert(how);
+            first
+        });
+    }
+
+    /// Says when stopping begins.
+    pub fn watch_stop(&self) -> watch::Receiver<Option<Shutdown>> {
+        self.stopping.subscribe()
+    }
+
+    /// Carries changed settings into effect.
+    pub(crate) fn apply(&self, before: &Settings, after: &Settings) -> Result<(), String> {
+        if before.loglevel != after.loglevel {
+            self.log_level.set(after.loglevel)?;
+        }
+        if before.appendfsync != after.appendfsync {
+            self.store.set_fsync_policy(after.appendfsync);
+        }
+        let budgets = |s: &Settings| (s.maxmemory_index, s.maxmemory_cache);
+        if budgets(before) != budgets(after) {
+            self.store.set_memory_budgets(after.maxmemory_index, after.maxmemory_cache);
+        }
+        Ok(())
+    }
+
+    /// Returns when every connection has ended, or the time is up; then the rest are cut off.
+    pub async fn drain(&self, patience: Duration) {
+        let deadline = Instant::now() + patience;
+        while self.clients.count() > 0 && Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        for client in self.clients.list() {
+            client.kill();
+        }
+    }
+
+    /// Counts commands a second. Runs until the server stops.
+    pub async fn sample(self: Arc<Server>) {
+        let mut stopping = self.watch_stop();
+        let mut before = self.metrics.commands_processed.load(Relaxed);
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(Duration::from_secs(1)) => {}
+                _ = stopping.changed() => return,
+            }
+            let now = self.metrics.commands_processed.load(Relaxed);
+            // The counter goes back to 0 at CONFIG RESETSTAT.
+            self.metrics.ops_per_second.store(now.saturating_sub(before), Relaxed);
+            before = now;
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! [`Session`] for a connection: what session commands see and change.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+use veddb_commands::CommandError;
+use veddb_commands::session::{ClientInfo, InfoSection, LibraryField, ReplyMode, Session, Shutdown};
+
+use crate::client::Client;
+use crate::config::{Settings, rewrite};
+use crate::encode::Protocol;
+use crate::server::Server;
+
+/// What a connection's commands change and only its own task reads.
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) db: u8,
+    pub(crate) protocol: Protocol,
+    /// Whether a password was given that was right at the time.
+    pub(crate) authenticated: bool,
+    pub(crate) replies_off: bool,
+    /// How many of the next replies are left out.
+    pub(crate) skip_replies: u8,
+    /// Set when the connection ends after what was replied is sent.
+    pub(crate) closing: bool,
+}
+
+impl State {
+    /// A new connection's. It needs no password if there is none at this moment, as in Redis.
+    pub(crate) fn new(settings: &Settings) -> State {
+        State {
+            db: 0,
+            protocol: Protocol::Resp2,
+            authenticated: settings.requirepass.0.is_empty(),
+            replies_off: false,
+            skip_replies: 0,
+            closing: false,
+        }
+    }
+}
+
+/// One connection while one session command runs.
+pub(crate) struct ConnectionSession<'a> {
+    pub(crate) server: &'a Arc<Server>,
+    pub(crate) client: &'a Arc<Client>,
+    pub(crate) settings: &'a Settings,
+    pub(crate) state: &'a mut State,
+}
+
+impl Session for ConnectionSession<'_> {
+    fn client(&self) -> ClientInfo {
+        self.client.info()
+    }
+
+    fn clients(&self) -> Vec<ClientInfo> {
+        self.server.clients.list().iter().map(|client| client.info()).collect()
+    }
+
+    fn kill_client(&mut self, id: u64) -> bool {
+        if id == self.client.id {
+            self.state.closing = true;
+            return true;
+        }
+        let Some(client) = self.server.clients.get(id) else { return false };
+        client.kill();
+        true
+    }
+
+    fn set_protocol(&mut self, version: u8) {
+        self.state.protocol = if version == 3 { Protocol::Resp3 } else { Protocol::Resp2 };
+        self.client.protocol.store(version, Relaxed);
+    }
+
+    fn select(&mut self, db: u8) {
+        self.state.db = db;
+        self.client.db.store(db, Relaxed);
+    }
+
+    fn databases(&self) -> u8 {
+        self.settings.databases
+    }
+
+    fn set_name(&mut self, name: &[u8]) {
+        self.client.texts.lock().name = String::from_utf8_lossy(name).into_owned();
+    }
+
+    fn set_library(&mut self, field: LibraryField, value: &[u8]) {
+        let value = String::from_utf8_lossy(value).into_owned();
+        let mut texts = self.client.texts.lock();
+        match field {
+            LibraryField::Name => texts.library_name = value,
+            LibraryField::Version => texts.library_version = value,
+        }
+    }
+
+    fn set_no_evict(&mut self, on: bool) {
+        self.client.no_evict.store(on, Relaxed);
+    }
+
+    fn set_no_touch(&mut self, on: bool) {
+        self.client.no_touch.store(on, Relaxed);
+    }
+
+    fn set_reply_mode(&mut self, mode: ReplyMode) {
+        match mode {
+            ReplyMode::On => (self.state.replies_off, self.state.skip_replies) = (false, 0),
+            ReplyMode::Off => self.state.replies_off = true,
+            // Its own reply and the next one.
+            ReplyMode::Skip => self.state.skip_replies = 2,
+        }
+    }
+
+    fn has_password(&self) -> bool {
+        !self.settings.requirepass.0.is_empty()
+    }
+
+    fn is_authenticated(&self) -> bool {
+        self.state.authenticated
+    }
+
+    fn authenticate(&mut self, user: &[u8], password: &[u8]) -> bool {
+        let wanted = &self.settings.requirepass.0;
+        // Hashes have one length, so the comparison tells neither the password nor how long it is.
+        let same: bool = Sha256::digest(password).ct_eq(&Sha256::digest(wanted)).into();
+        let right = user == b"default" && (same || wanted.is_empty());
+        if right {
+            self.state.authenticated = true;
+        } else {
+            tracing::info!(client = self.client.id, addr = %self.client.addr, "authentication failed");
+        }
+        right
+    }
+
+    fn reset(&mut self) {
+        *self.state = State::new(self.settings);
+        self.client.db.store(0, Relaxed);
+        self.client.protocol.store(2, Relaxed);
+        self.client.no_evict.store(false, Relaxed);
+        self.client.no_touch.store(false, Relaxed);
+        self.client.texts.lock().name.clear();
+    }
+
+    fn close(&mut self) {
+        self.state.closing = true;
+    }
+
+    fn unix_time(&self) -> Duration {
+        SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+    }
+
+    fn config_get(&self, pattern: &[u8]) -> Vec<(String, String)> {
+        self.server.config.get(pattern)
+    }
+
+    fn config_set(&mut self, changes: &[(Bytes, Bytes)]) -> Result<(), CommandError> {
+        self.server.config.set(changes, |before, after| self.server.apply(before, after))?;
+        for (name, _) in changes {
+            tracing::info!(setting = %String::from_utf8_lossy(name), "setting changed");
+        }
+        Ok(())
+    }
+
+    fn config_rewrite(&mut self) -> Result<(), CommandError> {
+        let Some(file) = self.server.config.file() else {
+            return Err(CommandError::err("The server is running without a config file"));
+        };
+        // Waits for the disk, so the worker hands its other connections on meanwhile.
+        tokio::task::block_in_place(|| rewrite::rewrite(file, &self.server.config.load()))
+            .map_err(|error| CommandError::err(format!("Rewriting config file: {error}")))
+    }
+
+    fn reset_statistics(&mut self) {
+        self.server.metrics.reset();
+    }
+
+    fn info(&self, section: InfoSection) -> Vec<(String, String)> {
+        crate::info::fields(self.server, section)
+    }
+
+    fn shutdown(&mut self, mode: Shutdown) {
+        tracing::info!(client = self.client.id, "SHUTDOWN requested");
+        // Redis answers nothing: the client sees the connection end.
+        self.state.replies_off = true;
+        self.server.stop(mode);
+    }
+}

@@ -1,0 +1,163 @@
+//! The document cache: opened documents as the engine has them, under a memory budget.
+//!
+//! Entries are replaced or dropped one by one as checkpoints write newer versions. Because readers may hold older moments,
+//! an entry carries the generation of the engine (one a checkpoint) from which on it is right, and a reader of an older
+//! generation neither uses nor fills in a newer one.
+
+use hashlink::LruCache;
+use parking_lot::Mutex;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use crate::document::record::Document;
+use crate::memtable::{RecordKey, Version};
+
+const SHARDS: usize = 64;
+/// What an entry costs beside the document's bytes: table, links, `Arc`.
+const ENTRY_OVERHEAD_BYTES: usize = 160;
+
+#[derive(Debug)]
+struct Entry {
+    generation: u64,
+    document: Arc<Document>,
+    bytes: usize,
+}
+
+#[derive(Debug)]
+struct Shard {
+    entries: LruCache<RecordKey, Entry>,
+    bytes: usize,
+}
+
+/// The cache, sharded so that readers rarely meet.
+#[derive(Debug)]
+pub(crate) struct DocumentCache {
+    shards: Box<[Mutex<Shard>]>,
+    budget_bytes: AtomicUsize,
+    generation: AtomicU64,
+    hits: AtomicU64,
+    misses: AtomicU64,
+}
+
+impl DocumentCache {
+    pub(crate) fn new(budget_bytes: usize) -> DocumentCache {
+        let shard = |_| Mutex::new(Shard { entries: LruCache::new_unbounded(), bytes: 0 });
+        DocumentCache {
+            shards: (0..SHARDS).map(shard).collect(),
+            budget_bytes: AtomicUsize::new(budget_bytes),
+            generation: AtomicU64::new(0),
+            hits: AtomicU64::new(0),
+            misses: AtomicU64::new(0),
+        }
+    }
+
+    fn shard(&self, key: RecordKey) -> &Mutex<Shard> {
+        // Record ids ascend, so their low bits spread well.
+        let at = (key.1.0 as usize).wrapping_add((key.0 as usize).wrapping_mul(31)) % SHARDS;
+        self.shards.get(at).expect("at is below the number of shards")
+    }
+
+    /// The document as a reader of this generation must see it.
+    pub(crate) fn get(&self, key: RecordKey, generation: u64) -> Option<Arc<Document>> {
+        let mut shard = self.shard(key).lock();
+        let found = shard.entries.get(&key).filter(|e| e.generation <= generation).map(|e| Arc::clone(&e.document));
+        let counter = if found.is_some() { &self.hits } else { &self.misses };
+        counter.fetch_add(1, Ordering::Relaxed);
+        found
+    }
+
+    /// Keeps a document that a reader of this generation took from the engine, unless a checkpoint came in between.
+    pub(crate) fn fill(&self, key: RecordKey, generation: u64, document: &Arc<Document>) {
+        let mut shard = self.shard(key).lock();
+        // Asked under the lock: a checkpoint raises the generation first and then visits the shard.
+        if self.generation.load(Ordering::Acquire) == generation {
+            self.place(&mut shard, key, generation, Arc::clone(document));
+        }
+    }
+
+    /// A checkpoint is about to change the engine to this generation.
+    pub(crate) fn begin_generation(&self, generation: u64) {
+        self.generation.store(generation, Ordering::Release);
+    }
+
+    /// What the checkpoint of this generation wrote for a record.
+    pub(crate) fn refresh(&self, key: RecordKey, generation: u64, version: Version) {
+        let mut shard = self.shard(key).lock();
+        match version {
+            Some(document) => self.place(&mut shard, key, generation, document),
+            None => {
+                if let Some(old) = shard.entries.remove(&key) {
+                    shard.bytes -= old.bytes;
+                }
+            }
+        }
+    }
+
+    fn place(&self, shard: &mut Shard, key: RecordKey, generation: u64, document: Arc<Document>) {
+        // The JSON text is made at the first DOC.GET and kept beside the body, so it is counted from the start.
+        let bytes = ENTRY_OVERHEAD_BYTES + 2 * document.body.len();
+        let budget = self.budget_bytes.load(Ordering::Relaxed) / SHARDS;
+        if bytes > budget {
+            if let Some(old) = shard.entries.remove(&key) {
+                shard.bytes -= old.bytes;
+            }
+            return;
+        }
+        if let Some(old) = shard.entries.insert(key, Entry { generation, document, bytes }) {
+            shard.bytes -= old.bytes;
+        }
+        shard.bytes += bytes;
+        while shard.bytes > budget {
+            let Some((_, old)) = shard.entries.remove_lru() else { break };
+            shard.bytes -= old.bytes;
+        }
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.shards.iter().map(|s| s.lock().bytes).sum()
+    }
+
+    pub(crate) fn set_budget_bytes(&self, bytes: usize) {
+        self.budget_bytes.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Hits and misses since the store was opened.
+    pub(crate) fn counters(&self) -> (u64, u64) {
+        (self.hits.load(Ordering::Relaxed), self.misses.load(Ordering::Relaxed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record_id::RecordId;
+
+    fn document(version: u64) -> Arc<Document> {
+        Arc::new(Document::new(version, vec![0; 100].into()))
+    }
+
+    #[test]
+    fn a_reader_of_an_older_generation_sees_and_leaves_nothing_newer() {
+        let cache = DocumentCache::new(1 << 20);
+        let key = (1, RecordId(1));
+        cache.fill(key, 0, &document(1));
+        assert_eq!(cache.get(key, 0).map(|d| d.version), Some(1));
+        cache.begin_generation(1);
+        cache.refresh(key, 1, Some(document(2)));
+        assert!(cache.get(key, 0).is_none());
+        assert_eq!(cache.get(key, 1).map(|d| d.version), Some(2));
+        cache.fill(key, 0, &document(1));
+        assert_eq!(cache.get(key, 1).map(|d| d.version), Some(2), "a late reader of generation 0 must not fill");
+        cache.refresh(key, 1, None);
+        assert!(cache.get(key, 1).is_none());
+    }
+
+    #[test]
+    fn stays_inside_its_budget() {
+        let cache = DocumentCache::new(64 * 1000);
+        for n in 0..10_000 {
+            cache.fill((1, RecordId(n)), 0, &document(1));
+        }
+        assert!(cache.bytes() <= 64 * 1000 && cache.bytes() > 64 * 500, "{}", cache.bytes());
+    }
+}

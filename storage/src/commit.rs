@@ -1,0 +1,381 @@
+//! The committer: the one thread that changes data.
+//!
+//! It takes jobs from a bounded queue, runs their units against its working state, appends the group to the log, syncs it
+//! when `appendfsync` is `always`, publishes the new state, and only then lets the jobs answer.
+
+use parking_lot::Mutex;
+use std::collections::VecDeque;
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError};
+use std::sync::{Arc, Weak};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::Error;
+use crate::checkpoint;
+use crate::effect::{EffectWriter, append_unit};
+use crate::index::PageId;
+use crate::log::{AppendError, Log};
+use crate::lsn::Lsn;
+use crate::memtable::Memtable;
+use crate::options::{FsyncPolicy, OnFatal};
+use crate::shared::Shared;
+use crate::transaction::Transaction;
+use crate::view::State;
+use crate::working::Working;
+
+/// Work for the committer: some atomic units, and what to do when they are durable.
+pub trait Job: Send {
+    /// How many units there are.
+    fn units(&self) -> usize;
+    /// Runs unit `at`. False: it failed, and what it did is to be undone.
+    fn run(&mut self, at: usize, transaction: &mut Transaction<'_>) -> bool;
+    /// Called once, when the group is durable as `appendfsync` asks, or with the reason why none of its units took place.
+    /// The place to answer from.
+    fn finished(self: Box<Self>, outcome: Result<(), Error>);
+}
+
+/// What the committer's queue carries.
+pub(crate) enum Message {
+    Job(Box<dyn Job>),
+    /// A checkpoint is done; only there to wake an idle committer.
+    CheckpointDone,
+    /// Write everything out and stop.
+    Close,
+}
+
+/// A group is closed when it has this many units or this many bytes.
+const GROUP_UNITS_MAX: usize = 1024;
+const GROUP_BYTES_MAX: usize = 4 << 20;
+/// A checkpoint is made after this much log, whatever is in memory, so that a start has little to replay.
+const LOG_BYTES_REPLAYED_MAX: u64 = 128 << 20;
+/// How much log is written between two looks at the free space.
+const SPACE_CHECK_BYTES: u64 = 4 << 20;
+
+/// What the committer shares with the store's handle and with the thread that syncs once a second.
+#[derive(Debug)]
+pub(crate) struct Control {
+    pub(crate) fsync: AtomicU8,
+    /// The segment being written, for the background sync. Held while the LSN is read, so that the file is the right one.
+    pub(crate) sync_target: Mutex<Option<(Arc<File>, PathBuf)>>,
+    pub(crate) groups: AtomicU64,
+    pub(crate) units: AtomicU64,
+    pub(crate) log_bytes: AtomicU64,
+    pub(crate) checkpoints: AtomicU64,
+    pub(crate) lsn_applied: AtomicU64,
+}
+
+impl Control {
+    pub(crate) fn new(policy: FsyncPolicy) -> Control {
+        let control = Control {
+            fsync: AtomicU8::new(0),
+            sync_target: Mutex::new(None),
+            groups: AtomicU64::new(0),
+            units: AtomicU64::new(0),
+            log_bytes: AtomicU64::new(0),
+            checkpoints: AtomicU64::new(0),
+            lsn_applied: AtomicU64::new(0),
+        };
+        control.set_fsync(policy);
+        control
+    }
+
+    pub(crate) fn set_fsync(&self, policy: FsyncPolicy) {
+        let code = match policy {
+            FsyncPolicy::Always => 0,
+            FsyncPolicy::EverySecond => 1,
+            FsyncPolicy::No => 2,
+        };
+        self.fsync.store(code, Ordering::Release);
+    }
+
+    pub(crate) fn fsync(&self) -> FsyncPolicy {
+        match self.fsync.load(Ordering::Acquire) {
+            0 => FsyncPolicy::Always,
+            1 => FsyncPolicy::EverySecond,
+            _ => FsyncPolicy::No,
+        }
+    }
+}
+
+/// The committer's own things.
+pub(crate) struct Committer {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) control: Arc<Control>,
+    pub(crate) log: Log,
+    pub(crate) working: Working,
+    pub(crate) queue: Receiver<Message>,
+    pub(crate) checkpoints: SyncSender<checkpoint::Request>,
+    pub(crate) checkpoints_done: Receiver<Result<checkpoint::Done, Error>>,
+    pub(crate) write_memory_bytes: usize,
+    pub(crate) on_fatal: OnFatal,
+    /// States that readers may hold, oldest first.
+    pub(crate) readers: VecDeque<(Lsn, Weak<State>)>,
+    /// Freed pages that the engine has, with the LSN from which on no tree has them.
+    pub(crate) freed_stored: Vec<(PageId, Lsn)>,
+    /// Pages below this were in the last checkpoint's reach.
+    pub(crate) page_watermark: PageId,
+    pub(crate) lsn_applied: Lsn,
+    pub(crate) log_bytes_at_checkpoint: u64,
+    pub(crate) checkpoint_running: bool,
+    /// Writes are refused while less than this is free.
+    pub(crate) disk_reserve_bytes: u64,
+    pub(crate) space_checked_at: u64,
+    pub(crate) space_low: bool,
+    /// The last unit of the group being made; the last one logged between groups.
+    pub(crate) group_lsn: Lsn,
+    pub(crate) effects: EffectWriter,
+    pub(crate) group: Vec<u8>,
+}
+
+/// Milliseconds since 1970.
+fn now_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64)
+}
+
+impl Committer {
+    /// Serves the queue until it is told to close or the store fails.
+    pub(crate) fn run(mut self) {
+        self.publish_sync_target();
+        if let Err(error) = self.serve() {
+            tracing::error!(%error, "the store has failed and takes no more writes");
+            (self.on_fatal)(&error);
+            // Whoever still asks is told; the queue closes when the handle sees the thread gone.
+            while let Ok(message) = self.queue.try_recv() {
+                if let Message::Job(job) = message {
+                    job.finished(Err(Error::LogFailed(error.to_string())));
+                }
+            }
+        }
+    }
+
+    fn serve(&mut self) -> Result<(), Error> {
+        loop {
+            let Ok(message) = self.queue.recv() else { return self.close() };
+            let mut jobs = Vec::new();
+            let mut closing = false;
+            let mut next = Some(message);
+            while let Some(message) = next.take() {
+                match message {
+                    Message::Job(job) => self.run_job(job, &mut jobs)?,
+                    Message::CheckpointDone => {}
+                    Message::Close => closing = true,
+                }
+                if jobs.len() < GROUP_UNITS_MAX && self.group.len() < GROUP_BYTES_MAX && !closing {
+                    next = match self.queue.try_recv() {
+                        Ok(message) => Some(message),
+                        Err(TryRecvError::Empty) => None,
+                        Err(TryRecvError::Disconnected) => {
+                            closing = true;
+                            None
+                        }
+                    };
+                }
+            }
+            self.commit_group(jobs)?;
+            self.collect_checkpoint(false)?;
+            self.checkpoint_if_due()?;
+            if closing {
+                return self.close();
+            }
+        }
+    }
+
+    fn units_in_group(&self) -> u32 {
+        (self.group_lsn - self.log.progress().lsn_written()) as u32
+    }
+
+    fn run_job(&mut self, mut job: Box<dyn Job>, jobs: &mut Vec<Box<dyn Job>>) -> Result<(), Error> {
+        let now_ms = now_ms();
+        for at in 0..job.units() {
+            let lsn = self.group_lsn + 1;
+            self.effects.bytes.clear();
+            let mut transaction = Transaction::new(&self.shared, &mut self.working, lsn, now_ms, &mut self.effects);
+            if job.run(at, &mut transaction) {
+                let count = transaction.count();
+                if count > 0 {
+                    append_unit(&mut self.group, count, &self.effects.bytes);
+                    self.group_lsn = lsn;
+                }
+            } else {
+                transaction.undo()?;
+            }
+        }
+        if self.effects.bytes.capacity() > GROUP_BYTES_MAX {
+            self.effects.bytes = Vec::new();
+        }
+        jobs.push(job);
+        Ok(())
+    }
+
+    /// Logs, syncs, publishes, answers.
+    fn commit_group(&mut self, jobs: Vec<Box<dyn Job>>) -> Result<(), Error> {
+        let units = self.units_in_group();
+        if units > 0 {
+            let logged = self.append_group(units);
+            self.group.clear();
+            if self.group.capacity() > 2 * GROUP_BYTES_MAX {
+                self.group = Vec::new();
+            }
+            match logged {
+                Ok(()) => self.publish(),
+                Err(AppendError::NoSpace) => {
+                    let state = Arc::clone(&self.shared.state.read());
+                    self.working.roll_back(&state);
+                    self.group_lsn = state.lsn;
+                    tracing::warn!("no space left for the log; the group was refused");
+                    for job in jobs {
+                        job.finished(Err(Error::NoSpace));
+                    }
+                    return Ok(());
+                }
+                Err(AppendError::Fatal(error)) => {
+                    for job in jobs {
+                        job.finished(Err(Error::LogFailed(error.to_string())));
+                    }
+                    return Err(error);
+                }
+            }
+            self.control.groups.fetch_add(1, Ordering::Relaxed);
+            self.control.units.fetch_add(u64::from(units), Ordering::Relaxed);
+            self.control.log_bytes.store(self.log.bytes_written(), Ordering::Relaxed);
+        }
+        for job in jobs {
+            job.finished(Ok(()));
+        }
+        Ok(())
+    }
+
+    /// Refuses writes while there is still room to write checkpoints and to compact: the engine cannot go on after a
+    /// full disk, the log can.
+    fn check_space(&mut self) -> Result<(), AppendError> {
+        let written = self.log.bytes_written();
+        let due = self.space_low || written >= self.space_checked_at + SPACE_CHECK_BYTES || written == 0;
+        if self.disk_reserve_bytes == 0 || !due {
+            return Ok(());
+        }
+        self.space_checked_at = written;
+        // A file system that cannot say how full it is will say so when it is full.
+        let free = rustix::fs::statvfs(&self.shared.log_dir).map_or(u64::MAX, |s| s.f_bavail * s.f_frsize);
+        self.space_low = free < self.disk_reserve_bytes;
+        if self.space_low { Err(AppendError::NoSpace) } else { Ok(()) }
+    }
+
+    fn append_group(&mut self, units: u32) -> Result<(), AppendError> {
+        self.check_space()?;
+        {
+            // The background sync must not take an LSN of the new segment for one of the old.
+            let mut target = self.control.sync_target.lock();
+            self.log.append(&self.group, units)?;
+            if target.as_ref().is_none_or(|(_, path)| path != self.log.current_segment()) {
+                let (file, path, _) = self.log.sync_handle();
+                *target = Some((file, path));
+            }
+        }
+        if self.control.fsync() == FsyncPolicy::Always {
+            self.log.sync().map_err(AppendError::Fatal)?;
+        }
+        Ok(())
+    }
+
+    fn publish_sync_target(&self) {
+        let (file, path, _) = self.log.sync_handle();
+        *self.control.sync_target.lock() = Some((file, path));
+    }
+
+    /// Makes the working state what readers see.
+    fn publish(&mut self) {
+        let last = Arc::clone(&self.shared.state.read());
+        let state = Arc::new(self.working.publish(&last, self.group_lsn, self.shared.pager.watermark()));
+        self.readers.push_back((state.lsn, Arc::downgrade(&state)));
+        *self.shared.state.write() = state;
+        drop(last);
+        while self.readers.len() > 1 && self.readers.front().is_some_and(|(_, state)| state.strong_count() == 0) {
+            self.readers.pop_front();
+        }
+        self.working.lsn_oldest_reader = self.readers.front().map_or(self.group_lsn, |(lsn, _)| *lsn);
+    }
+
+    fn checkpoint_if_due(&mut self) -> Result<(), Error> {
+        let memory = self.working.sources.active.bytes();
+        // Dirty pages cannot leave memory, so they may take half of the index budget at most.
+        let dirty = self.working.dirty_bytes > self.shared.pager.budget_bytes() / 2;
+        let replay = self.log.bytes_written() - self.log_bytes_at_checkpoint > LOG_BYTES_REPLAYED_MAX;
+        if memory <= self.write_memory_bytes && !dirty && !replay {
+            return Ok(());
+        }
+        // Another one is being written. Let the tables grow to their bound; then wait.
+        if self.checkpoint_running && memory <= 2 * self.write_memory_bytes && !dirty {
+            return Ok(());
+        }
+        self.collect_checkpoint(true)?;
+        self.begin_checkpoint()
+    }
+
+    fn begin_checkpoint(&mut self) -> Result<(), Error> {
+        self.working.sources.frozen =
+            Some(std::mem::replace(&mut self.working.sources.active, Arc::new(Memtable::default())));
+        self.working.dirty_bytes = 0;
+        self.publish();
+        let state = Arc::clone(&self.shared.state.read());
+        // What was made after the last checkpoint and freed since was never stored.
+        let watermark = self.page_watermark;
+        self.freed_stored.extend(self.working.freed.drain(..).filter(|(page, _)| *page < watermark));
+        let oldest = self.working.lsn_oldest_reader;
+        let (now, later) = self.freed_stored.drain(..).partition::<Vec<_>, _>(|(_, lsn)| *lsn <= oldest);
+        let request = checkpoint::Request {
+            state,
+            log: self.log.sync_handle(),
+            progress: self.log.progress(),
+            freed_now: now.into_iter().map(|(page, _)| page).collect(),
+            freed_later: later.iter().map(|(page, _)| *page).collect(),
+            dropped: std::mem::take(&mut self.working.dropped),
+            generation: self.working.sources.generation + 1,
+        };
+        self.freed_stored = later;
+        self.log_bytes_at_checkpoint = self.log.bytes_written();
+        self.checkpoint_running = true;
+        self.checkpoints.send(request).map_err(|_| Error::Engine("the checkpoint thread is gone".into()))
+    }
+
+    /// Takes note of a finished checkpoint; `wait` for it if one is running.
+    fn collect_checkpoint(&mut self, wait: bool) -> Result<(), Error> {
+        if !self.checkpoint_running {
+            return Ok(());
+        }
+        let gone = || Error::Engine("the checkpoint thread is gone".into());
+        let outcome = if wait {
+            self.checkpoints_done.recv().map_err(|_| gone())?
+        } else {
+            match self.checkpoints_done.try_recv() {
+                Ok(outcome) => outcome,
+                Err(TryRecvError::Empty) => return Ok(()),
+                Err(TryRecvError::Disconnected) => return Err(gone()),
+            }
+        };
+        let done = outcome?;
+        self.checkpoint_running = false;
+        self.working.sources.frozen = None;
+        self.working.sources.snapshot = done.snapshot;
+        self.working.sources.generation = done.generation;
+        self.freed_stored.extend(done.freed);
+        self.page_watermark = done.page_watermark;
+        self.lsn_applied = done.lsn;
+        self.control.lsn_applied.store(done.lsn, Ordering::Relaxed);
+        self.control.checkpoints.fetch_add(1, Ordering::Relaxed);
+        self.publish();
+        Ok(())
+    }
+
+    /// Leaves the store so that the next start has nothing to replay.
+    fn close(&mut self) -> Result<(), Error> {
+        self.log.sync()?;
+        self.collect_checkpoint(true)?;
+        if self.lsn_applied < self.group_lsn || !self.working.freed.is_empty() || !self.freed_stored.is_empty() {
+            self.begin_checkpoint()?;
+            self.collect_checkpoint(true)?;
+        }
+        Ok(())
+    }
+}

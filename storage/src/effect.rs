@@ -1,0 +1,223 @@
+//! Effects: what a unit did, as data. The log holds nothing else, so replaying it needs no command.
+//!
+//! The layout is in `docs/formats.md`.
+
+use crate::record_id::RecordId;
+
+/// One change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Effect {
+    CreateCollection {
+        collection: u32,
+        db: u8,
+        name: String,
+        created_ms: u64,
+        options: String,
+    },
+    DropCollection {
+        collection: u32,
+    },
+    RenameCollection {
+        collection: u32,
+        to: String,
+    },
+    /// A new document at version 1.
+    Insert {
+        collection: u32,
+        record: RecordId,
+        body: Box<[u8]>,
+    },
+    /// A new body and version of a document.
+    Replace {
+        collection: u32,
+        record: RecordId,
+        version: u64,
+        body: Box<[u8]>,
+    },
+    Delete {
+        collection: u32,
+        record: RecordId,
+        id: Box<[u8]>,
+    },
+}
+
+const CREATE: u8 = 1;
+const DROP: u8 = 2;
+const RENAME: u8 = 3;
+const INSERT: u8 = 4;
+const REPLACE: u8 = 5;
+const DELETE: u8 = 6;
+
+/// Writes effects one after the other; a unit is their number and then they.
+#[derive(Debug, Default)]
+pub(crate) struct EffectWriter {
+    pub(crate) bytes: Vec<u8>,
+}
+
+impl EffectWriter {
+    fn number(&mut self, value: u64) {
+        let mut rest = value;
+        while rest >= 0x80 {
+            self.bytes.push(rest as u8 | 0x80);
+            rest >>= 7;
+        }
+        self.bytes.push(rest as u8);
+    }
+
+    fn string(&mut self, bytes: &[u8]) {
+        self.number(bytes.len() as u64);
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    fn head(&mut self, tag: u8, collection: u32) {
+        self.bytes.push(tag);
+        self.number(u64::from(collection));
+    }
+
+    pub(crate) fn create(&mut self, collection: u32, db: u8, name: &str, created_ms: u64, options: &str) {
+        self.head(CREATE, collection);
+        self.bytes.push(db);
+        self.string(name.as_bytes());
+        self.number(created_ms);
+        self.string(options.as_bytes());
+    }
+
+    pub(crate) fn drop(&mut self, collection: u32) {
+        self.head(DROP, collection);
+    }
+
+    pub(crate) fn rename(&mut self, collection: u32, to: &str) {
+        self.head(RENAME, collection);
+        self.string(to.as_bytes());
+    }
+
+    pub(crate) fn insert(&mut self, collection: u32, record: RecordId, body: &[u8]) {
+        self.head(INSERT, collection);
+        self.number(record.0);
+        self.string(body);
+    }
+
+    pub(crate) fn replace(&mut self, collection: u32, record: RecordId, version: u64, body: &[u8]) {
+        self.head(REPLACE, collection);
+        self.number(record.0);
+        self.number(version);
+        self.string(body);
+    }
+
+    pub(crate) fn delete(&mut self, collection: u32, record: RecordId, id: &[u8]) {
+        self.head(DELETE, collection);
+        self.number(record.0);
+        self.string(id);
+    }
+}
+
+/// Appends a unit of `count` effects, encoded by an [`EffectWriter`], to a group.
+pub(crate) fn append_unit(group: &mut Vec<u8>, count: u32, effects: &[u8]) {
+    group.extend_from_slice(&count.to_le_bytes());
+    group.extend_from_slice(&(effects.len() as u32).to_le_bytes());
+    group.extend_from_slice(effects);
+}
+
+/// The units of a group, each a list of effects; none when the bytes are not a group.
+pub(crate) fn decode_group(mut bytes: &[u8], units: u32) -> Option<Vec<Vec<Effect>>> {
+    let mut group = Vec::new();
+    for _ in 0..units {
+        let (count, rest) = bytes.split_first_chunk::<4>()?;
+        let (length, rest) = rest.split_first_chunk::<4>()?;
+        let (mut effects, rest) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+        bytes = rest;
+        let mut unit = Vec::new();
+        for _ in 0..u32::from_le_bytes(*count) {
+            unit.push(decode(&mut effects)?);
+        }
+        if !effects.is_empty() {
+            return None;
+        }
+        group.push(unit);
+    }
+    bytes.is_empty().then_some(group)
+}
+
+fn decode(rest: &mut &[u8]) -> Option<Effect> {
+    let tag = take_byte(rest)?;
+    let collection = u32::try_from(take_number(rest)?).ok()?;
+    Some(match tag {
+        CREATE => Effect::CreateCollection {
+            collection,
+            db: take_byte(rest)?,
+            name: take_text(rest)?,
+            created_ms: take_number(rest)?,
+            options: take_text(rest)?,
+        },
+        DROP => Effect::DropCollection { collection },
+        RENAME => Effect::RenameCollection { collection, to: take_text(rest)? },
+        INSERT => Effect::Insert { collection, record: RecordId(take_number(rest)?), body: take_string(rest)?.into() },
+        REPLACE => Effect::Replace {
+            collection,
+            record: RecordId(take_number(rest)?),
+            version: take_number(rest)?,
+            body: take_string(rest)?.into(),
+        },
+        DELETE => Effect::Delete { collection, record: RecordId(take_number(rest)?), id: take_string(rest)?.into() },
+        _ => return None,
+    })
+}
+
+fn take_byte(rest: &mut &[u8]) -> Option<u8> {
+    let (byte, after) = rest.split_first()?;
+    *rest = after;
+    Some(*byte)
+}
+
+fn take_number(rest: &mut &[u8]) -> Option<u64> {
+    let mut value = 0_u64;
+    for shift in (0..64).step_by(7) {
+        let byte = take_byte(rest)?;
+        value |= u64::from(byte & 0x7f) << shift;
+        if byte & 0x80 == 0 {
+            return Some(value);
+        }
+    }
+    None
+}
+
+fn take_string<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let length = usize::try_from(take_number(rest)?).ok()?;
+    let (bytes, after) = rest.split_at_checked(length)?;
+    *rest = after;
+    Some(bytes)
+}
+
+fn take_text(rest: &mut &[u8]) -> Option<String> {
+    String::from_utf8(take_string(rest)?.to_vec()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn units_come_back_as_they_were() {
+        let mut writer = EffectWriter::default();
+        writer.create(7, 3, "users", 1_700_000_000_000, "{}");
+        writer.insert(7, RecordId(300), b"body");
+        writer.replace(7, RecordId(300), u64::MAX, b"");
+        let mut group = Vec::new();
+        append_unit(&mut group, 3, &writer.bytes);
+        let mut writer = EffectWriter::default();
+        writer.delete(7, RecordId(300), b"id");
+        writer.rename(7, "people");
+        writer.drop(7);
+        append_unit(&mut group, 3, &writer.bytes);
+        let units = decode_group(&group, 2).unwrap();
+        assert_eq!(units[0].len(), 3);
+        assert_eq!(units[1][0], Effect::Delete { collection: 7, record: RecordId(300), id: Box::from(&b"id"[..]) });
+        assert_eq!(
+            units[0][2],
+            Effect::Replace { collection: 7, record: RecordId(300), version: u64::MAX, body: Box::default() }
+        );
+        for cut in 0..group.len() {
+            assert!(decode_group(&group[..cut], 2).is_none());
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! Pages between memory and the engine: loading on first touch, evicting under the budget, page ids.
+
+use parking_lot::Mutex;
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
+
+use super::node::{Node, Slot};
+use super::page;
+use crate::Error;
+use crate::kv::{Engine, Space};
+use crate::lsn::Lsn;
+use crate::seal::{Purpose, Sealer};
+
+/// Names a page in the engine. Ascending, never used twice.
+pub(crate) type PageId = u64;
+
+/// Loads and evicts the pages of all trees of a store.
+#[derive(Debug)]
+pub(crate) struct Pager {
+    engine: Arc<dyn Engine>,
+    sealer: Sealer,
+    next_id: AtomicU64,
+    pub(super) resident_bytes: Arc<AtomicUsize>,
+    budget_bytes: AtomicUsize,
+    /// Clean pages in memory, in the order in which the clock hand meets them.
+    clock: Mutex<VecDeque<Weak<Slot>>>,
+    loads: AtomicU64,
+    evictions: AtomicU64,
+}
+
+/// What an edit leaves behind for the checkpoint.
+#[derive(Debug)]
+pub(crate) struct Edit<'a> {
+    pub(crate) pager: &'a Pager,
+    /// Pages that the tree no longer has, with the LSN of the unit that replaced them.
+    pub(crate) freed: &'a mut Vec<(PageId, Lsn)>,
+    pub(crate) lsn: Lsn,
+    /// Bytes of pages made since the last checkpoint, about.
+    pub(crate) dirty_bytes: &'a mut usize,
+}
+
+/// The key of a page in the engine.
+pub(crate) fn page_key(id: PageId) -> [u8; 8] {
+    id.to_be_bytes()
+}
+
+impl Pager {
+    pub(crate) fn new(engine: Arc<dyn Engine>, sealer: Sealer, budget_bytes: usize) -> Pager {
+        Pager {
+            engine,
+            sealer,
+            next_id: AtomicU64::new(1),
+            resident_bytes: Arc::new(AtomicUsize::new(0)),
+            budget_bytes: AtomicUsize::new(budget_bytes),
+            clock: Mutex::new(VecDeque::new()),
+            loads: AtomicU64::new(0),
+            evictions: AtomicU64::new(0),
+        }
+    }
+
+    /// The id that the next new page gets: every page made so far is below it.
+    pub(crate) fn watermark(&self) -> PageId {
+        self.next_id.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_watermark(&self, id: PageId) {
+        self.next_id.store(id, Ordering::Relaxed);
+    }
+
+    pub(super) fn new_id(&self) -> PageId {
+        self.next_id.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub(crate) fn resident_bytes(&self) -> usize {
+        self.resident_bytes.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn budget_bytes(&self) -> usize {
+        self.budget_bytes.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_budget_bytes(&self, bytes: usize) {
+        self.budget_bytes.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Pages read from the engine, and pages dropped from memory, since the store was opened.
+    pub(crate) fn counters(&self) -> (u64, u64) {
+        (self.loads.load(Ordering::Relaxed), self.evictions.load(Ordering::Relaxed))
+    }
+
+    /// The node of a slot, from memory or from the engine.
+    pub(super) fn node(&self, slot: &Arc<Slot>) -> Result<Arc<Node>, Error> {
+        if let Some(node) = &*slot.node.read() {
+            if !slot.touched.load(Ordering::Relaxed) {
+                slot.touched.store(true, Ordering::Relaxed);
+            }
+            return Ok(Arc::clone(node));
+        }
+        let node = {
+            let mut place = slot.node.write();
+            if let Some(node) = &*place {
+                return Ok(Arc::clone(node));
+            }
+            let node = Arc::new(self.read(slot.id)?);
+            *place = Some(Arc::clone(&node));
+            slot.account(node.size());
+            node
+        };
+        self.loads.fetch_add(1, Ordering::Relaxed);
+        self.register(slot);
+        self.evict();
+        Ok(node)
+    }
+
+    fn read(&self, id: PageId) -> Result<Node, Error> {
+        let key = page_key(id);
+        let missing =
+            |what: &str| Error::Damaged { path: "kv".into(), at: format!("index page {id}"), what: what.to_owned() };
+        let sealed = self.engine.get(Space::Pages, &key)?.ok_or_else(|| missing("the page is not there"))?;
+        let bytes = self.sealer.open(Purpose::Pages, &key, &sealed)?;
+        page::decode(&bytes, &self.resident_bytes).ok_or_else(|| missing("not an index page"))
+    }
+
+    /// The page of a node, sealed for its place.
+    pub(super) fn seal(&self, id: PageId, node: &Node) -> Vec<u8> {
+        let mut sealed = Vec::new();
+        self.sealer.seal(Purpose::Pages, &page_key(id), &page::encode(node), &mut sealed);
+        sealed
+    }
+
+    /// Makes a clean page known to the clock.
+    pub(super) fn register(&self, slot: &Arc<Slot>) {
+        self.clock.lock().push_back(Arc::downgrade(slot));
+    }
+
+    /// Drops pages that were not touched lately until memory is inside the budget. Dirty pages stay: the committer
+    /// starts a checkpoint before they could fill the budget.
+    pub(crate) fn evict(&self) {
+        if self.resident_bytes() <= self.budget_bytes() {
+            return;
+        }
+        // Somebody else is at it already.
+        let Some(mut clock) = self.clock.try_lock() else { return };
+        // Twice around: once to clear the marks, once to drop.
+        let mut steps = 2 * clock.len();
+        while steps > 0 && self.resident_bytes() > self.budget_bytes() {
+            steps -= 1;
+            let Some(weak) = clock.pop_front() else { break };
+            let Some(slot) = weak.upgrade() else { continue };
+            if slot.touched.swap(false, Ordering::Relaxed) {
+                clock.push_back(weak);
+            } else {
+                // An inner node takes its children's slots with it; they come back with it from the engine.
+                let node = slot.node.write().take();
+                slot.account(0);
+                drop(node);
+                self.evictions.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! The embedded engine: fjall. The only file that names it.
+//!
+//! fjall's own journal is written but never relied upon for an acknowledgement: the log is what is synced, and fjall
+//! is brought up to it from the last checkpoint.
+
+use ::fjall::{
+    CompressionType, Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable as _, config::CompressionPolicy,
+};
+use bytes::Bytes;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::{Batch, Engine, Pairs, Snapshot, Space};
+use crate::Error;
+
+/// One memtable's size. fjall's default of 64 MiB in each of three key spaces would outgrow the budgets.
+const MEMTABLE_BYTES: u64 = 24 << 20;
+/// Past this, fjall flushes memtables so that journals can be deleted.
+const JOURNALS_BYTES_MAX: u64 = 256 << 20;
+/// Block cache: index and filter blocks mostly, since documents and pages have caches of their own.
+const BLOCK_CACHE_BYTES: u64 = 24 << 20;
+
+/// An open fjall database with the three key spaces.
+#[derive(Clone)]
+pub(crate) struct Fjall {
+    database: Database,
+    documents: Keyspace,
+    pages: Keyspace,
+    meta: Keyspace,
+}
+
+impl std::fmt::Debug for Fjall {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Fjall")
+    }
+}
+
+fn engine(error: impl std::fmt::Display) -> Error {
+    Error::Engine(error.to_string())
+}
+
+impl Fjall {
+    /// Opens or makes the database in this directory.
+    pub(crate) fn open(path: &Path) -> Result<Fjall, Error> {
+        let database = Database::builder(path)
+            .manual_journal_persist(true)
+            .cache_size(BLOCK_CACHE_BYTES)
+            .max_journaling_size(JOURNALS_BYTES_MAX)
+            .worker_threads(2)
+            .open()
+            .map_err(|e| Error::Damaged {
+                path: path.to_path_buf(),
+                at: "opening".into(),
+                what: format!("the key-value engine says {e:?}"),
+            })?;
+        // Sealed bytes do not compress.
+        let options = || {
+            KeyspaceCreateOptions::default()
+                .max_memtable_size(MEMTABLE_BYTES)
+                .data_block_compression_policy(CompressionPolicy::all(CompressionType::None))
+                .index_block_compression_policy(CompressionPolicy::all(CompressionType::None))
+        };
+        let documents = database.keyspace("documents", options).map_err(engine)?;
+        let pages = database.keyspace("pages", options).map_err(engine)?;
+        let meta = database.keyspace("meta", options).map_err(engine)?;
+        Ok(Fjall { database, documents, pages, meta })
+    }
+
+    fn keyspace(&self, space: Space) -> &Keyspace {
+        match space {
+            Space::Documents => &self.documents,
+            Space::Pages => &self.pages,
+            Space::Meta => &self.meta,
+        }
+    }
+}
+
+impl Engine for Fjall {
+    fn get(&self, space: Space, key: &[u8]) -> Result<Option<Bytes>, Error> {
+        Ok(self.keyspace(space).get(key).map_err(engine)?.map(Bytes::from))
+    }
+
+    fn snapshot(&self) -> Arc<dyn Snapshot> {
+        Arc::new(FjallSnapshot { snapshot: self.database.snapshot(), engine: self.clone() })
+    }
+
+    fn commit(&self, batch: Batch) -> Result<(), Error> {
+        let mut writes = self.database.batch();
+        for (space, key, value) in batch.edits {
+            match value {
+                Some(value) => writes.insert(self.keyspace(space), key, value),
+                None => writes.remove(self.keyspace(space), key),
+            }
+        }
+        writes.commit().map_err(engine)
+    }
+
+    fn sync(&self) -> Result<(), Error> {
+        self.database.persist(PersistMode::SyncAll).map_err(engine)
+    }
+
+    fn disk_space(&self) -> u64 {
+        self.database.disk_space().unwrap_or(0)
+    }
+}
+
+struct FjallSnapshot {
+    snapshot: ::fjall::Snapshot,
+    engine: Fjall,
+}
+
+impl std::fmt::Debug for FjallSnapshot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("FjallSnapshot")
+    }
+}
+
+impl Snapshot for FjallSnapshot {
+    fn get(&self, space: Space, key: &[u8]) -> Result<Option<Bytes>, Error> {
+        Ok(self.snapshot.get(self.engine.keyspace(space), key).map_err(engine)?.map(Bytes::from))
+    }
+
+    fn range(&self, space: Space, from: &[u8], to: &[u8]) -> Pairs {
+        let pairs = self.snapshot.range(self.engine.keyspace(space), from.to_vec()..to.to_vec());
+        Box::new(pairs.map(|guard| {
+            let (key, value) = guard.into_inner().map_err(engine)?;
+            Ok((Bytes::from(key), Bytes::from(value)))
+        }))
+    }
+}

@@ -1,0 +1,69 @@
+//! What a store is opened with.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::Error;
+
+/// When an acknowledged write is on disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FsyncPolicy {
+    /// Before it is acknowledged.
+    Always,
+    /// About a second later.
+    EverySecond,
+    /// When the operating system likes.
+    No,
+}
+
+/// Called once, from one of the store's threads, when the store can no longer be trusted to keep what it is given.
+pub type OnFatal = Arc<dyn Fn(&Error) + Send + Sync>;
+
+/// How to open a store.
+#[derive(Clone)]
+pub struct Options {
+    /// The data directory.
+    pub dir: PathBuf,
+    /// How many databases there are, 1 to 255.
+    pub databases: u8,
+    /// When acknowledged writes are on disk.
+    pub fsync: FsyncPolicy,
+    /// Memory for index pages, bytes.
+    pub index_memory_bytes: usize,
+    /// Memory for opened documents, bytes.
+    pub cache_memory_bytes: usize,
+    /// Memory for documents that no checkpoint has written yet, bytes; twice this while one is being written.
+    pub write_memory_bytes: usize,
+    /// A log segment is closed when it is this large, bytes.
+    pub log_segment_bytes: u64,
+    /// Writes are refused (`NOSPACE`) while less than this is free on the disk; 0: no reserve.
+    pub disk_reserve_bytes: u64,
+    /// Jobs that may wait for the committer.
+    pub queue_length: usize,
+    /// Told of the failure that ends the store.
+    pub on_fatal: OnFatal,
+}
+
+impl Options {
+    /// The defaults, for this directory.
+    pub fn new(dir: impl Into<PathBuf>) -> Options {
+        Options {
+            dir: dir.into(),
+            databases: 16,
+            fsync: FsyncPolicy::Always,
+            index_memory_bytes: 64 << 20,
+            cache_memory_bytes: 64 << 20,
+            write_memory_bytes: 32 << 20,
+            log_segment_bytes: 64 << 20,
+            disk_reserve_bytes: 256 << 20,
+            queue_length: 4096,
+            on_fatal: Arc::new(|_| {}),
+        }
+    }
+}
+
+impl std::fmt::Debug for Options {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Options").field("dir", &self.dir).finish_non_exhaustive()
+    }
+}

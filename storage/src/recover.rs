@@ -1,0 +1,221 @@
+//! Opening a data directory: telling a new one from an old one, from a foreign one, from a damaged one; then the last
+//! checkpoint and the log after it.
+//!
+//! Until everything has been read and found right, nothing is changed.
+
+use rustix::fs::{FlockOperation, flock};
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::collection::{Checkpoint, CollectionHandle};
+use crate::effect::decode_group;
+use crate::error::io;
+use crate::index::Pager;
+use crate::kv::Engine;
+use crate::kv::fjall::Fjall;
+use crate::log::{self, LogIdentity, Tail};
+use crate::lsn::Lsn;
+use crate::memtable::Memtable;
+use crate::seal::Sealer;
+use crate::shared::{Shared, Sources};
+use crate::view::{Names, State};
+use crate::working::Working;
+use crate::{Error, Options, checkpoint};
+
+/// The names in a data directory.
+#[derive(Debug, Clone)]
+pub(crate) struct Layout {
+    pub(crate) dir: PathBuf,
+    pub(crate) keyring: PathBuf,
+    pub(crate) lock: PathBuf,
+    pub(crate) engine: PathBuf,
+    pub(crate) log: PathBuf,
+}
+
+impl Layout {
+    pub(crate) fn of(dir: &Path) -> Layout {
+        Layout {
+            dir: dir.to_path_buf(),
+            keyring: dir.join("keyring"),
+            lock: dir.join("lock"),
+            engine: dir.join("kv"),
+            log: dir.join("log"),
+        }
+    }
+
+    fn known(&self) -> [&Path; 4] {
+        [&self.keyring, &self.lock, &self.engine, &self.log]
+    }
+
+    /// Whether the directory holds a store. An error when it holds something else.
+    pub(crate) fn holds_store(&self) -> Result<bool, Error> {
+        if !self.dir.exists() {
+            return Ok(false);
+        }
+        let mut foreign = None;
+        for entry in std::fs::read_dir(&self.dir).map_err(|e| io(&self.dir, e))? {
+            let path = entry.map_err(|e| io(&self.dir, e))?.path();
+            if !self.known().contains(&path.as_path()) {
+                foreign = Some(path);
+            }
+        }
+        let store = self.keyring.exists();
+        match foreign {
+            Some(path) if !store => Err(Error::Refused(format!(
+                "{} is not a VedDB data directory: it holds {} and no keyring; nothing was changed",
+                self.dir.display(),
+                path.file_name().unwrap_or_default().to_string_lossy()
+            ))),
+            _ if store => Ok(true),
+            _ if self.engine.exists() || has_segments(&self.log) => Err(Error::Refused(format!(
+                "{}: the keyring is missing; without it nothing in this directory can be read",
+                self.keyring.display()
+            ))),
+            _ => Ok(false),
+        }
+    }
+
+    /// Makes the directory if there is none, and takes it for this process.
+    pub(crate) fn lock(&self) -> Result<File, Error> {
+        DirBuilder::new().recursive(true).mode(0o700).create(&self.dir).map_err(|e| io(&self.dir, e))?;
+        let file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .mode(0o600)
+            .open(&self.lock)
+            .map_err(|e| io(&self.lock, e))?;
+        flock(&file, FlockOperation::NonBlockingLockExclusive).map_err(|error| match error {
+            rustix::io::Errno::WOULDBLOCK => {
+                Error::Refused(format!("{} is in use by another process", self.dir.display()))
+            }
+            other => io(&self.lock, other.into()),
+        })?;
+        Ok(file)
+    }
+}
+
+fn has_segments(log: &Path) -> bool {
+    std::fs::read_dir(log)
+        .is_ok_and(|mut entries| entries.any(|e| e.is_ok_and(|e| e.path().extension().is_some_and(|x| x == "log"))))
+}
+
+/// What was found.
+pub(crate) struct Recovered {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) working: Working,
+    pub(crate) checkpoint: Checkpoint,
+    pub(crate) tail: Tail,
+    pub(crate) replayed_units: u64,
+}
+
+/// Opens the engine; its panics on damaged files become errors that name the place.
+fn open_engine(layout: &Layout) -> Result<Arc<dyn Engine>, Error> {
+    let path = layout.engine.clone();
+    let opened = std::panic::catch_unwind(|| Fjall::open(&path));
+    let engine = opened.map_err(|_| Error::Damaged {
+        path: layout.engine.clone(),
+        at: "opening".into(),
+        what: "the key-value engine cannot read its files".into(),
+    })??;
+    Ok(Arc::new(engine))
+}
+
+/// Brings a store to the state that its log ends with.
+pub(crate) fn recover(layout: &Layout, options: &Options, identity: &LogIdentity) -> Result<Recovered, Error> {
+    let had_log = has_segments(&layout.log);
+    if had_log && !layout.engine.exists() {
+        return Err(Error::Refused(format!(
+            "{} is missing, and the log alone is not the whole store",
+            layout.engine.display()
+        )));
+    }
+    let engine = open_engine(layout)?;
+    let sealer = &identity.sealer;
+    let checkpoint = match checkpoint::read(&*engine, sealer, &layout.engine)? {
+        Some(checkpoint) => checkpoint,
+        // A first start that was cut short.
+        None if !had_log => checkpoint::write_first(&*engine, sealer)?,
+        None => {
+            let what = "there is no checkpoint".to_owned();
+            return Err(Error::Damaged { path: layout.engine.clone(), at: "the checkpoint".into(), what });
+        }
+    };
+    if !had_log && checkpoint.lsn > 0 {
+        return Err(Error::Refused(format!(
+            "{} is missing; the checkpoint alone (LSN {}) may lack acknowledged writes",
+            layout.log.display(),
+            checkpoint.lsn
+        )));
+    }
+    std::fs::create_dir_all(&layout.log).map_err(|e| io(&layout.log, e))?;
+    let shared = open_shared(layout, options, engine, sealer.clone(), &checkpoint)?;
+    let state = Arc::clone(&shared.state.read());
+    let mut working = Working::of(&state);
+    let mut replayed_units = 0;
+    let tail = log::recover(&layout.log, identity, checkpoint.lsn, &mut |first_lsn, count, bytes| {
+        let units = decode_group(bytes, count).ok_or_else(|| not_a_group(layout, first_lsn))?;
+        for (lsn, effects) in (first_lsn..).zip(units) {
+            if lsn <= checkpoint.lsn {
+                continue;
+            }
+            for effect in effects {
+                working.replay(&shared, lsn, effect).map_err(|e| does_not_fit(layout, lsn, &e))?;
+            }
+            replayed_units += 1;
+        }
+        Ok(())
+    })?;
+    Ok(Recovered { shared, working, checkpoint, tail, replayed_units })
+}
+
+fn not_a_group(layout: &Layout, lsn: Lsn) -> Error {
+    Error::Damaged { path: layout.log.clone(), at: format!("LSN {lsn}"), what: "not a group of units".into() }
+}
+
+fn does_not_fit(layout: &Layout, lsn: Lsn, error: &Error) -> Error {
+    Error::Damaged {
+        path: layout.log.clone(),
+        at: format!("LSN {lsn}"),
+        what: format!("the unit does not fit the checkpoint before it: {error}"),
+    }
+}
+
+fn open_shared(
+    layout: &Layout,
+    options: &Options,
+    engine: Arc<dyn Engine>,
+    sealer: Sealer,
+    checkpoint: &Checkpoint,
+) -> Result<Arc<Shared>, Error> {
+    let pager = Pager::new(Arc::clone(&engine), sealer.clone(), options.index_memory_bytes);
+    pager.set_watermark(checkpoint.next_page);
+    let mut databases = vec![Names::new_sync(); usize::from(options.databases)];
+    for record in &checkpoint.collections {
+        let db = usize::from(record.db);
+        let names = databases.get_mut(db).ok_or_else(|| {
+            Error::Refused(format!("there are collections in database {db}, and databases is {}", options.databases))
+        })?;
+        let handle = CollectionHandle(Arc::new(record.clone().open(&pager)));
+        names.insert_mut(Arc::from(record.name.as_str()), handle);
+    }
+    let sources =
+        Sources { active: Arc::new(Memtable::default()), frozen: None, snapshot: engine.snapshot(), generation: 0 };
+    let state = State {
+        lsn: checkpoint.lsn,
+        databases,
+        sources,
+        next_collection: checkpoint.next_collection,
+        page_watermark: checkpoint.next_page,
+    };
+    Ok(Arc::new(Shared {
+        engine,
+        sealer,
+        pager,
+        cache: crate::cache::DocumentCache::new(options.cache_memory_bytes),
+        log_dir: layout.log.clone(),
+        state: parking_lot::RwLock::new(Arc::new(state)),
+    }))
+}

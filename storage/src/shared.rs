@@ -1,0 +1,85 @@
+//! What all parts of an open store hold: the engine, the sealer, the caches, the published state.
+
+use bytes::Bytes;
+use parking_lot::RwLock;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::Error;
+use crate::cache::DocumentCache;
+use crate::document::record::Document;
+use crate::index::Pager;
+use crate::kv::{Engine, Snapshot, Space};
+use crate::lsn::Lsn;
+use crate::memtable::{Memtable, RecordKey, Version};
+use crate::record_id::document_key;
+use crate::seal::{Purpose, Sealer};
+use crate::view::State;
+
+/// The parts of an open store.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) engine: Arc<dyn Engine>,
+    pub(crate) sealer: Sealer,
+    pub(crate) pager: Pager,
+    pub(crate) cache: DocumentCache,
+    pub(crate) log_dir: PathBuf,
+    /// What readers see. Replaced whole by the committer.
+    pub(crate) state: RwLock<Arc<State>>,
+}
+
+/// Where documents are looked for, newest first.
+#[derive(Debug, Clone)]
+pub(crate) struct Sources {
+    pub(crate) active: Arc<Memtable>,
+    /// The table that a checkpoint is writing out.
+    pub(crate) frozen: Option<Arc<Memtable>>,
+    pub(crate) snapshot: Arc<dyn Snapshot>,
+    /// Of the engine, for the cache: which checkpoint `snapshot` shows.
+    pub(crate) generation: u64,
+}
+
+impl Sources {
+    /// A document as of `lsn`.
+    pub(crate) fn read(&self, shared: &Shared, key: RecordKey, lsn: Lsn) -> Result<Version, Error> {
+        if let Some(version) = self.active.get(key, lsn) {
+            return Ok(version);
+        }
+        if let Some(version) = self.frozen.as_ref().and_then(|table| table.get(key, lsn)) {
+            return Ok(version);
+        }
+        if let Some(document) = shared.cache.get(key, self.generation) {
+            return Ok(Some(document));
+        }
+        let stored = document_key(key.0, key.1);
+        let Some(sealed) = self.snapshot.get(Space::Documents, &stored)? else { return Ok(None) };
+        let document = Arc::new(open_document(&shared.sealer, &stored, &sealed)?);
+        shared.cache.fill(key, self.generation, &document);
+        Ok(Some(document))
+    }
+}
+
+/// Bytes before the body in a document's record: flags and version.
+const RECORD_HEAD_BYTES: usize = 9;
+/// What a document's record takes beside its body: its key, the head, the seal.
+pub(crate) const RECORD_OVERHEAD_BYTES: usize = 12 + RECORD_HEAD_BYTES + crate::seal::OVERHEAD;
+
+/// A document as the engine keeps it.
+pub(crate) fn seal_document(sealer: &Sealer, key: &[u8], document: &Document) -> Bytes {
+    let mut plain = Vec::with_capacity(RECORD_HEAD_BYTES + document.body.len());
+    plain.push(0);
+    plain.extend_from_slice(&document.version.to_le_bytes());
+    plain.extend_from_slice(&document.body);
+    let mut sealed = Vec::with_capacity(plain.len() + crate::seal::OVERHEAD);
+    sealer.seal(Purpose::Documents, key, &plain, &mut sealed);
+    Bytes::from(sealed)
+}
+
+/// The document in a record of the engine.
+pub(crate) fn open_document(sealer: &Sealer, key: &[u8], sealed: &[u8]) -> Result<Document, Error> {
+    let plain = sealer.open(Purpose::Documents, key, sealed)?;
+    let damaged = || Error::Damaged { path: "kv".into(), at: hex::encode(key), what: "not a document's record".into() };
+    let (head, body) = plain.split_first_chunk::<RECORD_HEAD_BYTES>().ok_or_else(damaged)?;
+    let [0, version @ ..] = *head else { return Err(damaged()) };
+    Ok(Document::new(u64::from_le_bytes(version), Box::from(body)))
+}

@@ -1,0 +1,251 @@
+//! One atomic unit being carried out by the committer.
+//!
+//! Checks everything against the committer's working state, which contains the units of the group before it. A unit that
+//! fails is undone change by change; nothing of it reaches the log.
+
+use std::sync::Arc;
+
+use crate::Error;
+use crate::collection::{CollectionId, CollectionMeta, CollectionState, check_name};
+use crate::document::record::Document;
+use crate::effect::EffectWriter;
+use crate::lsn::Lsn;
+use crate::record_id::RecordId;
+use crate::shared::Shared;
+use crate::working::Working;
+
+/// The largest unit the log takes, in bytes of its effects.
+pub(crate) const UNIT_BYTES_MAX: usize = 512 << 20;
+
+/// What undoes a change.
+enum Undo {
+    Create { collection: u32 },
+    Drop { state: Box<CollectionState> },
+    Rename { collection: u32, from: String },
+    Insert { collection: u32, record: RecordId, id: Box<[u8]>, size: u64 },
+    Replace { collection: u32, record: RecordId, size_before: u64, size: u64 },
+    Delete { collection: u32, record: RecordId, id: Box<[u8]>, size: u64 },
+}
+
+/// One atomic unit. Sees its own changes; an error from its closure undoes all of them.
+pub struct Transaction<'a> {
+    shared: &'a Shared,
+    working: &'a mut Working,
+    lsn: Lsn,
+    now_ms: u64,
+    effects: &'a mut EffectWriter,
+    undo: Vec<Undo>,
+    databases: u8,
+}
+
+impl std::fmt::Debug for Transaction<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Transaction").field("lsn", &self.lsn).finish_non_exhaustive()
+    }
+}
+
+impl<'a> Transaction<'a> {
+    /// A unit that will have this LSN if it changes anything. `effects` must be empty.
+    pub(crate) fn new(
+        shared: &'a Shared,
+        working: &'a mut Working,
+        lsn: Lsn,
+        now_ms: u64,
+        effects: &'a mut EffectWriter,
+    ) -> Transaction<'a> {
+        let databases = shared.state.read().databases.len() as u8;
+        Transaction { shared, working, lsn, now_ms, effects, undo: Vec::new(), databases }
+    }
+
+    /// How many effects there are, once the unit has succeeded.
+    pub(crate) fn count(&self) -> u32 {
+        self.undo.len() as u32
+    }
+
+    /// Undoes everything, newest first.
+    pub(crate) fn undo(&mut self) -> Result<(), Error> {
+        let (shared, lsn) = (self.shared, self.lsn);
+        let working = &mut *self.working;
+        while let Some(undo) = self.undo.pop() {
+            match undo {
+                Undo::Create { collection } => {
+                    working.take(collection)?;
+                }
+                Undo::Drop { state } => {
+                    working.dropped.pop();
+                    working.add(*state);
+                }
+                Undo::Rename { collection, from } => working.rename(collection, &from)?,
+                Undo::Insert { collection, record, id, size } => {
+                    working.take_back_insert(shared, collection, record, lsn, &id, size)?;
+                }
+                Undo::Replace { collection, record, size_before, size } => {
+                    working.take_back_replace(shared, collection, record, lsn, size_before, size)?;
+                }
+                Undo::Delete { collection, record, id, size } => {
+                    working.take_back_delete(shared, collection, record, lsn, &id, size)?;
+                }
+            }
+        }
+        self.effects.bytes.clear();
+        Ok(())
+    }
+
+    /// Milliseconds since 1970, the same for the whole unit.
+    pub fn now_ms(&self) -> u64 {
+        self.now_ms
+    }
+
+    /// The collection of this name.
+    pub fn collection(&self, db: u8, name: &str) -> Option<CollectionId> {
+        self.working.names.get(&(db, name.to_owned())).map(|id| CollectionId(*id))
+    }
+
+    /// The collection of this name, made if there is none.
+    pub fn collection_or_create(&mut self, db: u8, name: &str) -> Result<CollectionId, Error> {
+        match self.collection(db, name) {
+            Some(collection) => Ok(collection),
+            None => self.create_collection(db, name, "{}"),
+        }
+    }
+
+    /// Makes a collection; `options` is JSON text.
+    pub fn create_collection(&mut self, db: u8, name: &str, options: &str) -> Result<CollectionId, Error> {
+        check_name(name)?;
+        if db >= self.databases {
+            return Err(Error::BadCollectionName(format!("there is no database {db}")));
+        }
+        if self.collection(db, name).is_some() {
+            return Err(Error::CollectionExists(name.to_owned()));
+        }
+        let collection = self.working.next_collection;
+        let meta = CollectionMeta {
+            id: collection,
+            db,
+            name: name.to_owned(),
+            created_ms: self.now_ms,
+            options: options.to_owned(),
+        };
+        self.working.add(CollectionState { changed_lsn: self.lsn, ..CollectionState::new(meta, &self.shared.pager) });
+        self.effects.create(collection, db, name, self.now_ms, options);
+        self.undo.push(Undo::Create { collection });
+        Ok(CollectionId(collection))
+    }
+
+    /// The options of a collection, as JSON text.
+    pub fn collection_options(&self, collection: CollectionId) -> Option<String> {
+        self.working.collections.get(&collection.0).map(|c| c.meta.options.clone())
+    }
+
+    /// Drops a collection; false when there is none. Its space is reclaimed in the background.
+    pub fn drop_collection(&mut self, db: u8, name: &str) -> Result<bool, Error> {
+        let Some(CollectionId(collection)) = self.collection(db, name) else { return Ok(false) };
+        let state = self.working.take(collection)?;
+        self.working.dropped.push((collection, state.id_index.clone(), self.lsn));
+        self.effects.drop(collection);
+        self.undo.push(Undo::Drop { state: Box::new(state) });
+        Ok(true)
+    }
+
+    /// Gives a collection a new name, which must be free.
+    pub fn rename_collection(&mut self, db: u8, from: &str, to: &str) -> Result<(), Error> {
+        check_name(to)?;
+        let collection = self.collection(db, from).ok_or_else(|| Error::NoSuchCollection(from.to_owned()))?;
+        if from == to {
+            return Ok(());
+        }
+        if self.collection(db, to).is_some() {
+            return Err(Error::CollectionExists(to.to_owned()));
+        }
+        self.working.rename(collection.0, to)?;
+        self.effects.rename(collection.0, to);
+        self.undo.push(Undo::Rename { collection: collection.0, from: from.to_owned() });
+        Ok(())
+    }
+
+    /// The LSN of the collection's last change; 0 when there is no such collection.
+    pub fn changed_lsn(&self, collection: CollectionId) -> Lsn {
+        self.working.collections.get(&collection.0).map_or(0, |c| c.changed_lsn)
+    }
+
+    /// The record of an id, which is given as its text.
+    pub fn find_id(&mut self, collection: CollectionId, id: &[u8]) -> Result<Option<RecordId>, Error> {
+        let Some(state) = self.working.collections.get(&collection.0) else { return Ok(None) };
+        Ok(state.id_index.get(&self.shared.pager, id)?.map(RecordId))
+    }
+
+    /// A document by its record.
+    pub fn record(&mut self, collection: CollectionId, record: RecordId) -> Result<Option<Arc<Document>>, Error> {
+        self.working.read(self.shared, collection.0, record)
+    }
+
+    /// Inserts a document at version 1. `id` is the id's text, `body` the stored form, whose first member is `_id`.
+    pub fn insert(&mut self, collection: CollectionId, id: &[u8], body: Box<[u8]>) -> Result<RecordId, Error> {
+        let state = self.existing(collection)?;
+        if state.id_index.get(&self.shared.pager, id)?.is_some() {
+            return Err(Error::DuplicateKey {
+                collection: state.meta.name.clone(),
+                index: "_id_".to_owned(),
+                key: serde_json::Value::from(String::from_utf8_lossy(id)).to_string(),
+            });
+        }
+        let record = RecordId(state.next_record);
+        self.room_for(body.len())?;
+        self.effects.insert(collection.0, record, &body);
+        let size = body.len() as u64;
+        let document = Arc::new(Document::new(1, body));
+        self.working.insert(self.shared, collection.0, record, self.lsn, id, document)?;
+        self.undo.push(Undo::Insert { collection: collection.0, record, id: id.into(), size });
+        Ok(record)
+    }
+
+    /// Gives an existing document a new body (with the same `_id`); returns its new version.
+    pub fn replace(&mut self, collection: CollectionId, record: RecordId, body: Box<[u8]>) -> Result<u64, Error> {
+        let before = self.existing_record(collection, record)?;
+        self.room_for(body.len())?;
+        let version = before.version + 1;
+        self.effects.replace(collection.0, record, version, &body);
+        let (size_before, size) = (before.body.len() as u64, body.len() as u64);
+        let document = Arc::new(Document::new(version, body));
+        self.working.replace(self.shared, collection.0, record, self.lsn, size_before, document)?;
+        self.undo.push(Undo::Replace { collection: collection.0, record, size_before, size });
+        Ok(version)
+    }
+
+    /// Deletes an existing document.
+    pub fn delete(&mut self, collection: CollectionId, record: RecordId) -> Result<(), Error> {
+        let before = self.existing_record(collection, record)?;
+        let id: Box<[u8]> = before.id().into();
+        self.effects.delete(collection.0, record, &id);
+        let size = before.body.len() as u64;
+        self.working.delete(self.shared, collection.0, record, self.lsn, &id, size)?;
+        self.undo.push(Undo::Delete { collection: collection.0, record, id, size });
+        Ok(())
+    }
+
+    /// Every record of a collection, in natural order, as this unit sees it. For the rare unit that has to look at all
+    /// documents while nobody else writes.
+    pub fn record_ids(&mut self, collection: CollectionId) -> Result<Vec<RecordId>, Error> {
+        let state = self.existing(collection)?;
+        let mut records: Vec<RecordId> = state.id_index.values(&self.shared.pager)?.into_iter().map(RecordId).collect();
+        records.sort_unstable();
+        Ok(records)
+    }
+
+    fn existing(&self, collection: CollectionId) -> Result<&CollectionState, Error> {
+        let found = self.working.collections.get(&collection.0);
+        found.ok_or_else(|| Error::NoSuchCollection(format!("number {}", collection.0)))
+    }
+
+    fn existing_record(&mut self, collection: CollectionId, record: RecordId) -> Result<Arc<Document>, Error> {
+        let found = self.record(collection, record)?;
+        found.ok_or_else(|| Error::BadDocument(format!("there is no record {}", record.0)))
+    }
+
+    fn room_for(&self, bytes: usize) -> Result<(), Error> {
+        if self.effects.bytes.len() + bytes > UNIT_BYTES_MAX {
+            return Err(Error::TooBig(format!("one atomic unit may change at most {UNIT_BYTES_MAX} bytes")));
+        }
+        Ok(())
+    }
+}

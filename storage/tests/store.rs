@@ -1,0 +1,221 @@
+//! The store against a plain map: random units, checkpoints, clean restarts, copies of a live directory as crashes.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs)]
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::mpsc::{Sender, channel};
+
+use veddb_storage::document::json::{IdSource, ParseLimits, parse_document};
+use veddb_storage::seal::MasterKeySource;
+use veddb_storage::{Error, FsyncPolicy, Job, Options, Store, Transaction};
+
+type Unit = Box<dyn FnMut(&mut Transaction<'_>) -> bool + Send>;
+
+struct OneUnit {
+    unit: Unit,
+    done: Sender<Result<(), Error>>,
+}
+
+impl Job for OneUnit {
+    fn units(&self) -> usize {
+        1
+    }
+    fn run(&mut self, _: usize, transaction: &mut Transaction<'_>) -> bool {
+        (self.unit)(transaction)
+    }
+    fn finished(self: Box<Self>, outcome: Result<(), Error>) {
+        self.done.send(outcome).unwrap();
+    }
+}
+
+fn commit(store: &Store, unit: impl FnMut(&mut Transaction<'_>) -> bool + Send + 'static) {
+    let (done, wait) = channel();
+    assert!(store.submit(Box::new(OneUnit { unit: Box::new(unit), done })).is_ok());
+    wait.recv().unwrap().unwrap();
+}
+
+fn open(dir: &Path) -> Store {
+    let options = Options {
+        write_memory_bytes: 100_000,
+        index_memory_bytes: 100_000,
+        cache_memory_bytes: 200_000,
+        log_segment_bytes: 50_000,
+        fsync: FsyncPolicy::No,
+        ..Options::new(dir.join("data"))
+    };
+    Store::open(options, &MasterKeySource::Unnamed).unwrap()
+}
+
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % bound
+    }
+}
+
+/// What a collection must hold, in natural order: record -> (id, version, padding).
+#[derive(Debug, Clone, Default, PartialEq)]
+struct Model {
+    collections: BTreeMap<String, BTreeMap<u64, (String, u64, usize)>>,
+}
+
+fn body(id: &str, padding: usize) -> Box<[u8]> {
+    let text = format!("{{\"_id\":{id:?},\"p\":\"{}\"}}", "x".repeat(padding));
+    let limits = ParseLimits { size: 16 << 20, depth: 128 };
+    parse_document(text.as_bytes(), limits, IdSource::Given(id)).unwrap().body
+}
+
+fn check(store: &Store, model: &Model) {
+    let view = store.view();
+    let names: Vec<String> = view.collections(0).iter().map(|c| c.name().to_owned()).collect();
+    assert_eq!(names, model.collections.keys().cloned().collect::<Vec<_>>());
+    for (name, documents) in &model.collections {
+        let collection = view.collection(0, name).unwrap();
+        assert_eq!(collection.count(), documents.len() as u64, "{name}");
+        let scanned: Vec<(u64, String, u64, usize)> = view
+            .scan(&collection)
+            .map(|found| {
+                let (record, document) = found.unwrap();
+                (record.0, String::from_utf8(document.id().into()).unwrap(), document.version, document.body.len())
+            })
+            .collect();
+        let expected: Vec<_> =
+            documents.iter().map(|(r, (id, v, p))| (*r, id.clone(), *v, body(id, *p).len())).collect();
+        assert!(scanned == expected, "{name}: {:?}", scanned.iter().zip(&expected).find(|(a, b)| a != b));
+        let size: u64 = expected.iter().map(|e| e.3 as u64).sum();
+        assert_eq!(collection.size(), size);
+        for (record, (id, version, _)) in documents {
+            assert_eq!(view.find_id(&collection, id.as_bytes()).unwrap().unwrap().0, *record);
+            assert_eq!(view.get(&collection, id.as_bytes()).unwrap().unwrap().version, *version);
+        }
+        assert!(view.get(&collection, b"no such id").unwrap().is_none());
+        let (entries, _) = view.id_index_size(&collection).unwrap();
+        assert_eq!(entries, documents.len() as u64);
+    }
+}
+
+/// One random unit of up to four changes on the model and the store; fails on purpose now and then.
+fn step(store: &Store, model: &mut Model, random: &mut Random, next: &mut BTreeMap<String, u64>) {
+    let name = format!("c{}", random.below(3));
+    let changes = 1 + random.below(4);
+    let fails = random.below(10) == 0;
+    let mut after = model.clone();
+    let mut plan: Vec<Box<dyn Fn(&mut Transaction<'_>) + Send>> = Vec::new();
+    let mut next_record = next.get(&name).copied().unwrap_or(1);
+    for _ in 0..changes {
+        let name = name.clone();
+        let documents = after.collections.entry(name.clone()).or_default();
+        let id = format!("id{}", random.below(400));
+        let padding = random.below(400) as usize;
+        let found = documents.iter().find(|(_, d)| d.0 == id).map(|(r, d)| (*r, d.1));
+        match (found, random.below(3)) {
+            (None, _) => {
+                documents.insert(next_record, (id.clone(), 1, padding));
+                next_record += 1;
+                plan.push(Box::new(move |t| {
+                    let c = t.collection_or_create(0, &name).unwrap();
+                    t.insert(c, id.as_bytes(), body(&id, padding)).unwrap();
+                    assert!(matches!(t.insert(c, id.as_bytes(), body(&id, 1)), Err(Error::DuplicateKey { .. })));
+                }));
+            }
+            (Some((record, _)), 0) => {
+                documents.remove(&record);
+                plan.push(Box::new(move |t| {
+                    let c = t.collection(0, &name).unwrap();
+                    let record = t.find_id(c, id.as_bytes()).unwrap().unwrap();
+                    t.delete(c, record).unwrap();
+                    assert!(t.find_id(c, id.as_bytes()).unwrap().is_none());
+                }));
+            }
+            (Some((record, version)), _) => {
+                documents.insert(record, (id.clone(), version + 1, padding));
+                plan.push(Box::new(move |t| {
+                    let c = t.collection(0, &name).unwrap();
+                    let record = t.find_id(c, id.as_bytes()).unwrap().unwrap();
+                    assert_eq!(t.replace(c, record, body(&id, padding)).unwrap(), version + 1);
+                }));
+            }
+        }
+    }
+    if random.below(400) == 0 {
+        after.collections.remove(&name);
+        let name = name.clone();
+        plan.push(Box::new(move |t| assert!(t.drop_collection(0, &name).unwrap())));
+        next_record = 1;
+    } else if random.below(400) == 0 && !after.collections.contains_key("renamed") {
+        let documents = after.collections.remove(&name).unwrap();
+        after.collections.insert("renamed".into(), documents);
+        let name = name.clone();
+        plan.push(Box::new(move |t| t.rename_collection(0, &name, "renamed").unwrap()));
+        next_record = 1;
+    }
+    commit(store, move |t| {
+        plan.iter().for_each(|change| change(t));
+        !fails
+    });
+    if !fails {
+        *model = after;
+        next.insert(name, next_record);
+    }
+}
+
+fn copy_dir(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_dir(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_random_history_survives_restarts() {
+    let seed = 20_261_123;
+    println!("seed {seed}");
+    let mut random = Random(seed);
+    let dir = tempfile::tempdir().unwrap();
+    let (mut model, mut next) = (Model::default(), BTreeMap::new());
+    for round in 0..8 {
+        let store = open(dir.path());
+        check(&store, &model);
+        let before = store.view();
+        let model_before = model.clone();
+        for _ in 0..1_500 {
+            step(&store, &mut model, &mut random, &mut next);
+        }
+        check(&store, &model);
+        // A view is the moment it was made in, whatever came after.
+        for (name, documents) in &model_before.collections {
+            let collection = before.collection(0, name).unwrap();
+            assert_eq!(before.scan(&collection).count(), documents.len());
+            for (id, version, _) in documents.values() {
+                assert_eq!(before.get(&collection, id.as_bytes()).unwrap().unwrap().version, *version);
+            }
+        }
+        drop(before);
+        let stats = store.stats();
+        assert!(stats.checkpoints > 0, "round {round}: {stats:?}");
+        assert!(stats.write_memory_bytes < 400_000, "{stats:?}");
+        if round % 2 == 0 {
+            drop(store);
+            let reopened = open(dir.path());
+            assert_eq!(reopened.stats().replayed_units, 0);
+            check(&reopened, &model);
+        } else {
+            // The files as they are while the store is open are what a kill would leave.
+            store.sync().unwrap();
+            let copy = tempfile::tempdir().unwrap();
+            copy_dir(&dir.path().join("data"), &copy.path().join("data"));
+            std::fs::copy(dir.path().join("data.key"), copy.path().join("data.key")).unwrap();
+            let crashed = open(copy.path());
+            check(&crashed, &model);
+        }
+    }
+}
