@@ -3,29 +3,30 @@
 //! Does not know how documents are stored or matched.
 
 use uuid::Uuid;
-use veddb_storage::document::json::{IdSource, ParseLimits, ParsedDocument, parse_document};
+use veddb_storage::document::json::{IdSource, ParsedDocument, parse_document};
 use veddb_storage::{CollectionHandle, Transaction};
 
 use crate::args::Args;
 use crate::context::{Limits, ReadContext};
 use crate::error::{CommandError, ErrorCode};
+pub(crate) use crate::query::text_limits as parse_limits;
 
+pub mod bulk;
 pub mod collections;
+pub mod count;
 pub mod create;
 pub mod del;
+pub mod delete;
 pub mod drop;
 pub mod exists;
+pub mod find;
 pub mod get;
 pub mod insert;
 pub mod mget;
 pub mod rename;
 pub mod set;
 pub mod stats;
-
-/// The bounds of JSON that these limits ask for.
-pub(crate) fn parse_limits(limits: &Limits) -> ParseLimits {
-    ParseLimits { size: limits.max_document_size, depth: limits.max_document_depth }
-}
+pub mod update;
 
 /// Argument `at` as the name of a collection that may be made. Checked before anything is queued.
 pub(crate) fn new_collection_name(args: &Args, at: usize) -> Result<String, CommandError> {
@@ -43,10 +44,14 @@ pub(crate) fn collection(
     Ok(context.view.collection(context.db, args.text(at)?))
 }
 
-/// A document whose `_id` may be missing; then it gets a UUIDv7, which ascends with time.
+/// A new id: a UUIDv7, which ascends with time.
+pub(crate) fn new_id() -> String {
+    Uuid::now_v7().to_string()
+}
+
+/// A document whose `_id` may be missing; then it gets a new one.
 pub(crate) fn new_document(text: &[u8], limits: &Limits) -> Result<ParsedDocument, CommandError> {
-    let make_id = || Uuid::now_v7().to_string();
-    Ok(parse_document(text, parse_limits(limits), IdSource::Generate(&make_id))?)
+    Ok(parse_document(text, parse_limits(limits), IdSource::Generate(&new_id))?)
 }
 
 /// `CONFLICT` with the version that the document has.
@@ -64,4 +69,13 @@ pub(crate) fn version_of(
     let Some(collection) = transaction.collection(db, name) else { return Ok(0) };
     let Some(record) = transaction.find_id(collection, id)? else { return Ok(0) };
     Ok(transaction.record(collection, record)?.map_or(0, |document| document.version))
+}
+
+/// Whether an error is one document's fault, so that others can go on. A full disk is everybody's.
+pub(crate) fn is_of_one_document(error: &CommandError) -> bool {
+    use ErrorCode as Code;
+    matches!(
+        error.code,
+        Code::BadDoc | Code::BadFilter | Code::BadUpdate | Code::DupKey | Code::Conflict | Code::TooBig | Code::Schema
+    )
 }

@@ -28,6 +28,8 @@ pub enum Leaf {
     Each,
     /// The array alone.
     Whole,
+    /// Its elements; the array itself when it has none.
+    Elements,
 }
 
 impl Path {
@@ -114,10 +116,10 @@ fn in_array<'a>(array: RawArray<'a>, path: &[Segment], leaf: Leaf, found: Found<
 
 fn at_end<'a>(value: ValueRef<'a>, leaf: Leaf, found: Found<'_, 'a>) -> bool {
     if let ValueRef::Array(array) = value
-        && leaf == Leaf::Each
-        && array.iter().any(|element| found(Some(element)))
+        && leaf != Leaf::Whole
+        && !array.is_empty()
     {
-        return true;
+        return array.iter().any(|element| found(Some(element))) || (leaf == Leaf::Each && found(Some(value)));
     }
     found(Some(value))
 }

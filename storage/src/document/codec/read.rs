@@ -128,6 +128,9 @@ impl std::fmt::Debug for Packed {
 pub struct RawObject<'a>(pub(crate) &'a [u8]);
 
 impl<'a> RawObject<'a> {
+    /// The object without members.
+    pub const EMPTY: RawObject<'static> = RawObject(&[]);
+
     /// The object at the start of a stored body.
     pub fn from_body(body: &'a [u8]) -> RawObject<'a> {
         let members = Cursor(body).sized();

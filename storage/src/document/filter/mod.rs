@@ -126,7 +126,7 @@ impl Filter {
 
     /// Reads what stands under a path (`5` or `{"$gt": 5}`), to be asked of single values with [`Filter::matches_value`].
     pub fn condition(value: ValueRef<'_>, limits: &FilterLimits) -> Result<Filter, FilterError> {
-        Ok(Filter { root: Parser::new(limits).condition("", value)? })
+        Ok(Filter { root: Parser::new(limits).condition("element", value)? })
     }
 
     /// Whether the document matches.

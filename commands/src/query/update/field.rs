@@ -1,0 +1,83 @@
+//! `$set $unset $setOnInsert $rename $min $max`.
+
+use std::cmp::Ordering;
+
+use veddb_storage::document::path::Path;
+use veddb_storage::document::{Value, order};
+
+use super::{Action, Modifier, Outcome, UpdateOperator};
+use crate::context::Limits;
+
+/// The operators on any value.
+pub(super) const OPERATORS: &[UpdateOperator] = &[
+    UpdateOperator { name: "$set", summary: "Sets the field, making it and its parents where missing.", parse: set },
+    UpdateOperator { name: "$unset", summary: "Removes the field; an array's element becomes null.", parse: unset },
+    UpdateOperator {
+        name: "$setOnInsert",
+        summary: "Sets the field of a document that an upsert makes.",
+        parse: set_on_insert,
+    },
+    UpdateOperator { name: "$rename", summary: "Moves the field to another path.", parse: rename },
+    UpdateOperator { name: "$min", summary: "Sets the field if the value is less.", parse: min },
+    UpdateOperator { name: "$max", summary: "Sets the field if the value is greater.", parse: max },
+];
+
+fn set(value: &Value, _: &Limits) -> Result<Action, String> {
+    Ok(Action::Modify(Box::new(Set(value.clone()))))
+}
+
+fn set_on_insert(value: &Value, _: &Limits) -> Result<Action, String> {
+    Ok(Action::OnInsert(Box::new(Set(value.clone()))))
+}
+
+fn unset(_: &Value, _: &Limits) -> Result<Action, String> {
+    Ok(Action::Modify(Box::new(Unset)))
+}
+
+fn rename(value: &Value, _: &Limits) -> Result<Action, String> {
+    let to = value.as_str().ok_or("needs the new path as a string")?;
+    Ok(Action::Rename(Path::new(to)))
+}
+
+fn min(value: &Value, _: &Limits) -> Result<Action, String> {
+    Ok(Action::Modify(Box::new(Bound { value: value.clone(), wins: Ordering::Less })))
+}
+
+fn max(value: &Value, _: &Limits) -> Result<Action, String> {
+    Ok(Action::Modify(Box::new(Bound { value: value.clone(), wins: Ordering::Greater })))
+}
+
+#[derive(Debug)]
+struct Set(Value);
+
+impl Modifier for Set {
+    fn modify(&self, _: Option<&mut Value>) -> Result<Outcome, String> {
+        Ok(Outcome::Put(self.0.clone()))
+    }
+}
+
+#[derive(Debug)]
+struct Unset;
+
+impl Modifier for Unset {
+    fn modify(&self, current: Option<&mut Value>) -> Result<Outcome, String> {
+        Ok(if current.is_some() { Outcome::Remove } else { Outcome::Stay })
+    }
+
+    fn creates(&self) -> bool {
+        false
+    }
+}
+
+#[derive(Debug)]
+struct Bound {
+    value: Value,
+    wins: Ordering,
+}
+
+impl Modifier for Bound {
+    fn modify(&self, current: Option<&mut Value>) -> Result<Outcome, String> {
+        let keep = current.is_some_and(|current| order::compare_values(&self.value, current) != self.wins);
+        Ok(if keep { Outcome::Stay } else { Outcome::Put(self.value.clone()) })
+    }
+}

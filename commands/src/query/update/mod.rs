@@ -1,0 +1,193 @@
+//! Updates: MongoDB's update language, parsed once into changes and applied to one document at a time.
+//!
+//! An operator is one entry in [`OPERATORS`]. Applying changes a copy; the document itself is replaced by whoever
+//! called, or left alone when nothing changed.
+
+mod apply;
+mod arithmetic;
+mod array;
+mod field;
+mod parse;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+
+use veddb_storage::document::filter::Filter;
+use veddb_storage::document::json::{IdSource, ParsedDocument, pack_document, render_object};
+use veddb_storage::document::path::{Path, Segment};
+use veddb_storage::document::{Object, RawObject, Value, codec, order};
+
+use crate::context::Limits;
+use crate::error::{CommandError, ErrorCode};
+
+/// A parsed update.
+#[derive(Debug)]
+pub enum Update {
+    /// Changes at paths, in the order in which they are made.
+    Changes(Vec<Change>),
+    /// Another document in its place.
+    Replacement(Object),
+}
+
+/// One operator at one path.
+#[derive(Debug)]
+pub struct Change {
+    operator: &'static str,
+    path: Path,
+    action: Action,
+}
+
+/// What an operator does at its path.
+#[derive(Debug)]
+pub enum Action {
+    /// Changes what is there.
+    Modify(Box<dyn Modifier>),
+    /// The same, only in a document that an upsert makes.
+    OnInsert(Box<dyn Modifier>),
+    /// Moves what is there to another path.
+    Rename(Path),
+}
+
+/// A change of one value. Errors say what is wrong with the value; operator and path are added by the caller.
+pub trait Modifier: fmt::Debug + Send + Sync {
+    /// Changes the value in place, or answers what becomes of its place. None is a missing value.
+    fn modify(&self, current: Option<&mut Value>) -> Result<Outcome, String>;
+
+    /// Whether a missing place is made, so that a path that cannot be made is an error.
+    fn creates(&self) -> bool {
+        true
+    }
+}
+
+/// What becomes of a place.
+#[derive(Debug)]
+pub enum Outcome {
+    /// It stays: changed in place, or still missing.
+    Stay,
+    /// It gets this value.
+    Put(Value),
+    /// It goes.
+    Remove,
+}
+
+/// An update operator.
+pub struct UpdateOperator {
+    /// With its dollar sign.
+    pub name: &'static str,
+    /// One sentence for the reference.
+    pub summary: &'static str,
+    /// Reads the value beside one path.
+    pub parse: fn(&Value, &Limits) -> Result<Action, String>,
+}
+
+/// The update operators.
+pub const OPERATORS: &[&[UpdateOperator]] = &[field::OPERATORS, arithmetic::OPERATORS, array::OPERATORS];
+
+/// A `BADUPDATE`.
+pub(crate) fn bad_update(message: impl Into<String>) -> CommandError {
+    CommandError::new(ErrorCode::BadUpdate, message.into())
+}
+
+impl Update {
+    /// Reads an update argument.
+    pub fn parse(text: &[u8], limits: &Limits) -> Result<Update, CommandError> {
+        parse::update_text(text, limits)
+    }
+
+    /// Reads an update that is a value already.
+    pub fn from_value(value: Value, limits: &Limits) -> Result<Update, CommandError> {
+        parse::update_value(value, limits)
+    }
+
+    /// Whether it replaces the whole document.
+    pub fn is_replacement(&self) -> bool {
+        matches!(self, Update::Replacement(_))
+    }
+
+    /// The document after the update; None when the update leaves it as it is.
+    pub fn apply(&self, before: RawObject<'_>, limits: &Limits) -> Result<Option<Box<[u8]>>, CommandError> {
+        let old = before.to_object();
+        let mut new = match self {
+            Update::Changes(changes) => apply::apply(changes, old.clone(), false)?,
+            Update::Replacement(object) => object.clone(),
+        };
+        let id = old.get("_id").cloned().unwrap_or(Value::Null);
+        match new.get("_id") {
+            Some(after) if order::compare_values(&id, after).is_eq() => new.set("_id", id),
+            None if self.is_replacement() => new.0.insert(0, ("_id".to_owned(), id)),
+            _ => return Err(bad_update("_id cannot be changed")),
+        }
+        let packed = codec::pack_object(&new);
+        let parsed = pack_document(RawObject::from_body(&packed), IdSource::Generate(&String::new))?;
+        check_size(&new, &parsed.body, limits)?;
+        // The stored form is canonical, so equal bytes are an equal document, types included.
+        let unchanged = *parsed.body == *codec::pack_object(&old);
+        Ok((!unchanged).then_some(parsed.body))
+    }
+
+    /// The document that an upsert inserts when nothing matched the filter.
+    pub fn upsert(
+        &self,
+        filter: &Filter,
+        make_id: &dyn Fn() -> String,
+        limits: &Limits,
+    ) -> Result<ParsedDocument, CommandError> {
+        let mut base = Object::default();
+        for (path, value) in filter.equalities() {
+            let whole = !self.is_replacement() || path.to_string() == "_id";
+            if whole {
+                apply::plant(&mut base, path, value.to_value())
+                    .map_err(|what| CommandError::new(ErrorCode::BadFilter, format!("upsert: {path}: {what}")))?;
+            }
+        }
+        let id = base.get("_id").cloned();
+        let mut new = match self {
+            Update::Changes(changes) => apply::apply(changes, base, true)?,
+            Update::Replacement(object) => object.clone(),
+        };
+        match (&id, new.get("_id")) {
+            (Some(id), Some(after)) if order::compare_values(id, after).is_ne() => {
+                return Err(bad_update("_id differs from the filter's"));
+            }
+            (Some(id), None) => new.0.insert(0, ("_id".to_owned(), id.clone())),
+            _ => {}
+        }
+        let packed = codec::pack_object(&new);
+        let parsed = pack_document(RawObject::from_body(&packed), IdSource::Generate(make_id))?;
+        check_size(&new, &parsed.body, limits)?;
+        Ok(parsed)
+    }
+}
+
+/// No update may make what an insert may not bring.
+pub(crate) fn check_size(new: &Object, body: &[u8], limits: &Limits) -> Result<(), CommandError> {
+    let too_big = |message: String| Err(CommandError::new(ErrorCode::TooBig, message));
+    let levels = 1 + new.0.iter().map(|(_, v)| v.depth()).max().unwrap_or(0);
+    if levels > limits.max_document_depth {
+        return too_big(format!("it would have more than {} levels of nesting", limits.max_document_depth));
+    }
+    // No packed value becomes more than 16 times as long as JSON, so small documents need not be written out.
+    if body.len().saturating_mul(16) > limits.max_document_size {
+        let mut text = Vec::with_capacity(body.len() * 2);
+        render_object(&mut text, RawObject::from_body(body));
+        if text.len() > limits.max_document_size {
+            return too_big(format!("it would have more than {} bytes of JSON", limits.max_document_size));
+        }
+    }
+    Ok(())
+}
+
+/// Paths in the order in which MongoDB makes changes: names by their bytes, indexes by their value.
+fn path_order(a: &[Segment], b: &[Segment]) -> std::cmp::Ordering {
+    for (left, right) in a.iter().zip(b) {
+        let order = match (left.index, right.index) {
+            (Some(left), Some(right)) => left.cmp(&right),
+            _ => left.name.cmp(&right.name),
+        };
+        if order.is_ne() {
+            return order;
+        }
+    }
+    a.len().cmp(&b.len())
+}
