@@ -12,17 +12,18 @@ use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
-use veddb_commands::context::{Phased, Prepared, Unit, WriteContext};
+use veddb_commands::context::{Phased, Prepared, ReadContext, Unit, WriteContext};
 use veddb_commands::lookup::Entry;
 use veddb_commands::session::Shutdown;
 use veddb_commands::spec::Run;
 use veddb_commands::{Args, CommandError, Reply};
+use veddb_storage::View;
 
 use crate::client::Client;
 use crate::config::Settings;
 use crate::dispatch::{Admission, admit};
 use crate::encode::encode;
-use crate::execute::{Caller, Outcome, ReadFn, commit, now_ms};
+use crate::execute::{Caller, Outcome, ReadFn, commit, now_ms, read};
 use crate::framer::{Bounds, Framer, ProtocolError};
 use crate::server::Server;
 use crate::session::{ConnectionSession, State};
@@ -58,6 +59,8 @@ pub struct Connection {
     output: BytesMut,
     state: State,
     writes: Writes,
+    /// What the reads of the pipeline at hand see.
+    view: Option<View>,
 }
 
 /// The run of writes that has come together and is not yet committed.
@@ -79,6 +82,7 @@ impl Connection {
             input: BytesMut::new(),
             output: BytesMut::new(),
             writes: Writes::default(),
+            view: None,
             server,
             client,
             socket,
@@ -98,6 +102,7 @@ impl Connection {
         loop {
             self.settings = self.server.config.load();
             self.run_requests().await?;
+            self.view = None;
             self.flush().await?;
             if self.state.closing || self.client.is_killed() {
                 // Says to the peer that nothing more comes, so that it reads what was sent before the end.
@@ -181,7 +186,7 @@ impl Connection {
             }
             Run::Read(run) => {
                 self.finish_writes().await;
-                let outcome = self.caller(started).read(run, &args);
+                let outcome = self.read_here(run, &args, started);
                 self.answer(entry, started, outcome);
             }
             Run::Session(run) => {
@@ -203,9 +208,25 @@ impl Connection {
         Ok(())
     }
 
+    /// Runs a read on this task, at the moment that the reads before it in the pipeline saw: all of them arrived before
+    /// the first was answered, and what this connection wrote since makes a new moment.
+    fn read_here(&mut self, run: ReadFn, args: &Args, started: Instant) -> Outcome {
+        let view = self.view.get_or_insert_with(|| self.server.store.view());
+        let context = ReadContext {
+            view,
+            db: self.state.db,
+            now_ms: now_ms(),
+            limits: &self.settings.limits,
+            cancelled: &self.client.cancelled,
+            started,
+        };
+        read(run, args, &context)
+    }
+
     async fn run_phased(&mut self, entry: &'static Entry, started: Instant, phased: Box<dyn Phased>) {
         self.finish_writes().await;
         let caller = self.caller(started);
+        self.view = None;
         let outcome = unless_gone(&self.socket, &self.client, caller.phased(phased)).await;
         self.answer(entry, started, outcome);
     }
@@ -221,6 +242,7 @@ impl Connection {
         if self.writes.slots.is_empty() {
             return;
         }
+        self.view = None;
         let Writes { units, slots } = std::mem::take(&mut self.writes);
         let outcomes = if units.is_empty() { Vec::new() } else { commit(&self.server, units).await };
         let mut outcomes = outcomes.into_iter();

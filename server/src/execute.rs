@@ -44,17 +44,10 @@ pub fn now_ms() -> u64 {
 }
 
 impl Caller {
-    /// Runs a read right here; for reads that take microseconds.
-    pub fn read(&self, run: ReadFn, args: &Args) -> Outcome {
-        let view = self.server.store.view();
-        let context = self.context(&view);
-        catch_unwind(AssertUnwindSafe(|| run(args, &context))).unwrap_or_else(|_| Err(panicked()))
-    }
-
     /// Runs a read on a thread where it may take its time.
     pub async fn read_long(&self, run: ReadFn, args: Args) -> Outcome {
         let caller = self.clone();
-        self.on_a_thread(move || caller.read(run, &args)).await
+        self.on_a_thread(move || read(run, &args, &caller.context(&caller.server.store.view()))).await
     }
 
     /// Runs a write that reads first, on a thread; its units go through the committer one by one.
@@ -100,6 +93,11 @@ impl Caller {
             started: self.started,
         }
     }
+}
+
+/// Runs a read on this thread. A panic ends the command alone.
+pub fn read(run: ReadFn, args: &Args, context: &ReadContext<'_>) -> Outcome {
+    catch_unwind(AssertUnwindSafe(|| run(args, context))).unwrap_or_else(|_| Err(panicked()))
 }
 
 /// Has these units committed, one after the other; an outcome for each, once it is as durable as `appendfsync` says.
