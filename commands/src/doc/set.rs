@@ -1,6 +1,10 @@
 //! DOC.SET.
 
-use veddb_storage::document::json::{IdSource, parse_document};
+use std::sync::Arc;
+
+use veddb_storage::Document;
+use veddb_storage::document::json::{IdSource, ParsedDocument, parse_document};
+use veddb_storage::document::{Packed, RawObject, ValueRef, codec};
 
 use super::{conflict, new_collection_name, parse_limits};
 use crate::args::Args;
@@ -86,7 +90,11 @@ fn set(args: &Args, context: &WriteContext<'_>) -> Result<Prepared, CommandError
         }
         match (collection, record) {
             (Some(collection), Some(record)) if !conditions.only_new => {
-                Ok(Reply::count(transaction.replace(collection, record, document.body)?))
+                let body = match may_be_typed(&document) {
+                    true => keep_id(transaction.record(collection, record)?, document.body),
+                    false => document.body,
+                };
+                Ok(Reply::count(transaction.replace(collection, record, body)?))
             }
             (_, None) if !conditions.only_existing => {
                 let collection = transaction.collection_or_create(db, &name)?;
@@ -96,4 +104,26 @@ fn set(args: &Args, context: &WriteContext<'_>) -> Result<Prepared, CommandError
             _ => Ok(Reply::Null),
         }
     })))
+}
+
+/// Whether a number or an ObjectId may stand under this document's key too. Most ids are plainly neither, and then the
+/// document that is there need not be read.
+fn may_be_typed(document: &ParsedDocument) -> bool {
+    let string = matches!(RawObject::from_body(&document.body).get("_id"), Some(ValueRef::String(_)));
+    let number = document.id.first().is_some_and(|b| b.is_ascii_digit() || b"-IN".contains(b));
+    let object_id = document.id.len() == 24 && document.id.iter().all(u8::is_ascii_hexdigit);
+    !string || number || object_id
+}
+
+/// The new body with the `_id` of the old one: of one id's types the one stored first stays.
+fn keep_id(old: Option<Arc<Document>>, body: Box<[u8]>) -> Box<[u8]> {
+    let new = RawObject::from_body(&body);
+    let old_id = old.as_ref().and_then(|old| old.root().get("_id")).map(Packed::from_ref);
+    let (Some(old_id), Some(new_id)) = (old_id, new.get("_id").map(Packed::from_ref)) else { return body };
+    if old_id == new_id {
+        return body;
+    }
+    let mut object = new.to_object();
+    object.set("_id", old_id.get().to_value());
+    codec::pack_object(&object)
 }
