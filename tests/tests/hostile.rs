@@ -297,7 +297,7 @@ fn mutate(bytes: &mut Vec<u8>, random: &mut Random) {
         let at = random.below(bytes.len() + 1);
         match random.below(6) {
             0 if at < bytes.len() => bytes[at] ^= 1 << random.below(8),
-            1 if at < bytes.len() => bytes[at] = random.next() as u8,
+            1 if at < bytes.len() => bytes[at] = random.number() as u8,
             2 => {
                 let piece = *random.pick(&PIECES);
                 bytes.splice(at..at, piece.iter().copied());
