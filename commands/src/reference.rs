@@ -64,7 +64,7 @@ fn argument(arg: &Arg) -> String {
     let inner = match arg.kind {
         ArgKind::PureToken => arg.token.to_owned(),
         ArgKind::OneOf => {
-            let parts: Vec<_> = arg.parts.iter().map(|part| argument_bare(part)).collect();
+            let parts: Vec<_> = arg.parts.iter().map(argument_bare).collect();
             let joined = parts.join("|");
             if arg.optional && !arg.multiple && arg.token.is_empty() { joined } else { format!("<{joined}>") }
         }

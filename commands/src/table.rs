@@ -1,6 +1,7 @@
 //! Every command, in one table.
 
 use crate::connection::{auth, client, echo, hello, ping, quit, reset, select};
+use crate::doc;
 use crate::server::{command, config, dbsize, info, shutdown, time};
 use crate::spec::Command;
 
@@ -15,6 +16,18 @@ pub static COMMANDS: &[&Command] = &[
     &quit::SPEC,
     &reset::SPEC,
     &select::SPEC,
+    // Document
+    &doc::collections::SPEC,
+    &doc::create::SPEC,
+    &doc::del::SPEC,
+    &doc::drop::SPEC,
+    &doc::exists::SPEC,
+    &doc::get::SPEC,
+    &doc::insert::SPEC,
+    &doc::mget::SPEC,
+    &doc::rename::SPEC,
+    &doc::set::SPEC,
+    &doc::stats::SPEC,
     // Server
     &command::SPEC,
     &config::SPEC,

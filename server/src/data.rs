@@ -27,15 +27,7 @@ pub fn open(settings: &Settings) -> Result<Arc<Store>, Error> {
         on_fatal: Arc::new(fatal),
         ..Options::new(&settings.dir)
     };
-    let master = if settings.master_key_file.as_os_str().is_empty() {
-        match settings.master_key_env.as_str() {
-            "" => MasterKeySource::Unnamed,
-            name => MasterKeySource::Environment(name.to_owned()),
-        }
-    } else {
-        MasterKeySource::File(settings.master_key_file.clone())
-    };
-    let store = Store::open(options, &master)?;
+    let store = Store::open(options, &master_key(settings)?)?;
     tracing::info!(
         master_key = %store.key_origin(),
         replayed_units = store.stats().replayed_units,
@@ -43,6 +35,21 @@ pub fn open(settings: &Settings) -> Result<Arc<Store>, Error> {
         "the store is open"
     );
     Ok(Arc::new(store))
+}
+
+fn master_key(settings: &Settings) -> Result<MasterKeySource, Error> {
+    let file = !settings.master_key_file.as_os_str().is_empty();
+    let variable = !settings.master_key_env.is_empty();
+    match (file, variable) {
+        (true, true) => {
+            // Taking one of them silently would open, or make, a store under a key that was not meant.
+            let reason = "master-key-file and master-key-env are both set: name one of them";
+            Err(Error::Refused(reason.to_owned()))
+        }
+        (true, false) => Ok(MasterKeySource::File(settings.master_key_file.clone())),
+        (false, true) => Ok(MasterKeySource::Environment(settings.master_key_env.clone())),
+        (false, false) => Ok(MasterKeySource::Unnamed),
+    }
 }
 
 /// After a failed sync nobody knows what is on disk. The next start reads what is there, so the best this process can do

@@ -290,7 +290,7 @@ mod tests {
     fn a_request_over_the_query_buffer_is_refused() {
         let bounds = Bounds { buffer_bytes: 100, ..BOUNDS };
         let whole = [&b"*3\r\n"[..], &b"$45\r\n"[..], &[b'x'; 45], b"\r\n"].concat();
-        let more = [&b"$60\r\n"[..], &[b'x'; 50]].concat();
+        let more = [&b"$60\r\n"[..], &[b'x'; 58]].concat();
         let seen = frame(&[&whole, &more], &bounds);
         assert_eq!(seen, ["the request passed the limit on the query buffer"]);
     }

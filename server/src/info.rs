@@ -20,11 +20,16 @@ pub(crate) fn fields(server: &Server, section: InfoSection) -> Fields {
             field("blocked_clients", 0),
         ],
         InfoSection::Memory => memory(server),
-        InfoSection::Persistence => vec![field("loading", 0), field("aof_enabled", 1)],
+        InfoSection::Persistence => persistence(server),
         InfoSection::Stats => stats(server),
-        InfoSection::Replication => vec![field("role", "master"), field("connected_slaves", 0)],
+        InfoSection::Replication => vec![
+            field("role", "master"),
+            field("connected_slaves", 0),
+            field("master_repl_offset", server.store.stats().lsn_written),
+        ],
         InfoSection::Cpu => cpu(),
-        InfoSection::Modules | InfoSection::Keyspace | InfoSection::Encryption => Vec::new(),
+        InfoSection::Modules | InfoSection::Keyspace => Vec::new(),
+        InfoSection::Encryption => vec![field("master_key_origin", server.store.key_origin())],
         InfoSection::Commandstats => commandstats(server),
         InfoSection::Errorstats => {
             let errors = server.metrics.errors();
@@ -82,13 +87,35 @@ fn memory(server: &Server) -> Fields {
             fields.push(field(&format!("{name}_human"), human(bytes)));
         }
     }
+    let stats = server.store.stats();
     fields.extend([
+        field("write_memory_bytes", stats.write_memory_bytes),
+        field("index_memory_bytes", stats.index_memory_bytes),
+        field("cache_memory_bytes", stats.cache_bytes),
         field("maxmemory", 0),
         field("maxmemory_cache", settings.maxmemory_cache),
         field("maxmemory_index", settings.maxmemory_index),
         field("mem_allocator", "mimalloc"),
     ]);
     fields
+}
+
+fn persistence(server: &Server) -> Fields {
+    let stats = server.store.stats();
+    vec![
+        field("loading", 0),
+        field("aof_enabled", 1),
+        field("log_lsn_written", stats.lsn_written),
+        field("log_lsn_durable", stats.lsn_durable),
+        field("log_lsn_applied", stats.lsn_applied),
+        field("log_bytes_written", stats.log_bytes_written),
+        field("log_disk_bytes", stats.log_disk_bytes),
+        field("engine_disk_bytes", stats.engine_disk_bytes),
+        field("commit_groups", stats.groups),
+        field("commit_units", stats.units),
+        field("checkpoints", stats.checkpoints),
+        field("replayed_units", stats.replayed_units),
+    ]
 }
 
 /// The bytes of a line `Name:  123 kB` of a file in /proc.
@@ -115,12 +142,19 @@ fn human(bytes: u64) -> String {
 
 fn stats(server: &Server) -> Fields {
     let metrics = &server.metrics;
+    let store = server.store.stats();
     vec![
         field("total_connections_received", metrics.connections_received.load(Relaxed)),
         field("total_commands_processed", metrics.commands_processed.load(Relaxed)),
         field("instantaneous_ops_per_sec", metrics.ops_per_second.load(Relaxed)),
         field("total_net_input_bytes", metrics.net_input_bytes.load(Relaxed)),
         field("total_net_output_bytes", metrics.net_output_bytes.load(Relaxed)),
+        field("collections", store.collections),
+        field("documents", store.documents),
+        field("document_cache_hits", store.cache_hits),
+        field("document_cache_misses", store.cache_misses),
+        field("index_page_loads", store.index_loads),
+        field("index_page_evictions", store.index_evictions),
         field("rejected_connections", metrics.connections_rejected.load(Relaxed)),
         field("total_error_replies", metrics.error_replies.load(Relaxed)),
         field("client_query_buffer_limit_disconnections", metrics.query_buffer_disconnections.load(Relaxed)),

@@ -41,7 +41,7 @@ fn main() -> ExitCode {
     match run(std::env::args().skip(1).collect()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            complain(&format!("{error:#}"));
+            complain(&chain(&error));
             ExitCode::FAILURE
         }
     }
@@ -61,7 +61,23 @@ fn run(mut arguments: Vec<String>) -> anyhow::Result<()> {
     }
 }
 
+/// A panic in a thread of the store leaves memory and disk apart, so it ends the process, and the next start recovers.
+/// Anywhere else it ends one command or one connection.
+fn abort_when_the_store_panics() {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        report(panic);
+        if std::thread::current().name().is_some_and(|name| STORE_THREADS.contains(&name)) {
+            std::process::abort();
+        }
+    }));
+}
+
+/// The names that [`veddb_storage::Store`] gives its threads.
+const STORE_THREADS: [&str; 3] = ["veddb-commit", "veddb-checkpoint", "veddb-fsync"];
+
 fn serve(arguments: &[String]) -> anyhow::Result<()> {
+    abort_when_the_store_panics();
     let loaded = file::load(arguments)?;
     let settings = loaded.settings.clone();
     let log_level = telemetry::start(&settings).context("cannot begin to log")?;
@@ -99,7 +115,7 @@ fn serve(arguments: &[String]) -> anyhow::Result<()> {
         && !settings.logfile.as_os_str().is_empty()
     {
         // What goes to standard error in any case goes to the log as well where that is a file.
-        tracing::error!("{error:#}");
+        tracing::error!("{}", chain(error));
     }
     stopped?;
     tracing::info!("VedDB is now ready to exit, bye bye...");
@@ -134,6 +150,20 @@ fn help() -> String {
 
 fn say(text: &str) -> anyhow::Result<()> {
     std::io::stdout().write_all(text.as_bytes()).context("cannot write to standard output")
+}
+
+/// An error with its causes, leaving out a cause that the message before it already says.
+fn chain(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(&cause) {
+            text.push_str(": ");
+            text.push_str(&cause);
+        }
+    }
+    text
 }
 
 fn complain(text: &str) {

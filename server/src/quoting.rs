@@ -6,14 +6,18 @@
 /// The words of a line, or None when a quote is not closed as it must be.
 pub fn split(line: &[u8]) -> Option<Vec<Vec<u8>>> {
     let mut words = Vec::new();
-    let mut rest = line.trim_ascii_start();
+    let mut rest = skip_spaces(line);
     while !rest.is_empty() {
         let (word, after) = word(rest)?;
         words.push(word);
-        // Redis's isspace knows the vertical tab too.
-        rest = after.trim_ascii_start();
+        rest = skip_spaces(after);
     }
     Some(words)
+}
+
+fn skip_spaces(line: &[u8]) -> &[u8] {
+    let spaces = line.iter().take_while(|byte| is_space(**byte)).count();
+    line.get(spaces..).unwrap_or_default()
 }
 
 /// The first word of a line that does not begin with white space, and what follows it.
@@ -45,7 +49,7 @@ fn ends_here(rest: &[u8]) -> bool {
 }
 
 fn is_space(byte: u8) -> bool {
-    // NUL ends the line for Redis; treating it as a space keeps it out of words as well.
+    // The vertical tab as in C. NUL ends the line for Redis; as a space it is kept out of words as well.
     byte.is_ascii_whitespace() || byte == 0x0b || byte == 0
 }
 
@@ -138,6 +142,7 @@ mod tests {
         check(r#""\x41\n\q\"" '\'\n'"#, Some(&[b"A\nq\"", b"'\\n"]));
         check(r#"a"b c""#, Some(&[b"ab c"]));
         check(r#""" ''"#, Some(&[b"", b""]));
+        check("a\0b \0\x0b", Some(&[b"a", b"b"]));
         check(r#""a"b"#, None);
         check(r#"'a"#, None);
         check(r#""a"#, None);

@@ -70,6 +70,10 @@ impl CollectionHandle {
     pub fn size(&self) -> u64 {
         self.0.size
     }
+    /// Bytes that its documents take in the engine: the stored bodies with what sealing adds to each.
+    pub fn stored_size(&self) -> u64 {
+        self.0.size + self.0.count * crate::shared::RECORD_OVERHEAD_BYTES as u64
+    }
     /// When it was made, milliseconds since 1970.
     pub fn created_ms(&self) -> u64 {
         self.0.meta.created_ms

@@ -61,6 +61,8 @@ impl Sources {
 
 /// Bytes before the body in a document's record: flags and version.
 const RECORD_HEAD_BYTES: usize = 9;
+/// What a document's record takes beside its body: its key, the head, the seal.
+pub(crate) const RECORD_OVERHEAD_BYTES: usize = 12 + RECORD_HEAD_BYTES + crate::seal::OVERHEAD;
 
 /// A document as the engine keeps it.
 pub(crate) fn seal_document(sealer: &Sealer, key: &[u8], document: &Document) -> Bytes {

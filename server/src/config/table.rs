@@ -67,6 +67,11 @@ const I32: i64 = i32::MAX as i64;
 const MIB: i64 = 1 << 20;
 const GIB: i64 = 1 << 30;
 
+fn put<T>(slot: &mut T, value: Result<T, Refusal>) -> Result<(), Refusal> {
+    *slot = value?;
+    Ok(())
+}
+
 fn yes_no(value: bool) -> String {
     if value { "yes" } else { "no" }.to_owned()
 }
@@ -75,13 +80,13 @@ fn path(path: &std::path::Path) -> String {
     path.display().to_string()
 }
 
-/// All settings, by name. Where a closure ends in `Ok(..)` around an assignment, the parse before it may have refused.
+/// All settings, by name.
 pub static SETTINGS: &[Setting] = &[
     Setting::live(
         "appendfsync",
         "When a commit waits for the disk: always, everysec, no.",
         |s| word(s.appendfsync, FSYNC),
-        |s, v| Ok(s.appendfsync = choice(v, FSYNC)?),
+        |s, v| put(&mut s.appendfsync, choice(v, FSYNC)),
     ),
     Setting::fixed(
         "appendonly",
@@ -93,7 +98,7 @@ pub static SETTINGS: &[Setting] = &[
         "bind",
         "The IP addresses to listen on.",
         |s| s.bind.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "),
-        |s, v| Ok(s.bind = addresses(v)?),
+        |s, v| put(&mut s.bind, addresses(v)),
     ),
     Setting::live(
         "client-output-buffer-limit",
@@ -102,99 +107,99 @@ pub static SETTINGS: &[Setting] = &[
             let limit = s.client_output_buffer_limit;
             format!("normal {} {} {}", limit.hard_bytes, limit.soft_bytes, limit.soft_s)
         },
-        |s, v| Ok(s.client_output_buffer_limit = output_limit(v)?),
+        |s, v| put(&mut s.client_output_buffer_limit, output_limit(v)),
     ),
     Setting::live(
         "client-query-buffer-limit",
         "The most bytes that one request may take.",
         |s| s.client_query_buffer_limit.to_string(),
-        |s, v| Ok(s.client_query_buffer_limit = memory(v, MIB..=i64::MAX)?),
+        |s, v| put(&mut s.client_query_buffer_limit, memory(v, MIB..=i64::MAX)),
     ),
     Setting::fixed(
         "databases",
         "How many databases there are.",
         |s| s.databases.to_string(),
-        |s, v| Ok(s.databases = integer(v, 1..=255)?),
+        |s, v| put(&mut s.databases, integer(v, 1..=255)),
     ),
-    Setting::fixed("dir", "The data directory.", |s| path(&s.dir), |s, v| Ok(s.dir = directory(v)?)),
+    Setting::fixed("dir", "The data directory.", |s| path(&s.dir), |s, v| put(&mut s.dir, directory(v))),
     Setting::fixed(
         "disk-reserve",
         "Writes are refused (NOSPACE) while less than this is free on the data directory's disk; 0 is no reserve.",
         |s| s.disk_reserve.to_string(),
-        |s, v| Ok(s.disk_reserve = memory(v, 0..=i64::MAX)?),
+        |s, v| put(&mut s.disk_reserve, memory(v, 0..=i64::MAX)),
     ),
     Setting::fixed(
         "io-threads",
         "How many long reads (scans, queries) may run at once, each on a thread of its own.",
         |s| s.io_threads.to_string(),
-        |s, v| Ok(s.io_threads = integer(v, 1..=128)?),
+        |s, v| put(&mut s.io_threads, integer(v, 1..=128)),
     ),
     Setting::fixed(
         "log-format",
         "text or json.",
         |s| word(s.log_format, FORMATS),
-        |s, v| Ok(s.log_format = choice(v, FORMATS)?),
+        |s, v| put(&mut s.log_format, choice(v, FORMATS)),
     ),
     Setting::fixed(
         "log-segment-size",
         "Bytes of one file of the log.",
         |s| s.log_segment_size.to_string(),
-        |s, v| Ok(s.log_segment_size = memory(v, MIB..=16 * GIB)?),
+        |s, v| put(&mut s.log_segment_size, memory(v, MIB..=16 * GIB)),
     ),
     Setting::fixed(
         "logfile",
         "Where the server's log lines go; empty is standard error.",
         |s| path(&s.logfile),
-        |s, v| Ok(s.logfile = PathBuf::from(v)),
+        |s, v| put(&mut s.logfile, Ok(PathBuf::from(v))),
     ),
     Setting::live(
         "loglevel",
         "debug, verbose, notice, warning or nothing.",
         |s| word(s.loglevel, LEVELS),
-        |s, v| Ok(s.loglevel = choice(v, LEVELS)?),
+        |s, v| put(&mut s.loglevel, choice(v, LEVELS)),
     ),
     Setting::fixed(
         "master-key-env",
         "The environment variable that holds the master key.",
         |s| s.master_key_env.clone(),
-        |s, v| Ok(s.master_key_env = v.to_owned()),
+        |s, v| put(&mut s.master_key_env, Ok(v.to_owned())),
     ),
     Setting::fixed(
         "master-key-file",
         "The file that holds the master key; with none named, <dir>.key is made at the first start.",
         |s| path(&s.master_key_file),
-        |s, v| Ok(s.master_key_file = PathBuf::from(v)),
+        |s, v| put(&mut s.master_key_file, Ok(PathBuf::from(v))),
     ),
     Setting::live(
         "max-document-depth",
         "Levels of nesting of a document, filter or update.",
         |s| s.limits.max_document_depth.to_string(),
         // Parsers recurse to this depth, so a larger one would have to be proven against the stack first.
-        |s, v| Ok(s.limits.max_document_depth = integer(v, 1..=128)?),
+        |s, v| put(&mut s.limits.max_document_depth, integer(v, 1..=128)),
     ),
     Setting::live(
         "max-document-size",
         "Bytes of JSON text of one document.",
         |s| s.limits.max_document_size.to_string(),
-        |s, v| Ok(s.limits.max_document_size = memory(v, 1024..=48 * MIB)?),
+        |s, v| put(&mut s.limits.max_document_size, memory(v, 1024..=48 * MIB)),
     ),
     Setting::live(
         "max-query-nodes",
         "Operators and fields of one filter or update.",
         |s| s.limits.max_query_nodes.to_string(),
-        |s, v| Ok(s.limits.max_query_nodes = integer(v, 1..=1_000_000)?),
+        |s, v| put(&mut s.limits.max_query_nodes, integer(v, 1..=1_000_000)),
     ),
     Setting::live(
         "max-regex-size",
         "Bytes of one compiled regular expression.",
         |s| s.limits.max_regex_size.to_string(),
-        |s, v| Ok(s.limits.max_regex_size = memory(v, 1024..=64 * MIB)?),
+        |s, v| put(&mut s.limits.max_regex_size, memory(v, 1024..=64 * MIB)),
     ),
     Setting::live(
         "maxclients",
         "Connections at once.",
         |s| s.maxclients.to_string(),
-        |s, v| Ok(s.maxclients = integer(v, 1..=I32)?),
+        |s, v| put(&mut s.maxclients, integer(v, 1..=I32)),
     ),
     Setting::fixed(
         "maxmemory",
@@ -206,37 +211,37 @@ pub static SETTINGS: &[Setting] = &[
         "maxmemory-cache",
         "Bytes of documents kept in memory.",
         |s| s.maxmemory_cache.to_string(),
-        |s, v| Ok(s.maxmemory_cache = memory(v, 0..=i64::MAX)?),
+        |s, v| put(&mut s.maxmemory_cache, memory(v, 0..=i64::MAX)),
     ),
     Setting::live(
         "maxmemory-index",
         "Bytes of index pages kept in memory.",
         |s| s.maxmemory_index.to_string(),
-        |s, v| Ok(s.maxmemory_index = memory(v, MIB..=i64::MAX)?),
+        |s, v| put(&mut s.maxmemory_index, memory(v, MIB..=i64::MAX)),
     ),
     Setting::fixed(
         "maxmemory-writes",
         "Bytes of documents that no checkpoint has written yet; up to three times this while one is being written.",
         |s| s.maxmemory_writes.to_string(),
-        |s, v| Ok(s.maxmemory_writes = memory(v, MIB..=i64::MAX)?),
+        |s, v| put(&mut s.maxmemory_writes, memory(v, MIB..=i64::MAX)),
     ),
     Setting::fixed(
         "port",
         "The TCP port; 0 takes a free one.",
         |s| s.port.to_string(),
-        |s, v| Ok(s.port = integer(v, 0..=65_535)?),
+        |s, v| put(&mut s.port, integer(v, 0..=65_535)),
     ),
     Setting::live(
         "protected-mode",
         "Refuses connections from other machines while no password is set.",
         |s| yes_no(s.protected_mode),
-        |s, v| Ok(s.protected_mode = boolean(v)?),
+        |s, v| put(&mut s.protected_mode, boolean(v)),
     ),
     Setting::live(
         "proto-max-bulk-len",
         "Bytes of one argument.",
         |s| s.proto_max_bulk_len.to_string(),
-        |s, v| Ok(s.proto_max_bulk_len = memory(v, MIB..=GIB)?),
+        |s, v| put(&mut s.proto_max_bulk_len, memory(v, MIB..=GIB)),
     ),
     Setting::fixed(
         "replica-read-only",
@@ -248,7 +253,7 @@ pub static SETTINGS: &[Setting] = &[
         "requirepass",
         "The password of the user default; empty is none.",
         |s| s.requirepass.0.clone(),
-        |s, v| Ok(s.requirepass = Secret(v.to_owned())),
+        |s, v| put(&mut s.requirepass, Ok(Secret(v.to_owned()))),
     ),
     Setting::fixed(
         "save",
@@ -260,25 +265,25 @@ pub static SETTINGS: &[Setting] = &[
         "shutdown-timeout",
         "Seconds that a stop waits for requests that are running.",
         |s| s.shutdown_timeout_s.to_string(),
-        |s, v| Ok(s.shutdown_timeout_s = integer(v, 0..=I32)?),
+        |s, v| put(&mut s.shutdown_timeout_s, integer(v, 0..=I32)),
     ),
     Setting::fixed(
         "tcp-backlog",
         "Connections that may wait to be accepted.",
         |s| s.tcp_backlog.to_string(),
-        |s, v| Ok(s.tcp_backlog = integer(v, 1..=65_535)?),
+        |s, v| put(&mut s.tcp_backlog, integer(v, 1..=65_535)),
     ),
     Setting::live(
         "tcp-keepalive",
         "Seconds of silence after which a connection is probed; 0 is never. For connections made from then on.",
         |s| s.tcp_keepalive_s.to_string(),
-        |s, v| Ok(s.tcp_keepalive_s = integer(v, 0..=I32)?),
+        |s, v| put(&mut s.tcp_keepalive_s, integer(v, 0..=I32)),
     ),
     Setting::live(
         "timeout",
         "Seconds of silence after which a connection is closed; 0 is never.",
         |s| s.timeout_s.to_string(),
-        |s, v| Ok(s.timeout_s = integer(v, 0..=I32)?),
+        |s, v| put(&mut s.timeout_s, integer(v, 0..=I32)),
     ),
 ];
 

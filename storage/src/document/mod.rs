@@ -4,13 +4,16 @@
 
 pub mod codec;
 
+pub mod filter;
 pub mod id;
 pub mod json;
 pub mod order;
 
+pub mod path;
 pub mod record;
 pub mod value;
 
 pub use codec::{Packed, RawArray, RawObject, ValueRef};
 
+pub use filter::Filter;
 pub use value::{Kind, Object, Value};

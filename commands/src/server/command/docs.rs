@@ -53,10 +53,10 @@ fn entry(command: &Command, name: &str) -> (Reply, Reply) {
 
 /// Declarations nest a few levels; they are constants of this program, so the recursion is bounded by them.
 fn arguments(args: &'static [Arg]) -> Reply {
-    Reply::Array(args.iter().map(argument).collect())
+    Reply::Array(args.iter().map(|arg| argument(arg, arg.optional)).collect())
 }
 
-fn argument(arg: &'static Arg) -> Reply {
+fn argument(arg: &'static Arg, optional: bool) -> Reply {
     let mut fields = vec![
         (Reply::constant("name"), Reply::text(arg.name.to_ascii_lowercase())),
         (Reply::constant("type"), Reply::constant(arg.kind.as_str())),
@@ -70,13 +70,19 @@ fn argument(arg: &'static Arg) -> Reply {
     if !arg.token.is_empty() {
         fields.push((Reply::constant("token"), Reply::constant(arg.token)));
     }
-    let flags = [(arg.optional, "optional"), (arg.multiple, "multiple")];
+    let flags = [(optional, "optional"), (arg.multiple, "multiple")];
     let flags: Vec<_> = flags.into_iter().filter(|(set, _)| *set).map(|(_, flag)| Reply::Simple(flag.into())).collect();
     if !flags.is_empty() {
         fields.push((Reply::constant("flags"), Reply::Set(flags)));
     }
-    if matches!(arg.kind, ArgKind::OneOf | ArgKind::Block) {
-        fields.push((Reply::constant("arguments"), arguments(arg.parts)));
+    match arg.kind {
+        // One of them is chosen, so none of them is optional by itself.
+        ArgKind::OneOf => {
+            let parts = arg.parts.iter().map(|part| argument(part, false)).collect();
+            fields.push((Reply::constant("arguments"), Reply::Array(parts)));
+        }
+        ArgKind::Block => fields.push((Reply::constant("arguments"), arguments(arg.parts))),
+        _ => {}
     }
     Reply::Map(fields)
 }

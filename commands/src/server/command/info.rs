@@ -33,7 +33,7 @@ fn info(args: &Args, _session: &mut dyn Session) -> Result<Reply, CommandError> 
     }
     let one = |name: &bytes::Bytes| match by_name(name) {
         Some(entry) => describe(entry.command, entry.name.split_once('|').map(|(container, _)| container)),
-        None => Reply::NullArray,
+        None => Reply::Null,
     };
     Ok(Reply::Array(args.from(2).iter().map(one).collect()))
 }
@@ -52,9 +52,9 @@ pub(super) fn describe(command: &'static Command, container: Option<&str>) -> Re
         Reply::Integer(command.keys.last.into()),
         Reply::Integer(command.keys.step.into()),
         Reply::Set(categories.collect()),
-        Reply::Array(Vec::new()),
+        Reply::Set(Vec::new()),
         key_specifications(command),
-        Reply::Array(command.subcommands.iter().map(|sub| describe(sub, Some(&own))).collect()),
+        Reply::Set(command.subcommands.iter().map(|sub| describe(sub, Some(&own))).collect()),
     ])
 }
 
@@ -95,8 +95,13 @@ pub(super) fn categories(command: &Command) -> Vec<&'static str> {
             found.push(extra);
         }
     }
+    found.sort_by_key(|name| CATEGORIES.iter().position(|known| known == name));
     found
 }
+
+/// The order in which Redis lists categories, VedDB's own last.
+const CATEGORIES: &[&str] =
+    &["keyspace", "read", "write", "admin", "fast", "slow", "dangerous", "connection", "doc", "idx", "key"];
 
 /// One specification in Redis 7's form: keys begin at an index and stand in a range.
 fn key_specifications(command: &Command) -> Reply {

@@ -5,8 +5,11 @@ use dec::{Context, Decimal128};
 
 use crate::document::value::{Object, Value};
 
+/// Reads a wrapper's content, or says what was expected.
+type Read = fn(&Value) -> Result<Value, &'static str>;
+
 /// The wrappers, and how each reads its content. `$regex`, `$type` and the other operators are not among them.
-const WRAPPERS: &[(&str, fn(&Value) -> Result<Value, &'static str>)] = &[
+const WRAPPERS: &[(&str, Read)] = &[
     ("$oid", oid),
     ("$date", date),
     ("$numberInt", number_int),
@@ -22,7 +25,7 @@ const WRAPPERS: &[(&str, fn(&Value) -> Result<Value, &'static str>)] = &[
 ];
 
 /// A wrapper's name and reader.
-pub(super) type Wrapper = &'static (&'static str, fn(&Value) -> Result<Value, &'static str>);
+pub(super) type Wrapper = &'static (&'static str, Read);
 
 /// The wrapper of this name.
 pub(super) fn wrapper(name: &str) -> Option<Wrapper> {

@@ -1,0 +1,132 @@
+//! `$all $elemMatch $size $mod`.
+
+use super::super::codec::{RawObject, ValueRef};
+use super::super::path::Leaf;
+use super::super::value::Value;
+use super::{FieldOperator, FilterError, Node, Operand, Parser, Test};
+
+/// The operators on arrays, and the one on remainders.
+pub(super) const OPERATORS: &[FieldOperator] = &[
+    FieldOperator { name: "$all", summary: "Has all of the values, or an element for each $elemMatch.", parse: all },
+    FieldOperator { name: "$elemMatch", summary: "An array with an element that matches it all.", parse: elem_match },
+    FieldOperator { name: "$size", summary: "An array of this many elements.", parse: size },
+    FieldOperator { name: "$mod", summary: "A number with this remainder: [divisor, remainder].", parse: modulo },
+];
+
+fn all(parser: &mut Parser<'_>, operand: Operand<'_>) -> Result<Node, FilterError> {
+    let ValueRef::Array(list) = operand.value else {
+        return Err(operand.error("needs an array"));
+    };
+    let mut nodes = Vec::new();
+    for element in list.iter() {
+        nodes.push(match element {
+            ValueRef::Object(object) if first_name(object) == Some("$elemMatch") => {
+                parser.operators(operand.path, object)?
+            }
+            ValueRef::Object(object) if first_name(object).is_some_and(|n| n.starts_with('$')) => {
+                return Err(operand.error("only $elemMatch may stand in the list"));
+            }
+            constant => parser.condition(operand.path, constant)?,
+        });
+    }
+    // All of nothing matches nothing, as in MongoDB.
+    Ok(if nodes.is_empty() { Node::Or(nodes) } else { Node::And(nodes) })
+}
+
+fn elem_match(parser: &mut Parser<'_>, operand: Operand<'_>) -> Result<Node, FilterError> {
+    let ValueRef::Object(object) = operand.value else {
+        return Err(operand.error("needs an object"));
+    };
+    // Operators ask of the elements themselves; anything else, also $and and its like, is a filter over elements that are objects.
+    let tree = |name: &str| super::TREE.iter().any(|o| o.name == name);
+    let values = first_name(object).is_some_and(|n| n.starts_with('$') && !tree(n));
+    let node = if values { parser.operators(operand.path, object)? } else { parser.object(object)? };
+    Ok(operand.node(ElemMatch { node, values }))
+}
+
+fn size(_: &mut Parser<'_>, operand: Operand<'_>) -> Result<Node, FilterError> {
+    let size = operand.value.to_value().as_integer().and_then(|n| usize::try_from(n).ok());
+    Ok(operand.node(Size(size.ok_or_else(|| operand.error("needs a whole number that is not negative"))?)))
+}
+
+fn modulo(_: &mut Parser<'_>, operand: Operand<'_>) -> Result<Node, FilterError> {
+    let pair: Option<Vec<i64>> = match operand.value {
+        ValueRef::Array(list) => list.iter().map(truncated).collect(),
+        _ => None,
+    };
+    match pair.as_deref() {
+        Some([0, _]) => Err(operand.error("the divisor cannot be 0")),
+        Some([divisor, remainder]) => Ok(operand.node(Mod { divisor: *divisor, remainder: *remainder })),
+        _ => Err(operand.error("needs [divisor, remainder]")),
+    }
+}
+
+fn first_name<'a>(object: RawObject<'a>) -> Option<&'a str> {
+    object.iter().next().map(|(name, _)| name)
+}
+
+/// A number without its fraction; none for what is no number that fits.
+fn truncated(value: ValueRef<'_>) -> Option<i64> {
+    match value {
+        ValueRef::Double(n) => Value::Double(n.trunc()).as_integer(),
+        ValueRef::Decimal(n) => {
+            let text = n.is_finite().then(|| n.to_standard_notation_string())?;
+            text.split('.').next().and_then(|whole| whole.parse().ok())
+        }
+        other => other.to_value().as_integer(),
+    }
+}
+
+#[derive(Debug)]
+struct ElemMatch {
+    node: Node,
+    /// Ask the elements as values, not as objects.
+    values: bool,
+}
+
+impl Test for ElemMatch {
+    fn passes(&self, value: Option<ValueRef<'_>>) -> bool {
+        let Some(ValueRef::Array(array)) = value else { return false };
+        array.iter().any(|element| match element {
+            element if self.values => self.node.matches_value(element),
+            ValueRef::Object(object) => self.node.matches(object),
+            // A nested array is an object whose names are its indexes.
+            ValueRef::Array(inner) => {
+                let members = inner.iter().enumerate().map(|(i, v)| (i.to_string(), v.to_value())).collect();
+                let body = super::super::codec::pack_object(&super::super::value::Object(members));
+                self.node.matches(RawObject::from_body(&body))
+            }
+            _ => false,
+        })
+    }
+
+    fn leaf(&self) -> Leaf {
+        Leaf::Whole
+    }
+}
+
+#[derive(Debug)]
+struct Size(usize);
+
+impl Test for Size {
+    fn passes(&self, value: Option<ValueRef<'_>>) -> bool {
+        matches!(value, Some(ValueRef::Array(array)) if array.len() == self.0)
+    }
+
+    fn leaf(&self) -> Leaf {
+        Leaf::Whole
+    }
+}
+
+#[derive(Debug)]
+struct Mod {
+    divisor: i64,
+    remainder: i64,
+}
+
+impl Test for Mod {
+    fn passes(&self, value: Option<ValueRef<'_>>) -> bool {
+        let number = value.filter(|v| v.kind().is_number()).and_then(truncated);
+        number.is_some_and(|n| n.wrapping_rem(self.divisor) == self.remainder)
+    }
+}

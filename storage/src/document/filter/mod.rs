@@ -1,0 +1,217 @@
+//! Filters: MongoDB's query language, parsed once into a tree and asked of packed documents.
+//!
+//! An operator is one entry in a table: [`FIELD`] for those that stand under a path (`{"a": {"$gt": 1}}`), [`TREE`] for those that
+//! stand at the top (`{"$or": [..]}`). Adding one is a function, an entry and its tests.
+//! Does not know collections, plans or error codes.
+
+mod array;
+mod compare;
+mod element;
+mod logical;
+mod parse;
+mod pattern;
+
+use std::fmt;
+
+pub use parse::{FilterLimits, Parser};
+
+use super::codec::{Packed, RawObject, ValueRef};
+use super::id::id_candidates;
+use super::path::{Leaf, Path};
+
+/// Why a filter cannot be; the message names the operator and the path.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct FilterError(pub String);
+
+/// A parsed filter.
+#[derive(Debug)]
+pub struct Filter {
+    root: Node,
+}
+
+/// A filter's tree.
+#[derive(Debug)]
+pub enum Node {
+    /// All of them.
+    And(Vec<Node>),
+    /// At least one of them.
+    Or(Vec<Node>),
+    /// None of them.
+    Nor(Vec<Node>),
+    /// Not this.
+    Not(Box<Node>),
+    /// Whether some value that the path reaches passes the test.
+    Field(Path, Box<dyn Test>),
+}
+
+/// What a field operator asks of each value that its path reaches.
+pub trait Test: fmt::Debug + Send + Sync {
+    /// Whether this value passes; None is a missing one.
+    fn passes(&self, value: Option<ValueRef<'_>>) -> bool;
+
+    /// Whether an array at the path's end also stands for its elements.
+    fn leaf(&self) -> Leaf {
+        Leaf::Each
+    }
+
+    /// The values it can only be equal to, when that is all it asks. Lets `_id` filters become lookups.
+    fn equals_any(&self) -> Option<&[Packed]> {
+        None
+    }
+}
+
+/// A field operator.
+pub struct FieldOperator {
+    /// With its dollar sign.
+    pub name: &'static str,
+    /// One sentence for the reference.
+    pub summary: &'static str,
+    /// Reads its operand.
+    pub parse: fn(&mut Parser<'_>, Operand<'_>) -> Result<Node, FilterError>,
+}
+
+/// An operator that stands where a path could.
+pub struct TreeOperator {
+    /// With its dollar sign.
+    pub name: &'static str,
+    /// One sentence for the reference.
+    pub summary: &'static str,
+    /// Reads its operand; none when it asks nothing.
+    pub parse: fn(&mut Parser<'_>, ValueRef<'_>) -> Result<Option<Node>, FilterError>,
+}
+
+/// What a field operator is given.
+#[derive(Clone, Copy)]
+pub struct Operand<'a> {
+    /// The operator's name.
+    pub name: &'static str,
+    /// The path it stands under.
+    pub path: &'a str,
+    /// Its value.
+    pub value: ValueRef<'a>,
+    /// The object it stands in, for operators that come in pairs (`$regex`, `$options`).
+    pub siblings: RawObject<'a>,
+}
+
+impl Operand<'_> {
+    /// An error that names operator and path.
+    pub fn error(&self, what: impl fmt::Display) -> FilterError {
+        FilterError(format!("{} at {}: {what}", self.name, self.path))
+    }
+
+    /// A test of the values at the path.
+    pub fn node(&self, test: impl Test + 'static) -> Node {
+        Node::Field(Path::new(self.path), Box::new(test))
+    }
+}
+
+/// The field operators.
+pub const FIELD: &[&[FieldOperator]] =
+    &[compare::OPERATORS, element::OPERATORS, pattern::OPERATORS, array::OPERATORS, logical::FIELD];
+
+/// The operators that stand where a path could.
+pub const TREE: &[TreeOperator] = logical::TREE;
+
+impl Filter {
+    /// Reads a filter from JSON text.
+    pub fn parse(text: &[u8], limits: &FilterLimits) -> Result<Filter, FilterError> {
+        parse::filter_text(text, limits)
+    }
+
+    /// Reads a filter that is a packed object already.
+    pub fn from_object(object: RawObject<'_>, limits: &FilterLimits) -> Result<Filter, FilterError> {
+        Ok(Filter { root: Parser::new(limits).object(object)? })
+    }
+
+    /// Reads what stands under a path (`5` or `{"$gt": 5}`), to be asked of single values with [`Filter::matches_value`].
+    pub fn condition(value: ValueRef<'_>, limits: &FilterLimits) -> Result<Filter, FilterError> {
+        Ok(Filter { root: Parser::new(limits).condition("", value)? })
+    }
+
+    /// Whether the document matches.
+    pub fn matches(&self, document: RawObject<'_>) -> bool {
+        self.root.matches(document)
+    }
+
+    /// Whether a single value passes a filter made by [`Filter::condition`].
+    pub fn matches_value(&self, value: ValueRef<'_>) -> bool {
+        self.root.matches_value(value)
+    }
+
+    /// Whether it asks nothing.
+    pub fn is_empty(&self) -> bool {
+        matches!(&self.root, Node::And(nodes) if nodes.is_empty())
+    }
+
+    /// The only keys under which a match can stand, when the filter pins `_id` to constants. What is found there must
+    /// still be asked the whole filter: the key of `5` is also the key of `"5"`.
+    pub fn id_keys(&self) -> Option<Vec<Vec<u8>>> {
+        let mut keys: Vec<Vec<u8>> = self.root.id_constants()?.iter().flat_map(|c| id_candidates(c.get())).collect();
+        keys.sort();
+        keys.dedup();
+        Some(keys)
+    }
+
+    /// The path and value of every equality that any match must have, in order: what an upsert starts from.
+    pub fn equalities(&self) -> Vec<(&Path, ValueRef<'_>)> {
+        let mut found = Vec::new();
+        self.root.equalities(&mut found);
+        found
+    }
+}
+
+impl Node {
+    fn matches(&self, document: RawObject<'_>) -> bool {
+        match self {
+            Node::And(nodes) => nodes.iter().all(|n| n.matches(document)),
+            Node::Or(nodes) => nodes.iter().any(|n| n.matches(document)),
+            Node::Nor(nodes) => !nodes.iter().any(|n| n.matches(document)),
+            Node::Not(node) => !node.matches(document),
+            Node::Field(path, test) => path.any(document, test.leaf(), &mut |value| test.passes(value)),
+        }
+    }
+
+    fn matches_value(&self, value: ValueRef<'_>) -> bool {
+        match self {
+            Node::And(nodes) => nodes.iter().all(|n| n.matches_value(value)),
+            Node::Or(nodes) => nodes.iter().any(|n| n.matches_value(value)),
+            Node::Nor(nodes) => !nodes.iter().any(|n| n.matches_value(value)),
+            Node::Not(node) => !node.matches_value(value),
+            Node::Field(_, test) => match value {
+                ValueRef::Array(array) if test.leaf() == Leaf::Each => {
+                    array.iter().any(|element| test.passes(Some(element))) || test.passes(Some(value))
+                }
+                value => test.passes(Some(value)),
+            },
+        }
+    }
+
+    fn id_constants(&self) -> Option<&[Packed]> {
+        match self {
+            Node::And(nodes) => nodes.iter().find_map(Node::id_constants),
+            Node::Field(path, test) => match path.segments() {
+                [only] if &*only.name == "_id" => test.equals_any(),
+                _ => None,
+            },
+            Node::Or(_) | Node::Nor(_) | Node::Not(_) => None,
+        }
+    }
+
+    fn equalities<'n>(&'n self, found: &mut Vec<(&'n Path, ValueRef<'n>)>) {
+        match self {
+            Node::And(nodes) => nodes.iter().for_each(|n| n.equalities(found)),
+            // An $or of one branch is that branch, as MongoDB has it.
+            Node::Or(nodes) if nodes.len() == 1 => nodes.iter().for_each(|n| n.equalities(found)),
+            Node::Field(path, test) => {
+                if let Some([constant]) = test.equals_any() {
+                    found.push((path, constant.get()));
+                }
+            }
+            Node::Or(_) | Node::Nor(_) | Node::Not(_) => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

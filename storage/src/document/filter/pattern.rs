@@ -1,0 +1,92 @@
+//! `$regex` with `$options`, and regular expression literals.
+//!
+//! The `regex` crate matches in linear time; what backtracking alone can do (look-around, back-references) is refused.
+
+use regex::{Regex, RegexBuilder};
+
+use super::super::codec::ValueRef;
+use super::{FieldOperator, FilterError, Node, Operand, Parser, Test};
+
+/// The operators on text.
+pub(super) const OPERATORS: &[FieldOperator] =
+    &[FieldOperator { name: "$regex", summary: "Text that the regular expression finds itself in.", parse: regex }];
+
+/// The operand beside `$regex`; by itself it asks nothing.
+pub(super) const OPTIONS: &str = "$options";
+
+fn regex(parser: &mut Parser<'_>, operand: Operand<'_>) -> Result<Node, FilterError> {
+    let beside = match operand.siblings.get(OPTIONS) {
+        None => None,
+        Some(ValueRef::String(options)) => Some(options),
+        Some(_) => return Err(operand.error("$options needs a string")),
+    };
+    let matcher = match operand.value {
+        ValueRef::String(pattern) => compile(parser, operand, pattern, beside.unwrap_or_default())?,
+        ValueRef::Regex { options, .. } if beside.is_some() && !options.is_empty() => {
+            return Err(operand.error("options are given twice"));
+        }
+        ValueRef::Regex { pattern, options } => compile(parser, operand, pattern, beside.unwrap_or(options))?,
+        _ => return Err(operand.error("needs a string or a regular expression")),
+    };
+    Ok(operand.node(matcher))
+}
+
+/// `{"$regularExpression": ..}` where a constant could stand.
+pub(super) fn literal(parser: &mut Parser<'_>, operand: Operand<'_>) -> Result<Node, FilterError> {
+    Ok(operand.node(compile_literal(parser, operand, operand.value)?))
+}
+
+pub(super) fn compile_literal(
+    parser: &Parser<'_>,
+    operand: Operand<'_>,
+    value: ValueRef<'_>,
+) -> Result<Matcher, FilterError> {
+    let ValueRef::Regex { pattern, options } = value else {
+        return Err(operand.error("needs a regular expression"));
+    };
+    compile(parser, operand, pattern, options)
+}
+
+fn compile(parser: &Parser<'_>, operand: Operand<'_>, pattern: &str, options: &str) -> Result<Matcher, FilterError> {
+    let mut builder = RegexBuilder::new(pattern);
+    builder.size_limit(parser.limits().regex_size);
+    for option in options.chars() {
+        match option {
+            'i' => builder.case_insensitive(true),
+            'm' => builder.multi_line(true),
+            's' => builder.dot_matches_new_line(true),
+            'x' => builder.ignore_whitespace(true),
+            // Patterns are always read as UTF-8.
+            'u' => &mut builder,
+            other => return Err(operand.error(format_args!("unknown option {other:?}"))),
+        };
+    }
+    let regex = builder.build().map_err(|error| {
+        // Only the last line of the regex crate's drawing says what is wrong.
+        let text = error.to_string();
+        let reason = text.lines().last().unwrap_or("bad pattern").trim_start_matches("error: ");
+        operand.error(format_args!("bad regular expression: {}", reason.trim_end_matches('.')))
+    })?;
+    let mut options: Vec<char> = options.chars().collect();
+    options.sort_unstable();
+    options.dedup();
+    Ok(Matcher { regex, options: options.into_iter().collect() })
+}
+
+/// A compiled expression.
+#[derive(Debug)]
+pub(super) struct Matcher {
+    regex: Regex,
+    options: String,
+}
+
+impl Test for Matcher {
+    fn passes(&self, value: Option<ValueRef<'_>>) -> bool {
+        match value {
+            Some(ValueRef::String(text)) => self.regex.is_match(text),
+            // A stored expression matches itself, as in MongoDB.
+            Some(ValueRef::Regex { pattern, options }) => pattern == self.regex.as_str() && options == self.options,
+            _ => false,
+        }
+    }
+}

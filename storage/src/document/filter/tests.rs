@@ -1,0 +1,216 @@
+//! MongoDB's meaning of each operator, as tables.
+
+use super::super::codec::ValueRef;
+use super::super::json::{ParseLimits, parse_value};
+use super::{FIELD, Filter, FilterLimits, TREE};
+
+fn matches(filter: &str, document: &str) -> bool {
+    let filter = Filter::parse(filter.as_bytes(), &FilterLimits::default()).unwrap_or_else(|e| panic!("{filter}: {e}"));
+    let packed = parse_value(document.as_bytes(), ParseLimits::default()).unwrap();
+    let ValueRef::Object(root) = packed.get() else { panic!("not an object") };
+    filter.matches(root)
+}
+
+fn check(filter: &str, yes: &[&str], no: &[&str]) {
+    for document in yes {
+        assert!(matches(filter, document), "{filter} must match {document}");
+    }
+    for document in no {
+        assert!(!matches(filter, document), "{filter} must not match {document}");
+    }
+}
+
+#[test]
+fn equality() {
+    check("{}", &["{}", r#"{"a":1}"#], &[]);
+    check(r#"{"a":1}"#, &[r#"{"a":1}"#, r#"{"a":1.0}"#, r#"{"a":[2,1]}"#], &[r#"{"a":"1"}"#, "{}", r#"{"a":[[1]]}"#]);
+    check(r#"{"a":null}"#, &["{}", r#"{"a":null}"#, r#"{"a":[1,null]}"#], &[r#"{"a":[]}"#, r#"{"a":0}"#]);
+    check(
+        r#"{"a.b":null}"#,
+        &["{}", r#"{"a":5}"#, r#"{"a":[{"c":1}]}"#],
+        &[r#"{"a":[]}"#, r#"{"a":[1]}"#, r#"{"a":{"b":1}}"#],
+    );
+    check(r#"{"a":[1,2]}"#, &[r#"{"a":[1,2]}"#, r#"{"a":[[1,2]]}"#], &[r#"{"a":[2,1]}"#, r#"{"a":[1,2,3]}"#]);
+    check(
+        r#"{"a":{"x":1,"y":2}}"#,
+        &[r#"{"a":{"x":1,"y":2}}"#],
+        &[r#"{"a":{"y":2,"x":1}}"#, r#"{"a":{"x":1,"y":2,"z":3}}"#],
+    );
+    check(r#"{"a":[]}"#, &[r#"{"a":[]}"#, r#"{"a":[[]]}"#], &[r#"{"a":[1]}"#, "{}"]);
+    check(r#"{"a":{}}"#, &[r#"{"a":{}}"#], &[r#"{"a":{"b":1}}"#, "{}"]);
+    check(r#"{"a":{"$eq":null}}"#, &["{}"], &[r#"{"a":1}"#]);
+    check(r#"{"a":{"$date":5}}"#, &[r#"{"a":{"$date":5}}"#], &[r#"{"a":5}"#]);
+    check(r#"{"a":1,"b":2}"#, &[r#"{"b":2,"a":1}"#], &[r#"{"a":1}"#]);
+}
+
+#[test]
+fn inequality_negates_the_whole() {
+    check(r#"{"a":{"$ne":1}}"#, &["{}", r#"{"a":2}"#, r#"{"a":[]}"#], &[r#"{"a":1}"#, r#"{"a":[1,2]}"#]);
+    check(r#"{"a":{"$ne":null}}"#, &[r#"{"a":1}"#, r#"{"a":[]}"#], &["{}", r#"{"a":null}"#, r#"{"a":[null]}"#]);
+    check(r#"{"a":{"$nin":[1,null]}}"#, &[r#"{"a":2}"#], &["{}", r#"{"a":[1]}"#]);
+    check(r#"{"a":{"$not":{"$gt":5}}}"#, &["{}", r#"{"a":5}"#, r#"{"a":"x"}"#], &[r#"{"a":6}"#, r#"{"a":[1,6]}"#]);
+    check(
+        r#"{"a":{"$not":{"$regularExpression":{"pattern":"^x","options":""}}}}"#,
+        &["{}", r#"{"a":"y"}"#],
+        &[r#"{"a":"xy"}"#],
+    );
+}
+
+#[test]
+fn ranges_stay_in_their_type() {
+    check(
+        r#"{"a":{"$gt":1}}"#,
+        &[r#"{"a":2}"#, r#"{"a":1.5}"#, r#"{"a":[0,3]}"#],
+        &[r#"{"a":1}"#, r#"{"a":"2"}"#, r#"{"a":null}"#, "{}", r#"{"a":true}"#],
+    );
+    check(r#"{"a":{"$gte":1,"$lt":3}}"#, &[r#"{"a":1}"#, r#"{"a":2.9}"#, r#"{"a":[0,4]}"#], &[r#"{"a":3}"#]);
+    check(r#"{"a":{"$gt":null}}"#, &[], &["{}", r#"{"a":null}"#, r#"{"a":1}"#]);
+    check(r#"{"a":{"$gte":null}}"#, &["{}", r#"{"a":null}"#], &[r#"{"a":1}"#]);
+    check(r#"{"a":{"$lt":"b"}}"#, &[r#"{"a":"a"}"#, r#"{"a":""}"#], &[r#"{"a":1}"#, r#"{"a":"b"}"#]);
+    check(r#"{"a":{"$gt":9007199254740992.0}}"#, &[r#"{"a":9007199254740993}"#], &[r#"{"a":9007199254740992}"#]);
+    check(r#"{"a":{"$lt":1}}"#, &[r#"{"a":0}"#], &[r#"{"a":{"$numberDouble":"NaN"}}"#]);
+    check(r#"{"a":{"$lte":{"$numberDouble":"NaN"}}}"#, &[r#"{"a":{"$numberDouble":"NaN"}}"#], &[r#"{"a":0}"#]);
+    check(
+        r#"{"a":{"$gt":[1]}}"#,
+        &[r#"{"a":[2]}"#, r#"{"a":[1,0]}"#, r#"{"a":[[2]]}"#],
+        &[r#"{"a":[0,5]}"#, r#"{"a":5}"#],
+    );
+    check(r#"{"a":{"$gt":{"$minKey":1}}}"#, &[r#"{"a":1}"#, r#"{"a":"x"}"#], &[r#"{"a":{"$minKey":1}}"#, "{}"]);
+    check(r#"{"a":{"$gte":{"$date":5}}}"#, &[r#"{"a":{"$date":5}}"#], &[r#"{"a":6}"#]);
+}
+
+#[test]
+fn lists() {
+    check(r#"{"a":{"$in":[1,"x",null]}}"#, &[r#"{"a":1.0}"#, r#"{"a":"x"}"#, "{}", r#"{"a":[5,1]}"#], &[r#"{"a":2}"#]);
+    check(r#"{"a":{"$in":[]}}"#, &[], &["{}", r#"{"a":1}"#]);
+    check(r#"{"a":{"$in":[[1,2]]}}"#, &[r#"{"a":[1,2]}"#], &[r#"{"a":1}"#]);
+    check(
+        r#"{"a":{"$in":[{"$regularExpression":{"pattern":"^f","options":"i"}}]}}"#,
+        &[r#"{"a":"Foo"}"#],
+        &[r#"{"a":"o"}"#],
+    );
+}
+
+#[test]
+fn elements() {
+    check(r#"{"a":{"$exists":true}}"#, &[r#"{"a":null}"#, r#"{"a":[]}"#], &["{}"]);
+    check(
+        r#"{"a.b":{"$exists":false}}"#,
+        &["{}", r#"{"a":[]}"#, r#"{"a":1}"#, r#"{"a":[{"c":1}]}"#],
+        &[r#"{"a":[{"b":1},{}]}"#],
+    );
+    check(r#"{"a":{"$type":"number"}}"#, &[r#"{"a":1}"#, r#"{"a":1.5}"#, r#"{"a":["x",1]}"#], &[r#"{"a":"1"}"#, "{}"]);
+    check(r#"{"a":{"$type":"int"}}"#, &[r#"{"a":1}"#], &[r#"{"a":1.0}"#, r#"{"a":5000000000}"#]);
+    check(r#"{"a":{"$type":["array",10]}}"#, &[r#"{"a":[1]}"#, r#"{"a":null}"#], &["{}", r#"{"a":1}"#]);
+    check(r#"{"a":{"$type":-1}}"#, &[r#"{"a":{"$minKey":1}}"#], &[r#"{"a":1}"#]);
+}
+
+#[test]
+fn patterns() {
+    check(
+        r#"{"a":{"$regex":"^b.r$"}}"#,
+        &[r#"{"a":"bar"}"#, r#"{"a":["x","ber"]}"#],
+        &[r#"{"a":"bark"}"#, r#"{"a":1}"#, "{}"],
+    );
+    check(r#"{"a":{"$regex":"BAR","$options":"i"}}"#, &[r#"{"a":"foobar"}"#], &[r#"{"a":"ba"}"#]);
+    check(r#"{"a":{"$options":"i","$regex":"BAR"}}"#, &[r#"{"a":"foobar"}"#], &[]);
+    check(r#"{"a":{"$regex":"^b","$options":"m"}}"#, &[r#"{"a":"a\nb"}"#], &[]);
+    check(r#"{"a":{"$regex":"a.b","$options":"s"}}"#, &[r#"{"a":"a\nb"}"#], &[]);
+    check(r#"{"a":{"$regex":"a b # c","$options":"x"}}"#, &[r#"{"a":"ab"}"#], &[]);
+    check(r#"{"a":{"$regularExpression":{"pattern":"^b","options":"i"}}}"#, &[r#"{"a":"Bar"}"#], &[r#"{"a":"a"}"#]);
+}
+
+#[test]
+fn logic() {
+    check(r#"{"$or":[{"a":1},{"b":2}]}"#, &[r#"{"a":1}"#, r#"{"b":2}"#], &["{}"]);
+    check(r#"{"$nor":[{"a":1},{"b":2}]}"#, &["{}"], &[r#"{"a":1}"#]);
+    check(r#"{"$and":[{"a":{"$gt":1}},{"a":{"$lt":3}}],"$comment":"x"}"#, &[r#"{"a":2}"#], &[r#"{"a":3}"#]);
+}
+
+#[test]
+fn arrays() {
+    check(r#"{"a":{"$all":[1,2]}}"#, &[r#"{"a":[2,3,1]}"#], &[r#"{"a":[1]}"#, "{}"]);
+    check(r#"{"a":{"$all":[1]}}"#, &[r#"{"a":1}"#], &[]);
+    check(r#"{"a":{"$all":[]}}"#, &[], &["{}", r#"{"a":[]}"#]);
+    check(
+        r#"{"a":{"$all":[{"$elemMatch":{"x":1}},{"$elemMatch":{"x":2}}]}}"#,
+        &[r#"{"a":[{"x":1},{"x":2}]}"#],
+        &[r#"{"a":[{"x":1}]}"#],
+    );
+    check(r#"{"a":{"$elemMatch":{"$gt":1,"$lt":3}}}"#, &[r#"{"a":[0,2]}"#], &[r#"{"a":[0,4]}"#, r#"{"a":2}"#]);
+    check(
+        r#"{"a":{"$elemMatch":{"x":1,"y":2}}}"#,
+        &[r#"{"a":[{"x":1,"y":2}]}"#],
+        &[r#"{"a":[{"x":1},{"y":2}]}"#, r#"{"a":{"x":1,"y":2}}"#],
+    );
+    check(r#"{"a":{"$elemMatch":{"$or":[{"x":1},{"x":3}]}}}"#, &[r#"{"a":[{"x":3}]}"#], &[r#"{"a":[{"x":2}]}"#]);
+    check(r#"{"a":{"$size":2}}"#, &[r#"{"a":[1,2]}"#], &[r#"{"a":[[1,2]]}"#, r#"{"a":[1]}"#, "{}"]);
+    check(
+        r#"{"a":{"$mod":[4,0]}}"#,
+        &[r#"{"a":8}"#, r#"{"a":8.9}"#, r#"{"a":[1,4]}"#],
+        &[r#"{"a":9}"#, r#"{"a":"8"}"#],
+    );
+}
+
+#[test]
+fn errors_name_operator_and_path() {
+    for (filter, message) in [
+        ("[]", "a filter is a JSON object, not array"),
+        ("{", "not JSON: EOF while parsing an object at byte 1"),
+        (r#"{"a":{"$foo":1}}"#, "unknown operator $foo at a"),
+        (r#"{"a":{"$gt":1,"b":2}}"#, "unknown operator b at a"),
+        (r#"{"$gt":1}"#, "unknown top level operator $gt: it stands under a path"),
+        (r#"{"$foo":1}"#, "unknown top level operator $foo"),
+        (r#"{"a.b":{"$in":5}}"#, "$in at a.b: needs an array"),
+        (r#"{"$or":[]}"#, "$or: needs at least one filter"),
+        (r#"{"$or":[1]}"#, "$or: entry 0 is no object"),
+        (r#"{"a":{"$type":"foo"}}"#, "$type at a: no such type: \"foo\""),
+        (r#"{"a":{"$regex":"("}}"#, "$regex at a: bad regular expression: unclosed group"),
+        (r#"{"a":{"$regex":"a","$options":"q"}}"#, "$regex at a: unknown option 'q'"),
+        (r#"{"a":{"$options":"i"}}"#, "$options at a: needs a $regex beside it"),
+        (r#"{"a":{"$not":5}}"#, "$not at a: needs an object of operators or a regular expression"),
+        (r#"{"a":{"$mod":[0,1]}}"#, "$mod at a: the divisor cannot be 0"),
+        (r#"{"a":{"$size":-1}}"#, "$size at a: needs a whole number that is not negative"),
+    ] {
+        let error = Filter::parse(filter.as_bytes(), &FilterLimits::default()).unwrap_err();
+        assert_eq!(error.to_string(), message, "{filter}");
+    }
+    let big = Filter::parse(br#"{"a":{"$regex":"\\w{500}{500}"}}"#, &FilterLimits::default()).unwrap_err();
+    assert!(big.to_string().starts_with("$regex at a: bad regular expression"), "{big}");
+    let limits = FilterLimits { nodes: 3, ..FilterLimits::default() };
+    assert!(Filter::parse(br#"{"a":{"$in":[1,2,3,4,5]},"b":1}"#, &limits).is_ok());
+    assert!(Filter::parse(br#"{"a":1,"b":1,"c":1,"d":1}"#, &limits).is_err());
+}
+
+#[test]
+fn ids_are_looked_up() {
+    for (filter, keys) in [
+        (r#"{"_id":"x"}"#, Some(vec!["x"])),
+        (r#"{"_id":{"$eq":"x"},"a":1}"#, Some(vec!["x"])),
+        (r#"{"_id":5}"#, Some(vec!["5", "5.0"])),
+        (r#"{"_id":{"$in":["b","a",null]}}"#, Some(vec!["a", "b"])),
+        (r#"{"$and":[{"a":1},{"_id":"x"}]}"#, Some(vec!["x"])),
+        (r#"{"_id":null}"#, Some(vec![])),
+        (r#"{"_id":{"$gt":"x"}}"#, None),
+        (r#"{"$or":[{"_id":"x"},{"a":1}]}"#, None),
+        (r#"{"_id":{"$ne":"x"}}"#, None),
+        ("{}", None),
+    ] {
+        let filter_tree = Filter::parse(filter.as_bytes(), &FilterLimits::default()).unwrap();
+        let expected = keys.map(|keys| keys.into_iter().map(|k: &str| k.as_bytes().to_vec()).collect::<Vec<_>>());
+        assert_eq!(filter_tree.id_keys(), expected, "{filter}");
+    }
+}
+
+#[test]
+fn every_operator_is_declared_once_and_described() {
+    let mut names: Vec<&str> = FIELD.iter().flat_map(|g| g.iter()).map(|o| o.name).collect();
+    names.extend(TREE.iter().map(|o| o.name));
+    let count = names.len();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), count);
+    for summary in FIELD.iter().flat_map(|g| g.iter()).map(|o| o.summary).chain(TREE.iter().map(|o| o.summary)) {
+        assert!(summary.ends_with('.'), "{summary}");
+    }
+}
