@@ -188,7 +188,7 @@ fn at_always_no_acknowledged_write_is_lost() -> Result<()> {
     let mut parts: Vec<Part> = (0..CLIENTS)
         .map(|name| Part {
             name,
-            random: Random::new(random.next()),
+            random: Random::new(random.number()),
             counter: 0,
             there: BTreeMap::new(),
             pending: Vec::new(),

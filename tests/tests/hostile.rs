@@ -218,6 +218,29 @@ fn hostile_json_is_an_error() -> Result<()> {
     })
 }
 
+#[test]
+fn a_deadline_is_kept() -> Result<()> {
+    let server = server()?;
+    let mut client = server.client()?;
+    let document = format!(r#"{{"text":"{}"}}"#, "abcdefghij".repeat(100));
+    for _ in 0..200 {
+        let mut request = vec!["DOC.INSERT", "c"];
+        request.extend([document.as_str(); 100]);
+        client.ask(&request)?;
+    }
+    let slow = r#"{"text":{"$regex":"(a.*){20}x$"}}"#;
+    besiege(&server, || {
+        let mut client = server.client()?;
+        let asked = Instant::now();
+        let reply = client.run(&["DOC.FIND", "c", slow, "MAXTIME", "10"])?;
+        assert!(reply.is_error("TIMEOUT"), "{:.200}", reply.to_string());
+        assert!(asked.elapsed() < ANSWER_MAX, "MAXTIME 10 took {:?}", asked.elapsed());
+        // Without one the same query runs to its end.
+        assert_eq!(client.ask(&["DOC.FIND", "c", slow])?.expect_array().len(), 0);
+        Ok(())
+    })
+}
+
 /// Requests that are right, to be made wrong. None of them may stop the server or cut off the bystander.
 const TEMPLATES: [&[&str]; 24] = [
     &["PING"],
@@ -274,7 +297,7 @@ fn mutate(bytes: &mut Vec<u8>, random: &mut Random) {
         let at = random.below(bytes.len() + 1);
         match random.below(6) {
             0 if at < bytes.len() => bytes[at] ^= 1 << random.below(8),
-            1 if at < bytes.len() => bytes[at] = random.next() as u8,
+            1 if at < bytes.len() => bytes[at] = random.number() as u8,
             2 => {
                 let piece = *random.pick(&PIECES);
                 bytes.splice(at..at, piece.iter().copied());

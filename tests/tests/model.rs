@@ -58,8 +58,14 @@ fn an_id(random: &mut Random) -> String {
     format!("id-{}", random.below(IDS))
 }
 
+/// What a filter says of a document.
+type Passes = Box<dyn Fn(&Stored) -> bool>;
+
+/// What an update does to a body.
+type Apply = Box<dyn Fn(&mut Map<String, Json>)>;
+
 /// A filter, and whether a document passes it.
-fn a_filter(random: &mut Random) -> (Json, Box<dyn Fn(&Stored) -> bool>) {
+fn a_filter(random: &mut Random) -> (Json, Passes) {
     let g = random.below(5) as u64;
     let n = random.below(1000) as u64;
     match random.below(5) {
@@ -81,7 +87,7 @@ fn a_filter(random: &mut Random) -> (Json, Box<dyn Fn(&Stored) -> bool>) {
 }
 
 /// An update, and what it does to a body. A replacement document changes only one.
-fn an_update(random: &mut Random, replacement_allowed: bool) -> (Json, Box<dyn Fn(&mut Map<String, Json>)>) {
+fn an_update(random: &mut Random, replacement_allowed: bool) -> (Json, Apply) {
     let number = random.below(50) as u64 + 1;
     match random.below(if replacement_allowed { 5 } else { 4 }) {
         0 => (
@@ -480,7 +486,7 @@ fn the_server_agrees_with_the_model() -> Result<()> {
     // Small budgets, so that reads go to the disk as well.
     let mut server = Options::new().set("maxmemory-cache", "1mb").set("maxmemory-index", "1mb").start()?;
     let mut history =
-        History { client: server.client()?, model: Model::default(), random: Random::new(random.next()), db: 0 };
+        History { client: server.client()?, model: Model::default(), random: Random::new(random.number()), db: 0 };
     for step in 0..steps {
         history.step().with_context(|| format!("step {step} of seed {seed}"))?;
         if random.one_in(150) {
