@@ -17,6 +17,9 @@ use crate::Error;
 const MEMTABLE_BYTES: u64 = 24 << 20;
 /// Past this, fjall flushes memtables so that journals can be deleted.
 const JOURNALS_BYTES_MAX: u64 = 256 << 20;
+/// With more than one worker, fjall's first hands compactions on by sending itself the message again and again while
+/// another worker compacts: a core spins for as long as that takes (worker_pool.rs of 3.1.13).
+const WORKERS: usize = 1;
 /// Block cache: index and filter blocks mostly, since documents and pages have caches of their own.
 const BLOCK_CACHE_BYTES: u64 = 24 << 20;
 
@@ -46,7 +49,7 @@ impl Fjall {
             .manual_journal_persist(true)
             .cache_size(BLOCK_CACHE_BYTES)
             .max_journaling_size(JOURNALS_BYTES_MAX)
-            .worker_threads(2)
+            .worker_threads(WORKERS)
             .open()
             .map_err(|e| Error::Damaged {
                 path: path.to_path_buf(),
