@@ -1,8 +1,10 @@
-//! Checkpoints: bringing the engine up to a state, in one batch, beside the committer.
+//! Checkpoints: bringing the engine up to a state, beside the committer.
 //!
-//! A checkpoint contains, at one LSN, every document written since the last one, every index page made since, the catalog
-//! and its own LSN. It is there whole or not at all, so recovery is: open the checkpoint, replay the log after it.
+//! First the documents written since the last checkpoint, in bulk; then, in one atomic batch, every index page made since,
+//! the catalog and the LSN. After a crash in between the engine has newer documents than its catalog and indexes; the log
+//! has them too, and replaying it writes the same documents again. So recovery is: open the checkpoint, replay the log.
 
+use bytes::Bytes;
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -22,7 +24,7 @@ use crate::view::{Names, State};
 
 const CHECKPOINT_KEY: &[u8] = b"checkpoint";
 /// Documents of dropped collections deleted in one batch.
-const RECLAIM_BATCH: usize = 5_000;
+const RECLAIM_BATCH: usize = 50_000;
 
 /// What a checkpoint is made of.
 pub(crate) struct Request {
@@ -131,18 +133,17 @@ fn write(shared: &Shared, request: Request, reclaim: &mut Vec<u32>) -> Result<Do
     let (file, path, lsn_written) = request.log;
     log::sync_handle(&file, &path, lsn_written, &request.progress)?;
     let collections: Vec<_> = state.databases.iter().flat_map(Names::values).collect();
-    let mut batch = Batch::default();
     let documents = state.sources.frozen.as_deref().map(Memtable::newest).unwrap_or_default();
     let known: std::collections::HashSet<u32> = collections.iter().map(|c| c.id().0).collect();
-    for ((collection, record), version) in documents.iter().filter(|((id, _), _)| known.contains(id)) {
-        let key = document_key(*collection, *record);
-        match version {
-            Some(document) => {
-                batch.put(Space::Documents, key.to_vec(), seal_document(&shared.sealer, &key, document));
-            }
-            None => batch.remove(Space::Documents, key.to_vec()),
-        }
-    }
+    shared.cache.begin_generation(request.generation);
+    let mut entries =
+        documents.iter().filter(|((id, _), _)| known.contains(id)).map(|((collection, record), version)| {
+            let key = document_key(*collection, *record);
+            let value = version.as_ref().map(|document| seal_document(&shared.sealer, &key, document));
+            (Bytes::copy_from_slice(&key), value)
+        });
+    shared.engine.ingest(Space::Documents, &mut entries)?;
+    let mut batch = Batch::default();
     let mut written = Vec::new();
     for collection in &collections {
         collection.0.id_index.write_dirty(&shared.pager, &mut batch, &mut written);
@@ -165,16 +166,15 @@ fn write(shared: &Shared, request: Request, reclaim: &mut Vec<u32>) -> Result<Do
         freed_pages: request.freed_later.into_iter().chain(freed.iter().map(|(page, _)| *page)).collect(),
     };
     put_checkpoint(&mut batch, &shared.sealer, &checkpoint)?;
-    let (edits, pages) = (batch.len(), written.len());
-    shared.cache.begin_generation(request.generation);
+    let pages = written.len();
     shared.engine.commit(batch)?;
     shared.engine.sync()?;
-    for (key, version) in documents {
-        shared.cache.refresh(key, request.generation, version);
+    for (key, version) in &documents {
+        shared.cache.refresh(*key, request.generation, version.clone());
     }
     Tree::mark_clean(&shared.pager, written);
     log::trim(&shared.log_dir, state.lsn, &path)?;
-    tracing::debug!(lsn = state.lsn, edits, pages, "checkpoint");
+    tracing::debug!(lsn = state.lsn, documents = documents.len(), pages, "checkpoint");
     Ok(Done {
         lsn: state.lsn,
         snapshot: shared.engine.snapshot(),
@@ -189,12 +189,12 @@ fn write(shared: &Shared, request: Request, reclaim: &mut Vec<u32>) -> Result<Do
 fn reclaim_some(shared: &Shared, reclaim: &mut Vec<u32>) -> Result<(), Error> {
     let Some(collection) = reclaim.last().copied() else { return Ok(()) };
     let (from, to) = (document_key(collection, RecordId(0)), document_key(collection, RecordId(u64::MAX)));
-    let mut batch = Batch::default();
+    let mut keys = Vec::new();
     for pair in shared.engine.snapshot().range(Space::Documents, &from, &to).take(RECLAIM_BATCH) {
-        batch.remove(Space::Documents, pair?.0);
+        keys.push(pair?.0);
     }
-    if batch.len() < RECLAIM_BATCH {
+    if keys.len() < RECLAIM_BATCH {
         reclaim.pop();
     }
-    shared.engine.commit(batch)
+    shared.engine.ingest(Space::Documents, &mut keys.into_iter().map(|key| (key, None)))
 }

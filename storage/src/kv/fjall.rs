@@ -87,6 +87,20 @@ impl Engine for Fjall {
         Arc::new(FjallSnapshot { snapshot: self.database.snapshot(), engine: self.clone() })
     }
 
+    fn ingest(&self, space: Space, entries: &mut dyn Iterator<Item = (Bytes, Option<Bytes>)>) -> Result<(), Error> {
+        // Straight into a table: no journal, no memtable, no copy of all entries in memory. fjall syncs the table and its
+        // manifest before it returns.
+        let mut ingestion = self.keyspace(space).start_ingestion().map_err(engine)?;
+        for (key, value) in entries {
+            match value {
+                Some(value) => ingestion.write(key, value),
+                None => ingestion.write_tombstone(key),
+            }
+            .map_err(engine)?;
+        }
+        ingestion.finish().map_err(engine)
+    }
+
     fn commit(&self, batch: Batch) -> Result<(), Error> {
         let mut writes = self.database.batch();
         for (space, key, value) in batch.edits {

@@ -2,7 +2,7 @@
 //!
 //! The door to another engine. It stores opaque keys and sealed values only; it is not the write-ahead log (the log
 //! is ours), so all that is asked of [`Engine::commit`] is that a batch is there whole or not at all after a crash,
-//! and that batches survive in the order they were made.
+//! and that batches and bulk entries survive in the order they were made.
 
 pub(crate) mod fjall;
 
@@ -36,10 +36,6 @@ impl Batch {
     pub(crate) fn remove(&mut self, space: Space, key: impl Into<Bytes>) {
         self.edits.push((space, key.into(), None));
     }
-
-    pub(crate) fn len(&self) -> usize {
-        self.edits.len()
-    }
 }
 
 /// Key and value pairs in ascending order of key.
@@ -51,6 +47,8 @@ pub(crate) trait Engine: Send + Sync + std::fmt::Debug {
     fn get(&self, space: Space, key: &[u8]) -> Result<Option<Bytes>, Error>;
     /// What is there now, for as long as it is held. Held long, it holds back the engine's garbage collection.
     fn snapshot(&self) -> Arc<dyn Snapshot>;
+    /// Sorted entries (none: delete) in bulk: on disk when this returns, seen all at once. Not atomic with batches.
+    fn ingest(&self, space: Space, entries: &mut dyn Iterator<Item = (Bytes, Option<Bytes>)>) -> Result<(), Error>;
     /// All of the batch or nothing.
     fn commit(&self, batch: Batch) -> Result<(), Error>;
     /// Returns when everything committed is on disk.
