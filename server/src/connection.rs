@@ -110,6 +110,8 @@ impl Connection {
             self.view = None;
             self.flush().await?;
             if self.state.closing || self.client.is_killed() {
+                // Nobody may find a connection in the list that its client has seen end.
+                self.server.clients.remove(self.client.id);
                 // Says to the peer that nothing more comes, so that it reads what was sent before the end.
                 let _ = self.socket.shutdown().await;
                 return Err(Closed::ByServer);
