@@ -199,9 +199,15 @@ impl<'a> Transaction<'a> {
         Ok(record)
     }
 
-    /// Gives an existing document a new body (with the same `_id`); returns its new version.
-    pub fn replace(&mut self, collection: CollectionId, record: RecordId, body: Box<[u8]>) -> Result<u64, Error> {
-        let before = self.existing_record(collection, record)?;
+    /// Gives a document a new body (with the same `_id`); returns its new version. `before` is the document as
+    /// [`Transaction::record`] gave it in this unit: whoever changes a document has looked at it.
+    pub fn replace(
+        &mut self,
+        collection: CollectionId,
+        record: RecordId,
+        before: &Document,
+        body: Box<[u8]>,
+    ) -> Result<u64, Error> {
         self.room_for(body.len())?;
         let version = before.version + 1;
         let (size_before, size) = (before.body.len() as u64, body.len() as u64);
@@ -212,9 +218,8 @@ impl<'a> Transaction<'a> {
         Ok(version)
     }
 
-    /// Deletes an existing document.
-    pub fn delete(&mut self, collection: CollectionId, record: RecordId) -> Result<(), Error> {
-        let before = self.existing_record(collection, record)?;
+    /// Deletes a document; `before` is as in [`Transaction::replace`].
+    pub fn delete(&mut self, collection: CollectionId, record: RecordId, before: &Document) -> Result<(), Error> {
         let id: Box<[u8]> = before.id().into();
         let size = before.body.len() as u64;
         self.effects.delete(collection.0, record, size, &id);
@@ -235,11 +240,6 @@ impl<'a> Transaction<'a> {
     fn existing(&self, collection: CollectionId) -> Result<&CollectionState, Error> {
         let found = self.working.collections.get(&collection.0);
         found.ok_or_else(|| Error::NoSuchCollection(format!("number {}", collection.0)))
-    }
-
-    fn existing_record(&mut self, collection: CollectionId, record: RecordId) -> Result<Arc<Document>, Error> {
-        let found = self.record(collection, record)?;
-        found.ok_or_else(|| Error::BadDocument(format!("there is no record {}", record.0)))
     }
 
     fn room_for(&self, bytes: usize) -> Result<(), Error> {

@@ -127,7 +127,8 @@ fn step(store: &Store, model: &mut Model, random: &mut Random, next: &mut BTreeM
                 plan.push(Box::new(move |t| {
                     let c = t.collection(0, &name).unwrap();
                     let record = t.find_id(c, id.as_bytes()).unwrap().unwrap();
-                    t.delete(c, record).unwrap();
+                    let before = t.record(c, record).unwrap().unwrap();
+                    t.delete(c, record, &before).unwrap();
                     assert!(t.find_id(c, id.as_bytes()).unwrap().is_none());
                 }));
             }
@@ -136,7 +137,8 @@ fn step(store: &Store, model: &mut Model, random: &mut Random, next: &mut BTreeM
                 plan.push(Box::new(move |t| {
                     let c = t.collection(0, &name).unwrap();
                     let record = t.find_id(c, id.as_bytes()).unwrap().unwrap();
-                    assert_eq!(t.replace(c, record, body(&id, padding)).unwrap(), version + 1);
+                    let before = t.record(c, record).unwrap().unwrap();
+                    assert_eq!(t.replace(c, record, &before, body(&id, padding)).unwrap(), version + 1);
                 }));
             }
         }

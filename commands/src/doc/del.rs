@@ -45,8 +45,9 @@ fn del(args: &Args, context: &WriteContext<'_>) -> Result<Prepared, CommandError
         let Some(collection) = transaction.collection(db, &name) else { return Ok(Reply::Integer(0)) };
         let mut deleted = 0;
         for id in &ids {
-            if let Some(record) = transaction.find_id(collection, id)? {
-                transaction.delete(collection, record)?;
+            let Some(record) = transaction.find_id(collection, id)? else { continue };
+            if let Some(document) = transaction.record(collection, record)? {
+                transaction.delete(collection, record, &document)?;
                 deleted += 1;
             }
         }

@@ -1,10 +1,8 @@
 //! DOC.SET.
 
-use std::sync::Arc;
-
 use veddb_storage::Document;
-use veddb_storage::document::json::{IdSource, ParsedDocument, parse_document};
-use veddb_storage::document::{Packed, RawObject, ValueRef, codec};
+use veddb_storage::document::json::{IdSource, parse_document};
+use veddb_storage::document::{RawObject, codec};
 
 use super::{conflict, new_collection_name, parse_limits};
 use crate::args::Args;
@@ -72,31 +70,23 @@ fn set(args: &Args, context: &WriteContext<'_>) -> Result<Prepared, CommandError
     let conditions = conditions(args)?;
     let document = parse_document(args.bytes(3), parse_limits(context.limits), IdSource::Given(args.text(2)?))?;
     Ok(Prepared::Unit(Box::new(move |transaction| {
-        let collection = transaction.collection(db, &name);
-        let record = match collection {
-            Some(collection) => transaction.find_id(collection, &document.id)?,
-            None => None,
-        };
-        if let Some(expected) = conditions.version {
-            let current = match (collection, record) {
-                (Some(collection), Some(record)) => {
-                    transaction.record(collection, record)?.map_or(0, |document| document.version)
-                }
-                _ => 0,
-            };
-            if current != expected {
-                return Err(conflict(current, expected));
-            }
+        let mut before = None;
+        if let Some(collection) = transaction.collection(db, &name)
+            && let Some(record) = transaction.find_id(collection, &document.id)?
+            && let Some(found) = transaction.record(collection, record)?
+        {
+            before = Some((collection, record, found));
         }
-        match (collection, record) {
-            (Some(collection), Some(record)) if !conditions.only_new => {
-                let body = match may_be_typed(&document) {
-                    true => keep_id(transaction.record(collection, record)?, document.body),
-                    false => document.body,
-                };
-                Ok(Reply::count(transaction.replace(collection, record, body)?))
+        let current = before.as_ref().map_or(0, |(_, _, found)| found.version);
+        if let Some(expected) = conditions.version.filter(|expected| *expected != current) {
+            return Err(conflict(current, expected));
+        }
+        match before {
+            Some((collection, record, found)) if !conditions.only_new => {
+                let body = keep_id(&found, document.body);
+                Ok(Reply::count(transaction.replace(collection, record, &found, body)?))
             }
-            (_, None) if !conditions.only_existing => {
+            None if !conditions.only_existing => {
                 let collection = transaction.collection_or_create(db, &name)?;
                 transaction.insert(collection, &document.id, document.body)?;
                 Ok(Reply::Integer(1))
@@ -106,24 +96,15 @@ fn set(args: &Args, context: &WriteContext<'_>) -> Result<Prepared, CommandError
     })))
 }
 
-/// Whether a number or an ObjectId may stand under this document's key too. Most ids are plainly neither, and then the
-/// document that is there need not be read.
-fn may_be_typed(document: &ParsedDocument) -> bool {
-    let string = matches!(RawObject::from_body(&document.body).get("_id"), Some(ValueRef::String(_)));
-    let number = document.id.first().is_some_and(|b| b.is_ascii_digit() || b"-IN".contains(b));
-    let object_id = document.id.len() == 24 && document.id.iter().all(u8::is_ascii_hexdigit);
-    !string || number || object_id
-}
-
 /// The new body with the `_id` of the old one: of one id's types the one stored first stays.
-fn keep_id(old: Option<Arc<Document>>, body: Box<[u8]>) -> Box<[u8]> {
+fn keep_id(old: &Document, body: Box<[u8]>) -> Box<[u8]> {
     let new = RawObject::from_body(&body);
-    let old_id = old.as_ref().and_then(|old| old.root().get("_id")).map(Packed::from_ref);
-    let (Some(old_id), Some(new_id)) = (old_id, new.get("_id").map(Packed::from_ref)) else { return body };
-    if old_id == new_id {
+    let (Some(old_id), Some(new_id)) = (old.root().get("_id"), new.get("_id")) else { return body };
+    // Under one key there is one text for each type, so the same type is the same id.
+    if old_id.kind() == new_id.kind() {
         return body;
     }
     let mut object = new.to_object();
-    object.set("_id", old_id.get().to_value());
+    object.set("_id", old_id.to_value());
     codec::pack_object(&object)
 }

@@ -162,12 +162,12 @@ impl FilteredWrite {
         outcome.matched += 1;
         match &self.change {
             Change::Delete => {
-                tx.delete(collection, record)?;
+                tx.delete(collection, record, &document)?;
                 outcome.deleted += 1;
             }
             Change::Update(update) => {
                 if let Some(body) = update.apply(document.root(), &self.limits)? {
-                    tx.replace(collection, record, body)?;
+                    tx.replace(collection, record, &document, body)?;
                     outcome.modified += 1;
                 }
             }
