@@ -33,6 +33,8 @@ const FLUSH_BYTES: usize = 64 * 1024;
 /// What one read asks for at least, and the most it sets aside for an argument that was announced.
 const READ_MIN: usize = 16 * 1024;
 const READ_MAX: usize = 1024 * 1024;
+/// What one read asks for at most of a client that keeps filling its buffer.
+const READ_AHEAD_MAX: usize = 512 * 1024;
 /// An empty buffer larger than this is given back.
 const KEEP_BYTES: usize = 1024 * 1024;
 /// Writes of one pipeline that go to the committer together.
@@ -59,6 +61,8 @@ pub struct Connection {
     output: BytesMut,
     state: State,
     writes: Writes,
+    /// What the next read asks for.
+    read_bytes: usize,
     /// What the reads of the pipeline at hand see.
     view: Option<View>,
 }
@@ -83,6 +87,7 @@ impl Connection {
             output: BytesMut::new(),
             writes: Writes::default(),
             view: None,
+            read_bytes: READ_MIN,
             server,
             client,
             socket,
@@ -105,6 +110,8 @@ impl Connection {
             self.view = None;
             self.flush().await?;
             if self.state.closing || self.client.is_killed() {
+                // Nobody may find a connection in the list that its client has seen end.
+                self.server.clients.remove(self.client.id);
                 // Says to the peer that nothing more comes, so that it reads what was sent before the end.
                 let _ = self.socket.shutdown().await;
                 return Err(Closed::ByServer);
@@ -297,7 +304,7 @@ impl Connection {
         if self.input.is_empty() && self.input.capacity() > KEEP_BYTES {
             self.input = BytesMut::new();
         }
-        self.input.reserve(self.framer.wanted(&self.input).clamp(READ_MIN, READ_MAX));
+        self.input.reserve(self.framer.wanted(&self.input).clamp(self.read_bytes, READ_MAX));
         self.note_buffers();
         let idle = async {
             match self.settings.timeout_s {
@@ -317,6 +324,10 @@ impl Connection {
         if count == 0 {
             return Err(Closed::ByPeer);
         }
+        // A client that fills the buffer sends a long pipeline: the more of it is read at once, the more of its writes share
+        // one sync.
+        let filled = self.input.len() == self.input.capacity();
+        self.read_bytes = if filled { (self.read_bytes * 2).min(READ_AHEAD_MAX) } else { READ_MIN };
         self.server.metrics.net_input_bytes.fetch_add(count as u64, Relaxed);
         self.client.touch();
         self.note_buffers();

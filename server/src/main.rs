@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use veddb_commands::session::Shutdown;
 use veddb_server::config::{Config, file, table::SETTINGS};
 use veddb_server::{Server, data, listener, processor, telemetry};
@@ -87,6 +87,8 @@ fn serve(arguments: &[String]) -> anyhow::Result<()> {
     let runtime = runtime.context("cannot start the runtime")?;
     let stopped = runtime.block_on(async {
         tracing::info!("VedDB {} starting, PID: {} ", env!("CARGO_PKG_VERSION"), std::process::id());
+        // Before anything listens: whoever can reach the server can also ask it to stop.
+        let mut signals = Signals::new()?;
         // Bound first: a port that is taken should not cost a recovery.
         let (listeners, port) = listener::bind(&settings)?;
         let opening = settings.clone();
@@ -99,7 +101,7 @@ fn serve(arguments: &[String]) -> anyhow::Result<()> {
         }
         tracing::info!("Server initialized");
         tracing::info!("Ready to accept connections on port {port}");
-        let how = until_stopped(&server).await?;
+        let how = signals.until_stopped(&server).await;
         let patience = match how {
             Shutdown::Drain => Duration::from_secs(server.config.load().shutdown_timeout_s),
             Shutdown::Now => Duration::ZERO,
@@ -122,19 +124,29 @@ fn serve(arguments: &[String]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Returns when a signal or SHUTDOWN asks the server to stop.
-async fn until_stopped(server: &Server) -> anyhow::Result<Shutdown> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut stopping = server.watch_stop();
-    tokio::select! {
-        _ = terminate.recv() => tracing::info!("received SIGTERM, shutting down"),
-        _ = interrupt.recv() => tracing::info!("received SIGINT, shutting down"),
-        _ = stopping.wait_for(Option::is_some) => {}
+/// The signals that stop the server.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> anyhow::Result<Signals> {
+        Ok(Signals { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
-    server.stop(Shutdown::Drain);
-    let how = *stopping.borrow();
-    Ok(how.unwrap_or(Shutdown::Drain))
+
+    /// Returns when a signal or SHUTDOWN asks the server to stop.
+    async fn until_stopped(&mut self, server: &Server) -> Shutdown {
+        let mut stopping = server.watch_stop();
+        tokio::select! {
+            _ = self.terminate.recv() => tracing::info!("received SIGTERM, shutting down"),
+            _ = self.interrupt.recv() => tracing::info!("received SIGINT, shutting down"),
+            _ = stopping.wait_for(Option::is_some) => {}
+        }
+        server.stop(Shutdown::Drain);
+        let how = *stopping.borrow();
+        how.unwrap_or(Shutdown::Drain)
+    }
 }
 
 fn help() -> String {

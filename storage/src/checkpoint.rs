@@ -1,28 +1,32 @@
-//! Checkpoints: bringing the engine up to a state, in one batch, beside the committer.
+//! Checkpoints: bringing the engine up to a state, beside the committer.
 //!
-//! A checkpoint contains, at one LSN, every document written since the last one, every index page made since, the catalog
-//! and its own LSN. It is there whole or not at all, so recovery is: open the checkpoint, replay the log after it.
+//! First the documents and index pages written since the last checkpoint go to the engine in bulk; then the file
+//! `checkpoint` is replaced: catalog, roots of the indexes, LSN. Until then nothing refers to the new pages, and documents
+//! that are newer than the checkpoint are in the log too, whose replay writes them again. Pages that the new checkpoint no
+//! longer refers to are deleted by the next one. So recovery is: read the checkpoint, replay the log after it.
 
+use bytes::Bytes;
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender};
 
 use crate::Error;
 use crate::collection::{CHECKPOINT_FORMAT, Checkpoint, CollectionRecord};
-use crate::index::{PageId, Tree, page_key};
-use crate::kv::{Batch, Engine, Snapshot, Space};
+use crate::error::io;
+use crate::index::{DirtyPage, PageId, Tree, page_key};
+use crate::kv::{Engine, Entry, Snapshot, Space};
 use crate::log;
 use crate::lsn::Lsn;
 use crate::memtable::Memtable;
 use crate::record_id::{RecordId, document_key};
-use crate::seal::{Purpose, Sealer};
+use crate::seal::{Purpose, Sealer, replace_file};
 use crate::shared::{Shared, seal_document};
 use crate::view::{Names, State};
 
-const CHECKPOINT_KEY: &[u8] = b"checkpoint";
+const CONTEXT: &[u8] = b"checkpoint";
 /// Documents of dropped collections deleted in one batch.
-const RECLAIM_BATCH: usize = 5_000;
+const RECLAIM_BATCH: usize = 50_000;
 
 /// What a checkpoint is made of.
 pub(crate) struct Request {
@@ -30,9 +34,9 @@ pub(crate) struct Request {
     pub(crate) state: Arc<State>,
     pub(crate) log: (Arc<File>, PathBuf, Lsn),
     pub(crate) progress: Arc<log::Progress>,
-    /// Pages that no tree and no reader has.
+    /// Pages that neither the last checkpoint nor a reader has.
     pub(crate) freed_now: Vec<PageId>,
-    /// Pages that a reader of an older state may still have.
+    /// Pages that the last checkpoint or a reader of an older state may still have.
     pub(crate) freed_later: Vec<PageId>,
     /// Trees of collections dropped since the last checkpoint.
     pub(crate) dropped: Vec<(u32, Tree, Lsn)>,
@@ -50,11 +54,15 @@ pub(crate) struct Done {
     pub(crate) freed: Vec<(PageId, Lsn)>,
 }
 
-/// Reads the checkpoint; none in a new engine.
-pub(crate) fn read(engine: &dyn Engine, sealer: &Sealer, path: &std::path::Path) -> Result<Option<Checkpoint>, Error> {
-    let Some(sealed) = engine.get(Space::Meta, CHECKPOINT_KEY)? else { return Ok(None) };
-    let damaged = |what: String| Error::Damaged { path: path.to_path_buf(), at: "the checkpoint".into(), what };
-    let plain = sealer.open(Purpose::Catalog, CHECKPOINT_KEY, &sealed).map_err(|e| damaged(e.to_string()))?;
+/// Reads the checkpoint; none where there is no file.
+pub(crate) fn read(path: &Path, sealer: &Sealer) -> Result<Option<Checkpoint>, Error> {
+    let sealed = match std::fs::read(path) {
+        Ok(sealed) => sealed,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(io(path, error)),
+    };
+    let damaged = |what: String| Error::Damaged { path: path.to_path_buf(), at: "offset 0".into(), what };
+    let plain = sealer.open(Purpose::Catalog, CONTEXT, &sealed).map_err(|e| damaged(e.to_string()))?;
     let checkpoint: Checkpoint = serde_json::from_slice(&plain).map_err(|e| damaged(e.to_string()))?;
     if checkpoint.format != CHECKPOINT_FORMAT {
         return Err(damaged(format!("format {} is not known to this version", checkpoint.format)));
@@ -63,7 +71,7 @@ pub(crate) fn read(engine: &dyn Engine, sealer: &Sealer, path: &std::path::Path)
 }
 
 /// The checkpoint of a store without anything.
-pub(crate) fn write_first(engine: &dyn Engine, sealer: &Sealer) -> Result<Checkpoint, Error> {
+pub(crate) fn write_first(path: &Path, engine: &dyn Engine, sealer: &Sealer) -> Result<Checkpoint, Error> {
     let checkpoint = Checkpoint {
         format: CHECKPOINT_FORMAT,
         lsn: 0,
@@ -73,18 +81,48 @@ pub(crate) fn write_first(engine: &dyn Engine, sealer: &Sealer) -> Result<Checkp
         reclaim: Vec::new(),
         freed_pages: Vec::new(),
     };
-    let mut batch = Batch::default();
-    put_checkpoint(&mut batch, sealer, &checkpoint)?;
-    engine.commit(batch)?;
-    engine.sync()?;
+    engine.ingest(Space::Documents, &mut std::iter::once(marker(Space::Documents, sealer, 0)))?;
+    engine.ingest(Space::Pages, &mut std::iter::once(marker(Space::Pages, sealer, 0)))?;
+    put(path, sealer, &checkpoint)?;
     Ok(checkpoint)
 }
 
-fn put_checkpoint(batch: &mut Batch, sealer: &Sealer, checkpoint: &Checkpoint) -> Result<(), Error> {
+fn put(path: &Path, sealer: &Sealer, checkpoint: &Checkpoint) -> Result<(), Error> {
     let plain = serde_json::to_vec(checkpoint).map_err(|e| Error::Engine(e.to_string()))?;
     let mut sealed = Vec::new();
-    sealer.seal(Purpose::Catalog, CHECKPOINT_KEY, &plain, &mut sealed);
-    batch.put(Space::Meta, CHECKPOINT_KEY, sealed);
+    sealer.seal(Purpose::Catalog, CONTEXT, &plain, &mut sealed);
+    replace_file(path, &sealed)
+}
+
+/// The last key of a key space; its value says up to which LSN the space was written.
+const MARKER_KEY: [u8; 12] = [0xff; 12];
+
+fn marker_context(space: Space) -> &'static [u8] {
+    match space {
+        Space::Documents => b"marker documents",
+        Space::Pages => b"marker pages",
+    }
+}
+
+fn marker(space: Space, sealer: &Sealer, lsn: Lsn) -> Entry {
+    let mut sealed = Vec::new();
+    sealer.seal(Purpose::Catalog, marker_context(space), &lsn.to_le_bytes(), &mut sealed);
+    (Bytes::copy_from_slice(&MARKER_KEY), Some(sealed.into()))
+}
+
+/// Refuses an engine that is older than the checkpoint: its own bookkeeping is not authenticated, and damage there can
+/// make whole tables disappear.
+pub(crate) fn check_engine(engine: &dyn Engine, sealer: &Sealer, lsn: Lsn, path: &Path) -> Result<(), Error> {
+    for space in [Space::Documents, Space::Pages] {
+        let damaged = |what: String| Error::Damaged { path: path.to_path_buf(), at: format!("{space:?}"), what };
+        let sealed = engine.get(space, &MARKER_KEY)?.ok_or_else(|| damaged("its marker is missing".into()))?;
+        let plain =
+            sealer.open(Purpose::Catalog, marker_context(space), &sealed).map_err(|e| damaged(e.to_string()))?;
+        let found = plain.try_into().map(u64::from_le_bytes).map_err(|_| damaged("not a marker".into()))?;
+        if found < lsn {
+            return Err(damaged(format!("it ends at LSN {found}, the checkpoint at {lsn}")));
+        }
+    }
     Ok(())
 }
 
@@ -131,25 +169,22 @@ fn write(shared: &Shared, request: Request, reclaim: &mut Vec<u32>) -> Result<Do
     let (file, path, lsn_written) = request.log;
     log::sync_handle(&file, &path, lsn_written, &request.progress)?;
     let collections: Vec<_> = state.databases.iter().flat_map(Names::values).collect();
-    let mut batch = Batch::default();
     let documents = state.sources.frozen.as_deref().map(Memtable::newest).unwrap_or_default();
     let known: std::collections::HashSet<u32> = collections.iter().map(|c| c.id().0).collect();
-    for ((collection, record), version) in documents.iter().filter(|((id, _), _)| known.contains(id)) {
-        let key = document_key(*collection, *record);
-        match version {
-            Some(document) => {
-                batch.put(Space::Documents, key.to_vec(), seal_document(&shared.sealer, &key, document));
-            }
-            None => batch.remove(Space::Documents, key.to_vec()),
-        }
-    }
-    let mut written = Vec::new();
+    shared.cache.begin_generation(request.generation);
+    let mut entries =
+        documents.iter().filter(|((id, _), _)| known.contains(id)).map(|((collection, record), version)| {
+            let key = document_key(*collection, *record);
+            let value = version.as_ref().map(|document| seal_document(&shared.sealer, &key, document));
+            (Bytes::copy_from_slice(&key), value)
+        });
+    let document_marker = marker(Space::Documents, &shared.sealer, state.lsn);
+    shared.engine.ingest(Space::Documents, &mut (&mut entries).chain([document_marker]))?;
+    let mut pages = Vec::new();
     for collection in &collections {
-        collection.0.id_index.write_dirty(&shared.pager, &mut batch, &mut written);
+        collection.0.id_index.dirty(&mut pages);
     }
-    for page in &request.freed_now {
-        batch.remove(Space::Pages, page_key(*page).to_vec());
-    }
+    write_pages(shared, &pages, &request.freed_now, state.lsn)?;
     let mut freed = Vec::new();
     for (collection, tree, lsn) in &request.dropped {
         reclaim.push(*collection);
@@ -164,17 +199,14 @@ fn write(shared: &Shared, request: Request, reclaim: &mut Vec<u32>) -> Result<Do
         reclaim: reclaim.clone(),
         freed_pages: request.freed_later.into_iter().chain(freed.iter().map(|(page, _)| *page)).collect(),
     };
-    put_checkpoint(&mut batch, &shared.sealer, &checkpoint)?;
-    let (edits, pages) = (batch.len(), written.len());
-    shared.cache.begin_generation(request.generation);
-    shared.engine.commit(batch)?;
-    shared.engine.sync()?;
-    for (key, version) in documents {
-        shared.cache.refresh(key, request.generation, version);
+    put(&shared.checkpoint_path, &shared.sealer, &checkpoint)?;
+    for (key, version) in &documents {
+        shared.cache.refresh(*key, request.generation, version.clone());
     }
-    Tree::mark_clean(&shared.pager, written);
+    let written = pages.len();
+    Tree::mark_clean(&shared.pager, pages);
     log::trim(&shared.log_dir, state.lsn, &path)?;
-    tracing::debug!(lsn = state.lsn, edits, pages, "checkpoint");
+    tracing::debug!(lsn = state.lsn, documents = documents.len(), pages = written, "checkpoint");
     Ok(Done {
         lsn: state.lsn,
         snapshot: shared.engine.snapshot(),
@@ -184,17 +216,31 @@ fn write(shared: &Shared, request: Request, reclaim: &mut Vec<u32>) -> Result<Do
     })
 }
 
+/// Brings the engine's pages up to a state: new ones in, freed ones out, by ascending id.
+fn write_pages(shared: &Shared, pages: &[DirtyPage], freed: &[PageId], lsn: Lsn) -> Result<(), Error> {
+    let mut edits: Vec<(PageId, Option<&DirtyPage>)> = pages.iter().map(|page| (page.id(), Some(page))).collect();
+    edits.extend(freed.iter().map(|id| (*id, None)));
+    // A page that a crash left behind may have been freed under an id that is now used again; what is written wins.
+    edits.sort_by_key(|(id, page)| (*id, page.is_none()));
+    edits.dedup_by_key(|(id, _)| *id);
+    let mut entries = edits.into_iter().map(|(id, page)| match page {
+        Some(page) => page.entry(&shared.pager),
+        None => (Bytes::copy_from_slice(&page_key(id)), None),
+    });
+    shared.engine.ingest(Space::Pages, &mut (&mut entries).chain([marker(Space::Pages, &shared.sealer, lsn)]))
+}
+
 /// Deletes one batch of a dropped collection's documents. What is left is found again after a restart, since the last
 /// checkpoint names the collection.
 fn reclaim_some(shared: &Shared, reclaim: &mut Vec<u32>) -> Result<(), Error> {
     let Some(collection) = reclaim.last().copied() else { return Ok(()) };
     let (from, to) = (document_key(collection, RecordId(0)), document_key(collection, RecordId(u64::MAX)));
-    let mut batch = Batch::default();
+    let mut keys = Vec::new();
     for pair in shared.engine.snapshot().range(Space::Documents, &from, &to).take(RECLAIM_BATCH) {
-        batch.remove(Space::Documents, pair?.0);
+        keys.push(pair?.0);
     }
-    if batch.len() < RECLAIM_BATCH {
+    if keys.len() < RECLAIM_BATCH {
         reclaim.pop();
     }
-    shared.engine.commit(batch)
+    shared.engine.ingest(Space::Documents, &mut keys.into_iter().map(|key| (key, None)))
 }

@@ -322,7 +322,8 @@ impl Committer {
         // What was made after the last checkpoint and freed since was never stored.
         let watermark = self.page_watermark;
         self.freed_stored.extend(self.working.freed.drain(..).filter(|(page, _)| *page < watermark));
-        let oldest = self.working.lsn_oldest_reader;
+        // The last checkpoint, too, is a reader: a crash brings it back.
+        let oldest = self.working.lsn_oldest_reader.min(self.lsn_applied);
         let (now, later) = self.freed_stored.drain(..).partition::<Vec<_>, _>(|(_, lsn)| *lsn <= oldest);
         let request = checkpoint::Request {
             state,
@@ -372,7 +373,7 @@ impl Committer {
     fn close(&mut self) -> Result<(), Error> {
         self.log.sync()?;
         self.collect_checkpoint(true)?;
-        if self.lsn_applied < self.group_lsn || !self.working.freed.is_empty() || !self.freed_stored.is_empty() {
+        if self.lsn_applied < self.group_lsn {
             self.begin_checkpoint()?;
             self.collect_checkpoint(true)?;
         }

@@ -1,4 +1,5 @@
-//! Effects: what a unit did, as data. The log holds nothing else, so replaying it needs no command.
+//! Effects: what a unit did, as data. The log holds nothing else, so replaying it needs no command, and no document: what a
+//! replay has to know of the old one (its size) is in the effect, since the engine may be ahead of the checkpoint there.
 //!
 //! The layout is in `docs/formats.md`.
 
@@ -32,11 +33,13 @@ pub(crate) enum Effect {
         collection: u32,
         record: RecordId,
         version: u64,
+        size_before: u64,
         body: Box<[u8]>,
     },
     Delete {
         collection: u32,
         record: RecordId,
+        size_before: u64,
         id: Box<[u8]>,
     },
 }
@@ -97,16 +100,18 @@ impl EffectWriter {
         self.string(body);
     }
 
-    pub(crate) fn replace(&mut self, collection: u32, record: RecordId, version: u64, body: &[u8]) {
+    pub(crate) fn replace(&mut self, collection: u32, record: RecordId, version: u64, size_before: u64, body: &[u8]) {
         self.head(REPLACE, collection);
         self.number(record.0);
         self.number(version);
+        self.number(size_before);
         self.string(body);
     }
 
-    pub(crate) fn delete(&mut self, collection: u32, record: RecordId, id: &[u8]) {
+    pub(crate) fn delete(&mut self, collection: u32, record: RecordId, size_before: u64, id: &[u8]) {
         self.head(DELETE, collection);
         self.number(record.0);
+        self.number(size_before);
         self.string(id);
     }
 }
@@ -156,9 +161,15 @@ fn decode(rest: &mut &[u8]) -> Option<Effect> {
             collection,
             record: RecordId(take_number(rest)?),
             version: take_number(rest)?,
+            size_before: take_number(rest)?,
             body: take_string(rest)?.into(),
         },
-        DELETE => Effect::Delete { collection, record: RecordId(take_number(rest)?), id: take_string(rest)?.into() },
+        DELETE => Effect::Delete {
+            collection,
+            record: RecordId(take_number(rest)?),
+            size_before: take_number(rest)?,
+            id: take_string(rest)?.into(),
+        },
         _ => return None,
     })
 }
@@ -201,20 +212,29 @@ mod tests {
         let mut writer = EffectWriter::default();
         writer.create(7, 3, "users", 1_700_000_000_000, "{}");
         writer.insert(7, RecordId(300), b"body");
-        writer.replace(7, RecordId(300), u64::MAX, b"");
+        writer.replace(7, RecordId(300), u64::MAX, 9, b"");
         let mut group = Vec::new();
         append_unit(&mut group, 3, &writer.bytes);
         let mut writer = EffectWriter::default();
-        writer.delete(7, RecordId(300), b"id");
+        writer.delete(7, RecordId(300), 9, b"id");
         writer.rename(7, "people");
         writer.drop(7);
         append_unit(&mut group, 3, &writer.bytes);
         let units = decode_group(&group, 2).unwrap();
         assert_eq!(units[0].len(), 3);
-        assert_eq!(units[1][0], Effect::Delete { collection: 7, record: RecordId(300), id: Box::from(&b"id"[..]) });
+        assert_eq!(
+            units[1][0],
+            Effect::Delete { collection: 7, record: RecordId(300), size_before: 9, id: Box::from(&b"id"[..]) }
+        );
         assert_eq!(
             units[0][2],
-            Effect::Replace { collection: 7, record: RecordId(300), version: u64::MAX, body: Box::default() }
+            Effect::Replace {
+                collection: 7,
+                record: RecordId(300),
+                version: u64::MAX,
+                size_before: 9,
+                body: Box::default()
+            }
         );
         for cut in 0..group.len() {
             assert!(decode_group(&group[..cut], 2).is_none());

@@ -32,6 +32,7 @@ pub(crate) struct Layout {
     pub(crate) lock: PathBuf,
     pub(crate) engine: PathBuf,
     pub(crate) log: PathBuf,
+    pub(crate) checkpoint: PathBuf,
 }
 
 impl Layout {
@@ -42,11 +43,12 @@ impl Layout {
             lock: dir.join("lock"),
             engine: dir.join("kv"),
             log: dir.join("log"),
+            checkpoint: dir.join("checkpoint"),
         }
     }
 
-    fn known(&self) -> [&Path; 4] {
-        [&self.keyring, &self.lock, &self.engine, &self.log]
+    fn known(&self) -> [&Path; 5] {
+        [&self.keyring, &self.lock, &self.engine, &self.log, &self.checkpoint]
     }
 
     /// Whether the directory holds a store. An error when it holds something else.
@@ -125,31 +127,33 @@ fn open_engine(layout: &Layout) -> Result<Arc<dyn Engine>, Error> {
 
 /// Brings a store to the state that its log ends with.
 pub(crate) fn recover(layout: &Layout, options: &Options, identity: &LogIdentity) -> Result<Recovered, Error> {
+    let sealer = &identity.sealer;
+    let found = checkpoint::read(&layout.checkpoint, sealer)?;
     let had_log = has_segments(&layout.log);
-    if had_log && !layout.engine.exists() {
-        return Err(Error::Refused(format!(
-            "{} is missing, and the log alone is not the whole store",
-            layout.engine.display()
-        )));
+    let missing = |path: &Path, why: &str| Err(Error::Refused(format!("{} is missing; {why}", path.display())));
+    if let Some(checkpoint) = &found {
+        if !layout.engine.exists() {
+            return missing(&layout.engine, "the documents were there");
+        }
+        if !had_log && checkpoint.lsn > 0 {
+            return missing(&layout.log, "the checkpoint alone may lack acknowledged writes");
+        }
+        if had_log {
+            // Once without doing anything: a damaged log must be found before the engine, which tidies up when it opens.
+            log::recover(&layout.log, identity, checkpoint.lsn, &mut |_, _, _| Ok(()))?;
+        }
+    } else if had_log {
+        return missing(&layout.checkpoint, "the log alone is not the whole store");
     }
     let engine = open_engine(layout)?;
-    let sealer = &identity.sealer;
-    let checkpoint = match checkpoint::read(&*engine, sealer, &layout.engine)? {
-        Some(checkpoint) => checkpoint,
-        // A first start that was cut short.
-        None if !had_log => checkpoint::write_first(&*engine, sealer)?,
-        None => {
-            let what = "there is no checkpoint".to_owned();
-            return Err(Error::Damaged { path: layout.engine.clone(), at: "the checkpoint".into(), what });
+    let checkpoint = match found {
+        Some(checkpoint) => {
+            checkpoint::check_engine(&*engine, sealer, checkpoint.lsn, &layout.engine)?;
+            checkpoint
         }
+        // A new store, or a first start that was cut short.
+        None => checkpoint::write_first(&layout.checkpoint, &*engine, sealer)?,
     };
-    if !had_log && checkpoint.lsn > 0 {
-        return Err(Error::Refused(format!(
-            "{} is missing; the checkpoint alone (LSN {}) may lack acknowledged writes",
-            layout.log.display(),
-            checkpoint.lsn
-        )));
-    }
     std::fs::create_dir_all(&layout.log).map_err(|e| io(&layout.log, e))?;
     let shared = open_shared(layout, options, engine, sealer.clone(), &checkpoint)?;
     let state = Arc::clone(&shared.state.read());
@@ -216,6 +220,7 @@ fn open_shared(
         pager,
         cache: crate::cache::DocumentCache::new(options.cache_memory_bytes),
         log_dir: layout.log.clone(),
+        checkpoint_path: layout.checkpoint.clone(),
         state: parking_lot::RwLock::new(Arc::new(state)),
     }))
 }

@@ -24,6 +24,7 @@ pub(crate) struct Shared {
     pub(crate) pager: Pager,
     pub(crate) cache: DocumentCache,
     pub(crate) log_dir: PathBuf,
+    pub(crate) checkpoint_path: PathBuf,
     /// What readers see. Replaced whole by the committer.
     pub(crate) state: RwLock<Arc<State>>,
 }

@@ -204,8 +204,8 @@ impl<'a> Transaction<'a> {
         let before = self.existing_record(collection, record)?;
         self.room_for(body.len())?;
         let version = before.version + 1;
-        self.effects.replace(collection.0, record, version, &body);
         let (size_before, size) = (before.body.len() as u64, body.len() as u64);
+        self.effects.replace(collection.0, record, version, size_before, &body);
         let document = Arc::new(Document::new(version, body));
         self.working.replace(self.shared, collection.0, record, self.lsn, size_before, document)?;
         self.undo.push(Undo::Replace { collection: collection.0, record, size_before, size });
@@ -216,8 +216,8 @@ impl<'a> Transaction<'a> {
     pub fn delete(&mut self, collection: CollectionId, record: RecordId) -> Result<(), Error> {
         let before = self.existing_record(collection, record)?;
         let id: Box<[u8]> = before.id().into();
-        self.effects.delete(collection.0, record, &id);
         let size = before.body.len() as u64;
+        self.effects.delete(collection.0, record, size, &id);
         self.working.delete(self.shared, collection.0, record, self.lsn, &id, size)?;
         self.undo.push(Undo::Delete { collection: collection.0, record, id, size });
         Ok(())

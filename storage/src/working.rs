@@ -277,15 +277,12 @@ impl Working {
                 let id = document.id().into_owned();
                 self.insert(shared, collection, record, lsn, &id, document)
             }
-            Effect::Replace { collection, record, version, body } => {
-                let before = self.read(shared, collection, record)?.ok_or_else(|| gone(collection))?;
-                let size_before = before.body.len() as u64;
+            Effect::Replace { collection, record, version, size_before, body } => {
                 let document = Arc::new(Document::new(version, body));
                 self.replace(shared, collection, record, lsn, size_before, document)
             }
-            Effect::Delete { collection, record, id } => {
-                let before = self.read(shared, collection, record)?.ok_or_else(|| gone(collection))?;
-                self.delete(shared, collection, record, lsn, &id, before.body.len() as u64)
+            Effect::Delete { collection, record, size_before, id } => {
+                self.delete(shared, collection, record, lsn, &id, size_before)
             }
         }
     }

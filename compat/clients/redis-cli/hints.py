@@ -1,15 +1,20 @@
 """Types a command into redis-cli on a terminal and reads the hint that it shows for the arguments."""
 
+import fcntl
 import os
 import pty
 import re
 import select
+import struct
 import sys
+import termios
 import time
 
 host, port = sys.argv[1:3]
 pid, terminal = pty.fork()
 if pid == 0:
+    # Without a width redis-cli asks the terminal for one, and nobody is there to answer.
+    fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 250, 0, 0))
     os.environ["TERM"] = "xterm"
     os.environ["HOME"] = "/nonexistent"
     os.execvp("redis-cli", ["redis-cli", "-h", host, "-p", port])

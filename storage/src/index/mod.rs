@@ -12,4 +12,4 @@ mod pager;
 mod tree;
 
 pub(crate) use pager::{Edit, PageId, Pager, page_key};
-pub(crate) use tree::Tree;
+pub(crate) use tree::{DirtyPage, Tree};

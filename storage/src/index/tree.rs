@@ -3,13 +3,14 @@
 //! Cloning a tree is cloning one `Arc`; the clone is a snapshot. Recursion goes no deeper than the tree is high, and the
 //! height is bounded because an inner node has at least four children before it splits.
 
+use bytes::Bytes;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::node::{INNER_BYTES_MAX, INNER_CHILDREN_MIN, Inner, LEAF_BYTES_MAX, Leaf, Node, Slot};
 use super::pager::{Edit, PageId, Pager, page_key};
 use crate::Error;
-use crate::kv::{Batch, Space};
+use crate::kv::Entry;
 
 /// One version of one tree.
 #[derive(Debug, Clone)]
@@ -17,8 +18,23 @@ pub(crate) struct Tree {
     root: Arc<Slot>,
 }
 
-/// A page that the checkpoint has written; [`Tree::mark_clean`] takes it once the engine has it.
-pub(crate) struct WrittenPage(Arc<Slot>);
+/// A page that only memory has, for a checkpoint to write; [`Tree::mark_clean`] takes it once the engine has it.
+pub(crate) struct DirtyPage {
+    slot: Arc<Slot>,
+    node: Arc<Node>,
+}
+
+impl DirtyPage {
+    pub(crate) fn id(&self) -> PageId {
+        self.slot.id
+    }
+
+    /// Its key and sealed bytes.
+    pub(crate) fn entry(&self, pager: &Pager) -> Entry {
+        let key = Bytes::copy_from_slice(&page_key(self.slot.id));
+        (key, Some(pager.seal(self.slot.id, &self.node).into()))
+    }
+}
 
 /// A node that became two.
 struct Split {
@@ -90,16 +106,16 @@ impl Tree {
         }
     }
 
-    /// Bytes of the pages in memory that only this checkpoint has to write, into `batch`; each once.
-    pub(crate) fn write_dirty(&self, pager: &Pager, batch: &mut Batch, written: &mut Vec<WrittenPage>) {
-        write_dirty_below(&self.root, pager, batch, written);
+    /// Adds the pages that only memory has.
+    pub(crate) fn dirty(&self, pages: &mut Vec<DirtyPage>) {
+        dirty_below(&self.root, pages);
     }
 
     /// The engine has these pages now: they may leave memory.
-    pub(crate) fn mark_clean(pager: &Pager, written: Vec<WrittenPage>) {
-        for WrittenPage(slot) in written {
-            slot.clean.store(true, Ordering::Release);
-            pager.register(&slot);
+    pub(crate) fn mark_clean(pager: &Pager, pages: Vec<DirtyPage>) {
+        for page in pages {
+            page.slot.clean.store(true, Ordering::Release);
+            pager.register(&page.slot);
         }
         pager.evict();
     }
@@ -379,7 +395,7 @@ fn tidy_child(inner: &mut Inner, at: usize, edit: &mut Edit<'_>) -> Result<(), E
     Ok(())
 }
 
-fn write_dirty_below(slot: &Arc<Slot>, pager: &Pager, batch: &mut Batch, written: &mut Vec<WrittenPage>) {
+fn dirty_below(slot: &Arc<Slot>, pages: &mut Vec<DirtyPage>) {
     // Below a clean page everything is clean: a changed child changes its parent.
     if slot.is_clean() {
         return;
@@ -387,18 +403,24 @@ fn write_dirty_below(slot: &Arc<Slot>, pager: &Pager, batch: &mut Batch, written
     let Some(node) = slot.node.load_full() else { return };
     if let Node::Inner(inner) = &*node {
         for child in &inner.children {
-            write_dirty_below(child, pager, batch, written);
+            dirty_below(child, pages);
         }
     }
-    batch.put(Space::Pages, page_key(slot.id).to_vec(), pager.seal(slot.id, &node));
-    written.push(WrittenPage(Arc::clone(slot)));
+    pages.push(DirtyPage { slot: Arc::clone(slot), node });
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kv::{Engine, Space};
     use crate::testing;
     use std::collections::BTreeMap;
+
+    fn store(engine: &Arc<dyn Engine>, pager: &Pager, pages: &mut Vec<DirtyPage>) {
+        pages.sort_by_key(DirtyPage::id);
+        pages.dedup_by_key(|page| page.id());
+        engine.ingest(Space::Pages, &mut pages.iter().map(|page| page.entry(pager))).unwrap();
+    }
 
     /// Random edits against a BTreeMap, with snapshots that must stay as they were, checkpoints in between and a budget
     /// that forces pages out.
@@ -425,13 +447,11 @@ mod tests {
                 snapshots.push((tree.clone(), model.clone()));
             }
             if step % 1_000 == 999 {
-                let (mut batch, mut written) = (Batch::default(), Vec::new());
-                tree.write_dirty(&pager, &mut batch, &mut written);
-                for (snapshot, _) in &snapshots {
-                    snapshot.write_dirty(&pager, &mut batch, &mut written);
-                }
-                engine.commit(batch).unwrap();
-                Tree::mark_clean(&pager, written);
+                let mut pages = Vec::new();
+                tree.dirty(&mut pages);
+                snapshots.iter().for_each(|(snapshot, _)| snapshot.dirty(&mut pages));
+                store(&engine, &pager, &mut pages);
+                Tree::mark_clean(&pager, pages);
                 assert!(pager.resident_bytes() < 60_000, "{}", pager.resident_bytes());
             }
         }
@@ -442,9 +462,9 @@ mod tests {
             assert_eq!(pager.node(&snapshot.root).unwrap().entries(), model.len() as u64);
         }
         assert!(pager.counters().1 > 0, "nothing was evicted");
-        let (mut batch, mut written) = (Batch::default(), Vec::new());
-        tree.write_dirty(&pager, &mut batch, &mut written);
-        engine.commit(batch).unwrap();
+        let mut pages = Vec::new();
+        tree.dirty(&mut pages);
+        store(&engine, &pager, &mut pages);
         let reopened = Tree::open(tree.root_page(), &pager);
         for (key, value) in &model {
             assert_eq!(reopened.get(&pager, key).unwrap(), Some(*value));

@@ -1,35 +1,28 @@
 //! The embedded engine: fjall. The only file that names it.
 //!
-//! fjall's own journal is written but never relied upon for an acknowledgement: the log is what is synced, and fjall
-//! is brought up to it from the last checkpoint.
+//! Only its bulk ingestion is used. Its journal stays empty: a flipped bit there can silently drop batches, and its
+//! memtables would hold a second copy of what the log and the memory table have already.
 
-use ::fjall::{
-    CompressionType, Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable as _, config::CompressionPolicy,
-};
+use ::fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions, Readable as _, config::CompressionPolicy};
 use bytes::Bytes;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{Batch, Engine, Pairs, Snapshot, Space};
+use super::{Engine, Entry, Pairs, Snapshot, Space};
 use crate::Error;
 
-/// One memtable's size. fjall's default of 64 MiB in each of three key spaces would outgrow the budgets.
-const MEMTABLE_BYTES: u64 = 24 << 20;
-/// Past this, fjall flushes memtables so that journals can be deleted.
-const JOURNALS_BYTES_MAX: u64 = 256 << 20;
 /// With more than one worker, fjall's first hands compactions on by sending itself the message again and again while
 /// another worker compacts: a core spins for as long as that takes (worker_pool.rs of 3.1.13).
 const WORKERS: usize = 1;
 /// Block cache: index and filter blocks mostly, since documents and pages have caches of their own.
 const BLOCK_CACHE_BYTES: u64 = 24 << 20;
 
-/// An open fjall database with the three key spaces.
+/// An open fjall database with its key spaces.
 #[derive(Clone)]
 pub(crate) struct Fjall {
     database: Database,
     documents: Keyspace,
     pages: Keyspace,
-    meta: Keyspace,
 }
 
 impl std::fmt::Debug for Fjall {
@@ -45,35 +38,29 @@ fn engine(error: impl std::fmt::Display) -> Error {
 impl Fjall {
     /// Opens or makes the database in this directory.
     pub(crate) fn open(path: &Path) -> Result<Fjall, Error> {
-        let database = Database::builder(path)
-            .manual_journal_persist(true)
-            .cache_size(BLOCK_CACHE_BYTES)
-            .max_journaling_size(JOURNALS_BYTES_MAX)
-            .worker_threads(WORKERS)
-            .open()
-            .map_err(|e| Error::Damaged {
-                path: path.to_path_buf(),
-                at: "opening".into(),
-                what: format!("the key-value engine says {e:?}"),
+        let database =
+            Database::builder(path).cache_size(BLOCK_CACHE_BYTES).worker_threads(WORKERS).open().map_err(|e| {
+                Error::Damaged {
+                    path: path.to_path_buf(),
+                    at: "opening".into(),
+                    what: format!("the key-value engine says {e:?}"),
+                }
             })?;
         // Sealed bytes do not compress.
         let options = || {
             KeyspaceCreateOptions::default()
-                .max_memtable_size(MEMTABLE_BYTES)
                 .data_block_compression_policy(CompressionPolicy::all(CompressionType::None))
                 .index_block_compression_policy(CompressionPolicy::all(CompressionType::None))
         };
         let documents = database.keyspace("documents", options).map_err(engine)?;
         let pages = database.keyspace("pages", options).map_err(engine)?;
-        let meta = database.keyspace("meta", options).map_err(engine)?;
-        Ok(Fjall { database, documents, pages, meta })
+        Ok(Fjall { database, documents, pages })
     }
 
     fn keyspace(&self, space: Space) -> &Keyspace {
         match space {
             Space::Documents => &self.documents,
             Space::Pages => &self.pages,
-            Space::Meta => &self.meta,
         }
     }
 }
@@ -87,19 +74,18 @@ impl Engine for Fjall {
         Arc::new(FjallSnapshot { snapshot: self.database.snapshot(), engine: self.clone() })
     }
 
-    fn commit(&self, batch: Batch) -> Result<(), Error> {
-        let mut writes = self.database.batch();
-        for (space, key, value) in batch.edits {
+    fn ingest(&self, space: Space, entries: &mut dyn Iterator<Item = Entry>) -> Result<(), Error> {
+        // Straight into a table: no journal, no memtable, no copy of all entries in memory. fjall syncs the table and its
+        // manifest before it returns.
+        let mut ingestion = self.keyspace(space).start_ingestion().map_err(engine)?;
+        for (key, value) in entries {
             match value {
-                Some(value) => writes.insert(self.keyspace(space), key, value),
-                None => writes.remove(self.keyspace(space), key),
+                Some(value) => ingestion.write(key, value),
+                None => ingestion.write_tombstone(key),
             }
+            .map_err(engine)?;
         }
-        writes.commit().map_err(engine)
-    }
-
-    fn sync(&self) -> Result<(), Error> {
-        self.database.persist(PersistMode::SyncAll).map_err(engine)
+        ingestion.finish().map_err(engine)
     }
 
     fn disk_space(&self) -> u64 {

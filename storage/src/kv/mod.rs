@@ -1,8 +1,8 @@
-//! The key-value engine as the rest of storage sees it: ordered keys, atomic batches, snapshots.
+//! The key-value engine as the rest of storage sees it: ordered keys, bulk writes, snapshots.
 //!
-//! The door to another engine. It stores opaque keys and sealed values only; it is not the write-ahead log (the log
-//! is ours), so all that is asked of [`Engine::commit`] is that a batch is there whole or not at all after a crash,
-//! and that batches survive in the order they were made.
+//! The door to another engine. It stores opaque keys and sealed values only. It is neither the write-ahead log (that is
+//! ours) nor atomic across calls: what [`Engine::ingest`] returned for is on disk, and the checkpoint, written after it,
+//! decides what of it counts.
 
 pub(crate) mod fjall;
 
@@ -11,36 +11,17 @@ use std::sync::Arc;
 
 use crate::Error;
 
-/// A fixed set of key ranges. Few on purpose: the engine keeps a journal alive for each idle one.
+/// A fixed set of key ranges. Few on purpose: each costs the engine files and memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Space {
     /// Sealed documents under collection id and record id.
     Documents,
     /// Sealed index pages under page ids.
     Pages,
-    /// The checkpoint: catalog, applied LSN.
-    Meta,
 }
 
-/// Writes that happen together.
-#[derive(Debug, Default)]
-pub(crate) struct Batch {
-    pub(crate) edits: Vec<(Space, Bytes, Option<Bytes>)>,
-}
-
-impl Batch {
-    pub(crate) fn put(&mut self, space: Space, key: impl Into<Bytes>, value: impl Into<Bytes>) {
-        self.edits.push((space, key.into(), Some(value.into())));
-    }
-
-    pub(crate) fn remove(&mut self, space: Space, key: impl Into<Bytes>) {
-        self.edits.push((space, key.into(), None));
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.edits.len()
-    }
-}
+/// A key with its value; none deletes it.
+pub(crate) type Entry = (Bytes, Option<Bytes>);
 
 /// Key and value pairs in ascending order of key.
 pub(crate) type Pairs = Box<dyn Iterator<Item = Result<(Bytes, Bytes), Error>> + Send>;
@@ -51,10 +32,9 @@ pub(crate) trait Engine: Send + Sync + std::fmt::Debug {
     fn get(&self, space: Space, key: &[u8]) -> Result<Option<Bytes>, Error>;
     /// What is there now, for as long as it is held. Held long, it holds back the engine's garbage collection.
     fn snapshot(&self) -> Arc<dyn Snapshot>;
-    /// All of the batch or nothing.
-    fn commit(&self, batch: Batch) -> Result<(), Error>;
-    /// Returns when everything committed is on disk.
-    fn sync(&self) -> Result<(), Error>;
+    /// Writes entries, which come in ascending order of key, each key once. On disk when this returns; seen all at once;
+    /// all there or none after a crash.
+    fn ingest(&self, space: Space, entries: &mut dyn Iterator<Item = Entry>) -> Result<(), Error>;
     /// Bytes on disk.
     fn disk_space(&self) -> u64;
 }

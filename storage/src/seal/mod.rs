@@ -38,7 +38,7 @@ fn random<const N: usize>() -> [u8; N] {
 
 /// Replaces a file so that a crash at any instant leaves the old contents or the new: a temporary file beside it
 /// (mode 0600), synced, renamed over it, and the directory synced.
-fn replace_file(path: &Path, contents: &[u8]) -> Result<(), Error> {
+pub(crate) fn replace_file(path: &Path, contents: &[u8]) -> Result<(), Error> {
     let io = |path: &Path, source: io::Error| Error::Io { path: path.to_owned(), source };
     let mut temporary = path.as_os_str().to_owned();
     temporary.push(".tmp");
