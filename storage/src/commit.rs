@@ -119,7 +119,7 @@ pub(crate) struct Committer {
     pub(crate) lsn_applied: Lsn,
     pub(crate) log_bytes_at_checkpoint: u64,
     pub(crate) checkpoint_running: bool,
-    /// Writes are refused while less than this is free.
+    /// Writes are refused while less than this is free beside what the next checkpoint will write.
     pub(crate) disk_reserve_bytes: u64,
     pub(crate) space_checked_at: u64,
     pub(crate) space_low: bool,
@@ -256,9 +256,13 @@ impl Committer {
             return Ok(());
         }
         self.space_checked_at = written;
+        // What is in memory still has to be written, and stays twice until the log before it is trimmed.
+        let tables = &self.working.sources;
+        let pending =
+            tables.active.bytes() + tables.frozen.as_ref().map_or(0, |t| t.bytes()) + self.working.dirty_bytes;
         // A file system that cannot say how full it is will say so when it is full.
         let free = rustix::fs::statvfs(&self.shared.log_dir).map_or(u64::MAX, |s| s.f_bavail * s.f_frsize);
-        self.space_low = free < self.disk_reserve_bytes;
+        self.space_low = free < self.disk_reserve_bytes + pending as u64;
         if self.space_low { Err(AppendError::NoSpace) } else { Ok(()) }
     }
 

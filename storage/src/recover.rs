@@ -31,6 +31,8 @@ pub(crate) struct Layout {
     pub(crate) keyring: PathBuf,
     pub(crate) lock: PathBuf,
     pub(crate) engine: PathBuf,
+    /// Where the engine is opened on trial; there only while a store is being opened.
+    pub(crate) trial: PathBuf,
     pub(crate) log: PathBuf,
     pub(crate) checkpoint: PathBuf,
 }
@@ -42,13 +44,14 @@ impl Layout {
             keyring: dir.join("keyring"),
             lock: dir.join("lock"),
             engine: dir.join("kv"),
+            trial: dir.join("kv.trial"),
             log: dir.join("log"),
             checkpoint: dir.join("checkpoint"),
         }
     }
 
-    fn known(&self) -> [&Path; 5] {
-        [&self.keyring, &self.lock, &self.engine, &self.log, &self.checkpoint]
+    fn known(&self) -> [&Path; 6] {
+        [&self.keyring, &self.lock, &self.engine, &self.trial, &self.log, &self.checkpoint]
     }
 
     /// Whether the directory holds a store. An error when it holds something else.
@@ -113,10 +116,15 @@ pub(crate) struct Recovered {
     pub(crate) replayed_units: u64,
 }
 
-/// Opens the engine; its panics on damaged files become errors that name the place.
-fn open_engine(layout: &Layout) -> Result<Arc<dyn Engine>, Error> {
-    let path = layout.engine.clone();
-    let opened = std::panic::catch_unwind(|| Fjall::open(&path));
+/// Opens the engine, of an existing store after a look at a trial copy; its panics on damaged files become errors.
+fn open_engine(layout: &Layout, sealer: &Sealer, checkpoint: Option<&Checkpoint>) -> Result<Arc<dyn Engine>, Error> {
+    let open = || match checkpoint {
+        Some(checkpoint) => Fjall::open_checked(&layout.engine, &layout.trial, |engine| {
+            checkpoint::check_engine(engine, sealer, checkpoint.lsn, &layout.engine)
+        }),
+        None => Fjall::open(&layout.engine),
+    };
+    let opened = std::panic::catch_unwind(std::panic::AssertUnwindSafe(open));
     let engine = opened.map_err(|_| Error::Damaged {
         path: layout.engine.clone(),
         at: "opening".into(),
@@ -145,12 +153,9 @@ pub(crate) fn recover(layout: &Layout, options: &Options, identity: &LogIdentity
     } else if had_log {
         return missing(&layout.checkpoint, "the log alone is not the whole store");
     }
-    let engine = open_engine(layout)?;
+    let engine = open_engine(layout, sealer, found.as_ref())?;
     let checkpoint = match found {
-        Some(checkpoint) => {
-            checkpoint::check_engine(&*engine, sealer, checkpoint.lsn, &layout.engine)?;
-            checkpoint
-        }
+        Some(checkpoint) => checkpoint,
         // A new store, or a first start that was cut short.
         None => checkpoint::write_first(&layout.checkpoint, &*engine, sealer)?,
     };

@@ -10,6 +10,7 @@ use veddb_storage::document::json::{IdSource, ParseLimits, parse_document};
 use veddb_storage::seal::MasterKeySource;
 use veddb_storage::{Error, FsyncPolicy, Job, Options, Store, Transaction};
 
+type Change = Box<dyn Fn(&mut Transaction<'_>) + Send>;
 type Unit = Box<dyn FnMut(&mut Transaction<'_>) -> bool + Send>;
 
 struct OneUnit {
@@ -103,7 +104,7 @@ fn step(store: &Store, model: &mut Model, random: &mut Random, next: &mut BTreeM
     let changes = 1 + random.below(4);
     let fails = random.below(10) == 0;
     let mut after = model.clone();
-    let mut plan: Vec<Box<dyn Fn(&mut Transaction<'_>) + Send>> = Vec::new();
+    let mut plan: Vec<Change> = Vec::new();
     let mut next_record = next.get(&name).copied().unwrap_or(1);
     for _ in 0..changes {
         let name = name.clone();

@@ -1,7 +1,7 @@
 //! The settings: their values at this moment, and how they are changed together.
 //!
 //! Owns the typed [`Settings`] and [`Config`], the place where the running server reads them. [`table`] declares each
-//! setting once; [`file`] reads redis.conf syntax and the command line; [`rewrite`] writes them back.
+//! setting once; [`mod@file`] reads redis.conf syntax and the command line; [`rewrite`] writes them back.
 
 pub mod file;
 pub mod kind;

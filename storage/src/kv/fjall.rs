@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::{Engine, Entry, Pairs, Snapshot, Space};
-use crate::Error;
+use crate::{Error, error::io};
 
 /// With more than one worker, fjall's first hands compactions on by sending itself the message again and again while
 /// another worker compacts: a core spins for as long as that takes (worker_pool.rs of 3.1.13).
@@ -57,12 +57,73 @@ impl Fjall {
         Ok(Fjall { database, documents, pages })
     }
 
+    /// Opens the database after `check` has passed on a trial copy of it in `trial`, which is removed again.
+    ///
+    /// fjall tidies up while it opens (it deletes superseded manifests, truncates journals), also when it then refuses.
+    /// Tables never change once written, so the copy has hard links to them; everything else is small.
+    pub(crate) fn open_checked(
+        path: &Path,
+        trial: &Path,
+        check: impl Fn(&Fjall) -> Result<(), Error>,
+    ) -> Result<Fjall, Error> {
+        remove_if_there(trial)?;
+        let tried = copy_for_trial(path, trial)
+            .map_err(|e| io(trial, e))
+            .and_then(|()| Fjall::open(trial))
+            .and_then(|engine| check(&engine));
+        remove_if_there(trial)?;
+        tried.map_err(|error| match error {
+            Error::Damaged { at, what, .. } => Error::Damaged { path: path.to_path_buf(), at, what },
+            other => other,
+        })?;
+        Fjall::open(path)
+    }
+
     fn keyspace(&self, space: Space) -> &Keyspace {
         match space {
             Space::Documents => &self.documents,
             Space::Pages => &self.pages,
         }
     }
+}
+
+fn remove_if_there(directory: &Path) -> Result<(), Error> {
+    match std::fs::remove_dir_all(directory) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(io(directory, error)),
+        _ => Ok(()),
+    }
+}
+
+/// Copies a database's directory; its tables, the files below `tables`, as hard links.
+fn copy_for_trial(from: &Path, to: &Path) -> std::io::Result<()> {
+    std::fs::create_dir(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_for_trial(&entry.path(), &target)?;
+        } else if from.ends_with("tables") {
+            std::fs::hard_link(entry.path(), target)?;
+        } else {
+            copy_sparse(&entry.path(), &target)?;
+        }
+    }
+    Ok(())
+}
+
+/// Copies a file without writing its zeros: fjall's journal is 64 MiB of them.
+fn copy_sparse(from: &Path, to: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::FileExt as _;
+    let bytes = std::fs::read(from)?;
+    let copy = std::fs::File::create(to)?;
+    copy.set_len(bytes.len() as u64)?;
+    const PIECE: usize = 64 << 10;
+    for (at, piece) in bytes.chunks(PIECE).enumerate() {
+        if piece.iter().any(|byte| *byte != 0) {
+            copy.write_all_at(piece, (at * PIECE) as u64)?;
+        }
+    }
+    Ok(())
 }
 
 impl Engine for Fjall {
