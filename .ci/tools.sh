@@ -18,6 +18,13 @@ redis_tools() {
     fi
 }
 
+node_tools() {
+    if ! command -v node >/dev/null || ! command -v npm >/dev/null; then
+        step "installing Node.js and npm"
+        apt_install nodejs npm
+    fi
+}
+
 # Makes .venv with compat's Python clients and the spelling checker, once for each version of requirements.txt.
 python_tools() {
     local wanted=compat/requirements.txt

@@ -44,9 +44,11 @@ const GROUP_MAX: usize = 1024;
 #[derive(Debug)]
 enum Closed {
     /// The client left, or the network did.
-    ByPeer,
-    /// QUIT, CLIENT KILL, a limit, the server's end.
-    ByServer,
+    Peer,
+    /// QUIT, CLIENT KILL, a limit.
+    Server,
+    /// The server's end.
+    Stop,
 }
 
 /// One connection.
@@ -101,6 +103,11 @@ impl Connection {
         self.client.cancelled.store(true, Relaxed);
         self.server.clients.remove(self.client.id);
         tracing::debug!(client = self.client.id, ?ended, "connection closed");
+        if matches!(ended, Err(Closed::Stop)) {
+            // The socket closes when the process ends, as Redis's do: who waits for that after SHUTDOWN finds the data
+            // directory left.
+            std::future::pending::<()>().await;
+        }
     }
 
     async fn serve(&mut self) -> Result<(), Closed> {
@@ -114,7 +121,7 @@ impl Connection {
                 self.server.clients.remove(self.client.id);
                 // Says to the peer that nothing more comes, so that it reads what was sent before the end.
                 let _ = self.socket.shutdown().await;
-                return Err(Closed::ByServer);
+                return Err(Closed::Server);
             }
             self.read().await?;
         }
@@ -166,7 +173,7 @@ impl Connection {
                     addr = %self.client.addr,
                     "closed: possible security attack, it speaks HTTP (POST or Host:) to this port"
                 );
-                return Err(Closed::ByServer);
+                return Err(Closed::Server);
             }
         };
         self.client.command.store(entry.index + 1, Relaxed);
@@ -313,16 +320,16 @@ impl Connection {
             }
         };
         let count = tokio::select! {
-            read = self.socket.read_buf(&mut self.input) => read.map_err(|_| Closed::ByPeer)?,
-            () = self.client.killed() => return Err(Closed::ByServer),
-            _ = self.stopping.wait_for(Option::is_some) => return Err(Closed::ByServer),
+            read = self.socket.read_buf(&mut self.input) => read.map_err(|_| Closed::Peer)?,
+            () = self.client.killed() => return Err(Closed::Server),
+            _ = self.stopping.wait_for(Option::is_some) => return Err(Closed::Stop),
             () = idle => {
                 tracing::debug!(client = self.client.id, "closed: idle");
-                return Err(Closed::ByServer);
+                return Err(Closed::Server);
             }
         };
         if count == 0 {
-            return Err(Closed::ByPeer);
+            return Err(Closed::Peer);
         }
         // A client that fills the buffer sends a long pipeline: the more of it is read at once, the more of its writes share
         // one sync.
@@ -363,11 +370,11 @@ impl Connection {
         let sent = tokio::select! {
             biased;
             sent = self.socket.write_all_buf(&mut self.output) => Some(sent),
-            () = self.client.killed() => return Err(Closed::ByServer),
+            () = self.client.killed() => return Err(Closed::Server),
             () = patience => None,
         };
         match sent {
-            Some(sent) => sent.map_err(|_| Closed::ByPeer)?,
+            Some(sent) => sent.map_err(|_| Closed::Peer)?,
             None => return Err(self.output_limit_passed()),
         }
         if self.output.capacity() > KEEP_BYTES {
@@ -381,7 +388,7 @@ impl Connection {
     fn output_limit_passed(&self) -> Closed {
         self.server.metrics.output_buffer_disconnections.fetch_add(1, Relaxed);
         tracing::warn!(client = self.client.id, addr = %self.client.addr, "closed: client-output-buffer-limit");
-        Closed::ByServer
+        Closed::Server
     }
 }
 

@@ -5,7 +5,7 @@
 use std::fs::OpenOptions;
 use std::sync::Mutex;
 
-use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -15,7 +15,7 @@ use crate::config::{LogFormat, LogLevel, Settings};
 
 /// Changes the level while the server runs.
 #[derive(Debug, Clone)]
-pub struct LevelHandle(Option<reload::Handle<LevelFilter, Registry>>);
+pub struct LevelHandle(Option<reload::Handle<Targets, Registry>>);
 
 impl LevelHandle {
     /// A handle that changes nothing, for a server within another program.
@@ -48,12 +48,15 @@ pub fn start(settings: &Settings) -> std::io::Result<LevelHandle> {
     Ok(LevelHandle(Some(handle)))
 }
 
-fn filter(level: LogLevel) -> LevelFilter {
-    match level {
+fn filter(level: LogLevel) -> Targets {
+    let level = match level {
         LogLevel::Debug => LevelFilter::TRACE,
         LogLevel::Verbose => LevelFilter::DEBUG,
         LogLevel::Notice => LevelFilter::INFO,
         LogLevel::Warning => LevelFilter::WARN,
         LogLevel::Nothing => LevelFilter::OFF,
-    }
+    };
+    // The key-value engine tells of each of its files at info.
+    let engine = if level == LevelFilter::INFO { LevelFilter::WARN } else { level };
+    Targets::new().with_default(level).with_target("fjall", engine).with_target("lsm_tree", engine)
 }

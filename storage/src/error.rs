@@ -39,7 +39,7 @@ pub enum Error {
     #[error("{0}")]
     BadCollectionName(String),
     /// The disk is full; nothing was changed.
-    #[error("no space left for the log; nothing was changed")]
+    #[error("no space: the disk is full, or less is free than disk-reserve asks for; nothing was changed")]
     NoSpace,
     /// The log cannot be written or synced; the store takes no more writes.
     #[error("the log cannot be written: {0}")]

@@ -32,7 +32,8 @@ pub struct Options {
     pub index_memory_bytes: usize,
     /// Memory for opened documents, bytes.
     pub cache_memory_bytes: usize,
-    /// Memory for documents that no checkpoint has written yet, bytes; twice this while one is being written.
+    /// Memory for documents that no checkpoint has written yet, bytes; up to four times this while one is being
+    /// written (then writers wait).
     pub write_memory_bytes: usize,
     /// A log segment is closed when it is this large, bytes.
     pub log_segment_bytes: u64,

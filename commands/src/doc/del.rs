@@ -29,7 +29,7 @@ fn del(args: &Args, context: &WriteContext<'_>) -> Result<Prepared, CommandError
     let db = context.db;
     let name = args.text(1)?.to_owned();
     // A trailing keyword wins over an id of that text.
-    let keyword = args.len().checked_sub(2).filter(|at| *at >= 3 && args.is(*at, "IFVER"));
+    let keyword = args.len().checked_sub(2).filter(|at| *at >= 2 && args.is(*at, "IFVER"));
     let expected = keyword.map(|at| args.unsigned(at + 1)).transpose()?;
     let ids: Vec<Bytes> = args.from(2).iter().take(keyword.map_or(usize::MAX, |at| at - 2)).cloned().collect();
     if expected.is_some() && ids.len() != 1 {

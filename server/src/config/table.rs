@@ -221,7 +221,7 @@ pub static SETTINGS: &[Setting] = &[
     ),
     Setting::fixed(
         "maxmemory-writes",
-        "Bytes of documents that no checkpoint has written yet; up to three times this while one is being written.",
+        "Bytes of documents that no checkpoint has written yet; up to four times this while one is being written.",
         |s| s.maxmemory_writes.to_string(),
         |s, v| put(&mut s.maxmemory_writes, memory(v, MIB..=i64::MAX)),
     ),
