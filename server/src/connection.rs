@@ -65,8 +65,8 @@ pub struct Connection {
     writes: Writes,
     /// What the next read asks for.
     read_bytes: usize,
-    /// What the reads of the pipeline at hand see.
-    view: Option<View>,
+    /// What the reads of the pipeline at hand see, and when that was, ms since 1970.
+    view: Option<(View, u64)>,
 }
 
 /// The run of writes that has come together and is not yet committed.
@@ -225,11 +225,11 @@ impl Connection {
     /// Runs a read on this task, at the moment that the reads before it in the pipeline saw: all of them arrived before
     /// the first was answered, and what this connection wrote since makes a new moment.
     fn read_here(&mut self, run: ReadFn, args: &Args, started: Instant) -> Outcome {
-        let view = self.view.get_or_insert_with(|| self.server.store.view());
+        let (view, now_ms) = self.view.get_or_insert_with(|| (self.server.store.view(), now_ms()));
         let context = ReadContext {
             view,
             db: self.state.db,
-            now_ms: now_ms(),
+            now_ms: *now_ms,
             limits: &self.settings.limits,
             cancelled: &self.client.cancelled,
             started,

@@ -3,9 +3,10 @@
 //! One writer, the committer; readers take a lock for one lookup or one chunk of a scan.
 
 use parking_lot::RwLock;
+use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
-use std::collections::BTreeMap;
-use std::ops::Bound;
+use std::collections::BTreeSet;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -21,14 +22,22 @@ pub(crate) type Version = Option<Arc<Document>>;
 
 type Versions = SmallVec<[(Lsn, Version); 1]>;
 
-/// What an entry costs beside the document's bytes: map node, version list, `Arc`.
-const ENTRY_OVERHEAD_BYTES: usize = 128;
+/// What an entry costs beside the document's bytes: map entry, order, version list, `Arc`.
+const ENTRY_OVERHEAD_BYTES: usize = 144;
 
-/// Versions of documents by record, in order.
+/// Versions of documents by record.
 #[derive(Debug, Default)]
 pub(crate) struct Memtable {
-    entries: RwLock<BTreeMap<RecordKey, Versions>>,
+    entries: RwLock<Entries>,
     bytes: AtomicUsize,
+}
+
+/// Lookups of single records are far more frequent than scans and new records, so they get a hash table.
+#[derive(Debug, Default)]
+struct Entries {
+    versions: FxHashMap<RecordKey, Versions>,
+    /// The same keys, in order.
+    order: BTreeSet<RecordKey>,
 }
 
 fn cost(version: &Version) -> usize {
@@ -47,14 +56,21 @@ impl Memtable {
 
     /// The version of a record at this LSN; none when the table does not know the record at that LSN.
     pub(crate) fn get(&self, key: RecordKey, lsn: Lsn) -> Option<Version> {
-        self.entries.read().get(&key).and_then(|versions| newest(versions, lsn)).cloned()
+        self.entries.read().versions.get(&key).and_then(|versions| newest(versions, lsn)).cloned()
     }
 
     /// Adds a version. Versions that no reader at `lsn_oldest_reader` or later can see are dropped.
     pub(crate) fn put(&self, key: RecordKey, lsn: Lsn, version: Version, lsn_oldest_reader: Lsn) {
         let mut bytes = self.bytes() + cost(&version);
         let mut entries = self.entries.write();
-        let versions = entries.entry(key).or_default();
+        let Entries { versions, order } = &mut *entries;
+        let versions = match versions.entry(key) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => {
+                order.insert(key);
+                new.insert(Versions::new())
+            }
+        };
         // Of those at or before the oldest reader, only the newest is needed.
         let needless = versions.iter().rposition(|(at, _)| *at <= lsn_oldest_reader).unwrap_or(0);
         for (_, old) in versions.drain(..needless) {
@@ -67,38 +83,44 @@ impl Memtable {
     /// Takes the newest version of a record back.
     pub(crate) fn pop(&self, key: RecordKey) {
         let mut entries = self.entries.write();
-        let Some(versions) = entries.get_mut(&key) else { return };
+        let Some(versions) = entries.versions.get_mut(&key) else { return };
         if let Some((_, version)) = versions.pop() {
             self.bytes.fetch_sub(cost(&version), Ordering::Relaxed);
         }
         if versions.is_empty() {
-            entries.remove(&key);
+            entries.versions.remove(&key);
+            entries.order.remove(&key);
         }
     }
 
     /// Takes every version after `lsn` back.
     pub(crate) fn truncate(&self, lsn: Lsn) {
         let mut entries = self.entries.write();
-        entries.retain(|_, versions| {
+        let Entries { versions, order } = &mut *entries;
+        versions.retain(|key, versions| {
             versions.retain(|(at, _)| *at <= lsn);
+            if versions.is_empty() {
+                order.remove(key);
+            }
             !versions.is_empty()
         });
-        let bytes = entries.values().flatten().map(|(_, version)| cost(version)).sum();
+        let bytes = versions.values().flatten().map(|(_, version)| cost(version)).sum();
         self.bytes.store(bytes, Ordering::Relaxed);
     }
 
     /// Up to `limit` records of a collection from `from` on, as of `lsn`, deleted ones included.
     pub(crate) fn chunk(&self, collection: u32, from: RecordId, lsn: Lsn, limit: usize) -> Vec<(RecordId, Version)> {
         let entries = self.entries.read();
-        let range = (Bound::Included((collection, from)), Bound::Included((collection, RecordId(u64::MAX))));
-        let known = entries.range(range).filter_map(|((_, id), versions)| Some((*id, newest(versions, lsn)?.clone())));
+        let keys = entries.order.range((collection, from)..=(collection, RecordId(u64::MAX)));
+        let known = keys.filter_map(|key| Some((key.1, newest(entries.versions.get(key)?, lsn)?.clone())));
         known.take(limit).collect()
     }
 
-    /// The newest version of every record. Only sensible for a table that is no longer written to.
+    /// The newest version of every record, in order. Only sensible for a table that is no longer written to.
     pub(crate) fn newest(&self) -> Vec<(RecordKey, Version)> {
         let entries = self.entries.read();
-        entries.iter().filter_map(|(key, versions)| Some((*key, versions.last()?.1.clone()))).collect()
+        let newest = |key: &RecordKey| Some((*key, entries.versions.get(key)?.last()?.1.clone()));
+        entries.order.iter().filter_map(newest).collect()
     }
 }
 

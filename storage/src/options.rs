@@ -54,7 +54,7 @@ impl Options {
             fsync: FsyncPolicy::Always,
             index_memory_bytes: 64 << 20,
             cache_memory_bytes: 64 << 20,
-            write_memory_bytes: 32 << 20,
+            write_memory_bytes: 48 << 20,
             log_segment_bytes: 64 << 20,
             disk_reserve_bytes: 256 << 20,
             queue_length: 4096,

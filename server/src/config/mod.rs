@@ -73,7 +73,7 @@ impl Default for Settings {
             appendfsync: FsyncPolicy::Always,
             maxmemory_cache: 64 << 20,
             maxmemory_index: 64 << 20,
-            maxmemory_writes: 32 << 20,
+            maxmemory_writes: 48 << 20,
             disk_reserve: 256 << 20,
             master_key_file: PathBuf::new(),
             master_key_env: String::new(),

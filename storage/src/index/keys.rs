@@ -1,5 +1,19 @@
 //! A sorted run of byte strings in one allocation: cheap to copy, cheap to write to a page.
 
+use std::cmp::Ordering;
+
+/// The first eight bytes as a number; shorter strings are filled with zeros. Different heads are ordered as their strings.
+fn head(bytes: &[u8]) -> u64 {
+    match bytes.first_chunk::<8>() {
+        Some(chunk) => u64::from_be_bytes(*chunk),
+        None => {
+            let mut chunk = [0; 8];
+            chunk.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
+            u64::from_be_bytes(chunk)
+        }
+    }
+}
+
 /// Byte strings in ascending order, stored one after the other.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Keys {
@@ -32,14 +46,28 @@ impl Keys {
     }
 
     /// `Ok(at)` where it is, `Err(at)` where it belongs.
+    ///
+    /// Keys of one node mostly begin alike. What the first and the last share all of them share, so it is compared once;
+    /// then the next eight bytes of each are compared as one number, and only where these are equal the rest.
     pub(crate) fn search(&self, key: &[u8]) -> Result<usize, usize> {
+        let Some(last) = self.len().checked_sub(1) else { return Err(0) };
+        let (first, last) = (self.get(0), self.get(last));
+        let common = first.iter().zip(last).take_while(|(a, b)| a == b).count();
+        let (shared, _) = first.split_at(common);
+        let rest = match key.split_at_checked(common) {
+            Some((start, rest)) if start == shared => rest,
+            _ if key < first => return Err(0),
+            _ => return Err(self.len()),
+        };
+        let head = head(rest);
         let (mut low, mut high) = (0, self.len());
         while low < high {
             let middle = low.midpoint(high);
-            match self.get(middle).cmp(key) {
-                std::cmp::Ordering::Less => low = middle + 1,
-                std::cmp::Ordering::Greater => high = middle,
-                std::cmp::Ordering::Equal => return Ok(middle),
+            let other = self.get(middle).get(common..).unwrap_or_default();
+            match self::head(other).cmp(&head).then_with(|| other.cmp(rest)) {
+                Ordering::Less => low = middle + 1,
+                Ordering::Greater => high = middle,
+                Ordering::Equal => return Ok(middle),
             }
         }
         Err(low)
@@ -90,6 +118,25 @@ impl Keys {
 #[cfg(test)]
 mod tests {
     use super::Keys;
+
+    #[test]
+    fn searching_agrees_with_comparing() {
+        let words =
+            ["", "a", "aa", "aa\0", "aab", "aabbbbbbbbbbbb", "aabbbbbbbbbbbc", "ab", "abcdefgh", "abcdefghi", "b"];
+        for from in 0..words.len() {
+            for to in from..=words.len() {
+                let mut keys = Keys::default();
+                words[from..to].iter().for_each(|word| keys.push(word.as_bytes()));
+                for word in words.iter().chain(&["aaa", "aabbbbbbbbbbbbb", "abcdefgg", "c", "aa\0\0"]) {
+                    assert_eq!(
+                        keys.search(word.as_bytes()),
+                        words[from..to].binary_search(word),
+                        "{word} {from}..{to}"
+                    );
+                }
+            }
+        }
+    }
 
     #[test]
     fn editing_keeps_the_order_and_the_bounds() {

@@ -12,6 +12,7 @@
 mod read;
 mod write;
 
+pub(crate) use read::Piece;
 pub use read::{Elements, Members, Packed, RawArray, RawObject, ValueRef};
 pub(crate) use write::{close, open, put_name, put_payload};
 pub use write::{pack_object, pack_value};

@@ -242,6 +242,34 @@ impl<'a> Iterator for Elements<'a> {
     }
 }
 
+/// A value as the renderer needs it: text is not looked at again, it was checked when it was packed.
+pub(crate) enum Piece<'a> {
+    Text(&'a [u8]),
+    Other(ValueRef<'a>),
+}
+
+impl<'a> RawObject<'a> {
+    /// The members in order, names and texts as bytes.
+    pub(crate) fn pieces(&self) -> impl Iterator<Item = (&'a [u8], Piece<'a>)> + use<'a> {
+        let mut cursor = Cursor(self.0);
+        std::iter::from_fn(move || {
+            let tag = cursor.u8()?;
+            Some((cursor.text()?, cursor.piece(tag)?))
+        })
+    }
+}
+
+impl<'a> RawArray<'a> {
+    /// The elements in order, texts as bytes.
+    pub(crate) fn pieces(&self) -> impl Iterator<Item = Piece<'a>> + use<'a> {
+        let mut cursor = Cursor(self.0);
+        std::iter::from_fn(move || {
+            let tag = cursor.u8()?;
+            cursor.piece(tag)
+        })
+    }
+}
+
 /// What is left to read. Every step answers none where bytes are missing.
 #[derive(Debug, Clone)]
 struct Cursor<'a>(&'a [u8]);
@@ -284,6 +312,10 @@ impl<'a> Cursor<'a> {
 
     fn utf8(&mut self) -> Option<&'a str> {
         std::str::from_utf8(self.text()?).ok()
+    }
+
+    fn piece(&mut self, tag: u8) -> Option<Piece<'a>> {
+        Some(if tag == tag::STRING { Piece::Text(self.text()?) } else { Piece::Other(self.value(tag)?) })
     }
 
     fn sized(&mut self) -> Option<&'a [u8]> {

@@ -4,22 +4,29 @@
 
 use base64::Engine;
 
-use crate::document::codec::{RawObject, ValueRef};
+use crate::document::codec::{Piece, RawObject, ValueRef};
 
 /// Appends an object.
 pub fn render_object(out: &mut Vec<u8>, object: RawObject<'_>) {
     out.push(b'{');
     let mut first = true;
-    for (name, value) in object.iter() {
+    for (name, value) in object.pieces() {
         if !first {
             out.push(b',');
         }
         first = false;
-        put_string(out, name);
+        put_text(out, name);
         out.push(b':');
-        render_value(out, value);
+        render_piece(out, value);
     }
     out.push(b'}');
+}
+
+fn render_piece(out: &mut Vec<u8>, piece: Piece<'_>) {
+    match piece {
+        Piece::Text(text) => put_text(out, text),
+        Piece::Other(value) => render_value(out, value),
+    }
 }
 
 /// Appends any value.
@@ -44,12 +51,12 @@ pub fn render_value(out: &mut Vec<u8>, value: ValueRef<'_>) {
         ValueRef::Array(array) => {
             out.push(b'[');
             let mut first = true;
-            for element in array.iter() {
+            for element in array.pieces() {
                 if !first {
                     out.push(b',');
                 }
                 first = false;
-                render_value(out, element);
+                render_piece(out, element);
             }
             out.push(b']');
         }
@@ -90,10 +97,15 @@ pub fn put_double(out: &mut Vec<u8>, n: f64) {
 
 /// Appends a JSON string with its quotes.
 pub fn put_string(out: &mut Vec<u8>, text: &str) {
+    put_text(out, text.as_bytes());
+}
+
+/// Appends UTF-8 text as a JSON string.
+fn put_text(out: &mut Vec<u8>, text: &[u8]) {
     let needs_escape = |b: u8| b < 0x20 || b == b'"' || b == b'\\';
     out.reserve(text.len() + 2);
     out.push(b'"');
-    let mut rest = text.as_bytes();
+    let mut rest = text;
     // Most strings need no escape. Looking at all bytes without stopping early is what the compiler makes vectors of.
     if !rest.iter().fold(false, |any, b| any | needs_escape(*b)) {
         out.extend_from_slice(rest);
