@@ -35,7 +35,6 @@ pub struct Transaction<'a> {
     now_ms: u64,
     effects: &'a mut EffectWriter,
     undo: Vec<Undo>,
-    databases: u8,
 }
 
 impl std::fmt::Debug for Transaction<'_> {
@@ -53,8 +52,7 @@ impl<'a> Transaction<'a> {
         now_ms: u64,
         effects: &'a mut EffectWriter,
     ) -> Transaction<'a> {
-        let databases = shared.state.read().databases.len() as u8;
-        Transaction { shared, working, lsn, now_ms, effects, undo: Vec::new(), databases }
+        Transaction { shared, working, lsn, now_ms, effects, undo: Vec::new() }
     }
 
     /// How many effects there are, once the unit has succeeded.
@@ -112,7 +110,7 @@ impl<'a> Transaction<'a> {
     /// Makes a collection; `options` is JSON text.
     pub fn create_collection(&mut self, db: u8, name: &str, options: &str) -> Result<CollectionId, Error> {
         check_name(name)?;
-        if db >= self.databases {
+        if usize::from(db) >= self.working.databases {
             return Err(Error::BadCollectionName(format!("there is no database {db}")));
         }
         if self.collection(db, name).is_some() {

@@ -19,6 +19,8 @@ use crate::view::{Names, State};
 pub(crate) struct Working {
     pub(crate) collections: HashMap<u32, CollectionState>,
     pub(crate) names: HashMap<(u8, String), u32>,
+    /// How many there are.
+    pub(crate) databases: usize,
     pub(crate) next_collection: u32,
     pub(crate) sources: Sources,
     /// The oldest LSN that a reader may still look at.
@@ -43,6 +45,7 @@ impl Working {
         Working {
             collections,
             names,
+            databases: state.databases.len(),
             next_collection: state.next_collection,
             sources: state.sources.clone(),
             lsn_oldest_reader: state.lsn,

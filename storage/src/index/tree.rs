@@ -94,16 +94,16 @@ impl Tree {
     /// Removes a key; returns the value it had.
     pub(crate) fn remove(&mut self, edit: &mut Edit<'_>, key: &[u8]) -> Result<Option<u64>, Error> {
         let before = remove_from(&mut self.root, edit, key)?;
-        // A root with one child is that child.
-        loop {
-            let only = match &*edit.pager.node(&self.root)? {
-                Node::Inner(inner) if inner.children.len() == 1 => inner.children.first().cloned(),
-                _ => None,
-            };
-            let Some(child) = only else { return Ok(before) };
+        // A root with one child is that child. A page that cannot be read stays where it is: what was asked for is done.
+        while let Ok(root) = edit.pager.node(&self.root)
+            && let Node::Inner(inner) = &*root
+            && let [only] = inner.children.as_slice()
+        {
+            let child = Arc::clone(only);
             free(edit, &self.root);
             self.root = child;
         }
+        Ok(before)
     }
 
     /// Adds the pages that only memory has.
@@ -331,38 +331,39 @@ fn remove_from(slot: &mut Arc<Slot>, edit: &mut Edit<'_>, key: &[u8]) -> Result<
                 if let Some(count) = inner.counts.get_mut(at) {
                     *count -= 1;
                 }
-                tidy_child(inner, at, edit)?;
+                tidy_child(inner, at, edit);
             }
             Ok(before)
         }
     })
 }
 
-/// After a removal below child `at`: an empty child goes, a small one joins its neighbour.
-fn tidy_child(inner: &mut Inner, at: usize, edit: &mut Edit<'_>) -> Result<(), Error> {
-    let Some(child) = inner.children.get(at) else { return Ok(()) };
+/// After a removal below child `at`: an empty child goes, a small one joins its neighbour. Only for the tree's shape, so a
+/// page that cannot be read is left alone; the removal itself must not fail half way.
+fn tidy_child(inner: &mut Inner, at: usize, edit: &mut Edit<'_>) {
+    let Some(child) = inner.children.get(at) else { return };
     if inner.counts.get(at) == Some(&0) && inner.children.len() > 1 {
         free(edit, child);
         inner.children.remove(at);
         inner.counts.remove(at);
         inner.separators.remove(at.saturating_sub(1));
-        return Ok(());
+        return;
     }
-    let node = edit.pager.node(child)?;
+    let Ok(node) = edit.pager.node(child) else { return };
     let limit = match &*node {
         Node::Leaf(_) => LEAF_BYTES_MAX,
         Node::Inner(_) => INNER_BYTES_MAX,
     };
     if node.size() > limit / 4 || inner.children.len() < 2 {
-        return Ok(());
+        return;
     }
     let left = if at + 1 < inner.children.len() { at } else { at - 1 };
     let (Some(left_slot), Some(right_slot)) = (inner.children.get(left), inner.children.get(left + 1)) else {
-        return Ok(());
+        return;
     };
-    let (left_node, right_node) = (edit.pager.node(left_slot)?, edit.pager.node(right_slot)?);
+    let (Ok(left_node), Ok(right_node)) = (edit.pager.node(left_slot), edit.pager.node(right_slot)) else { return };
     if left_node.size() + right_node.size() > limit * 3 / 4 {
-        return Ok(());
+        return;
     }
     let joined = match (&*left_node, &*right_node) {
         (Node::Leaf(l), Node::Leaf(r)) => {
@@ -379,7 +380,7 @@ fn tidy_child(inner: &mut Inner, at: usize, edit: &mut Edit<'_>) -> Result<(), E
             joined.counts.extend_from_slice(&r.counts);
             Node::Inner(joined)
         }
-        _ => return Ok(()),
+        _ => return,
     };
     free(edit, left_slot);
     free(edit, right_slot);
@@ -392,7 +393,6 @@ fn tidy_child(inner: &mut Inner, at: usize, edit: &mut Edit<'_>) -> Result<(), E
     inner.children.remove(left + 1);
     inner.counts.remove(left + 1);
     inner.separators.remove(left);
-    Ok(())
 }
 
 fn dirty_below(slot: &Arc<Slot>, pages: &mut Vec<DirtyPage>) {
