@@ -184,6 +184,7 @@ fn at_always_no_acknowledged_write_is_lost() -> Result<()> {
         .set("log-segment-size", "1mb")
         .set("maxmemory-cache", "1mb")
         .set("maxmemory-index", "1mb")
+        .set("maxmemory-writes", "1mb")
         .start()?;
     let mut parts: Vec<Part> = (0..CLIENTS)
         .map(|name| Part {

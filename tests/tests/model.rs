@@ -484,7 +484,11 @@ fn the_server_agrees_with_the_model() -> Result<()> {
     let steps = setting("VEDDB_MODEL_STEPS", 3000);
     let mut random = Random::new(seed);
     // Small budgets, so that reads go to the disk as well.
-    let mut server = Options::new().set("maxmemory-cache", "1mb").set("maxmemory-index", "1mb").start()?;
+    let mut server = Options::new()
+        .set("maxmemory-cache", "1mb")
+        .set("maxmemory-index", "1mb")
+        .set("maxmemory-writes", "1mb")
+        .start()?;
     let mut history =
         History { client: server.client()?, model: Model::default(), random: Random::new(random.number()), db: 0 };
     for step in 0..steps {

@@ -85,7 +85,11 @@ fn write(server: &Server, round: usize) -> Result<()> {
 #[test]
 fn no_mark_is_found_in_any_file() -> Result<()> {
     // Small budgets, so that documents and pages are really written out and read again.
-    let mut server = Options::new().set("maxmemory-cache", "1mb").set("maxmemory-index", "1mb").start()?;
+    let mut server = Options::new()
+        .set("maxmemory-cache", "1mb")
+        .set("maxmemory-index", "1mb")
+        .set("maxmemory-writes", "1mb")
+        .start()?;
     write(&server, 0)?;
     assert!(search(&server.dir(), "while running")? > 1);
     server.stop()?;
