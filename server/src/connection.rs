@@ -25,6 +25,7 @@ use crate::dispatch::{Admission, admit};
 use crate::encode::encode;
 use crate::execute::{Caller, Outcome, ReadFn, commit, now_ms, read};
 use crate::framer::{Bounds, Framer, ProtocolError};
+use crate::metrics::Ran;
 use crate::server::Server;
 use crate::session::{ConnectionSession, State};
 
@@ -63,6 +64,8 @@ pub struct Connection {
     output: BytesMut,
     state: State,
     writes: Writes,
+    /// Commands of the pipeline at hand that are not counted yet.
+    ran: Vec<Ran>,
     /// What the next read asks for.
     read_bytes: usize,
     /// What the reads of the pipeline at hand see, and when that was, ms since 1970.
@@ -89,6 +92,7 @@ impl Connection {
             output: BytesMut::new(),
             writes: Writes::default(),
             view: None,
+            ran: Vec::new(),
             read_bytes: READ_MIN,
             server,
             client,
@@ -100,6 +104,7 @@ impl Connection {
     /// Serves it to its end.
     pub async fn run(mut self) {
         let ended = self.serve().await;
+        self.server.metrics.ran(&mut self.ran);
         self.client.cancelled.store(true, Relaxed);
         self.server.clients.remove(self.client.id);
         tracing::debug!(client = self.client.id, ?ended, "connection closed");
@@ -148,12 +153,14 @@ impl Connection {
                 }
             }
             if self.output.len() > FLUSH_BYTES {
+                self.server.metrics.ran(&mut self.ran);
                 self.flush().await?;
             }
             // A long pipeline of cheap commands lets other connections have their turn.
             tokio::task::coop::consume_budget().await;
         }
         self.finish_writes().await;
+        self.server.metrics.ran(&mut self.ran);
         Ok(())
     }
 
@@ -205,6 +212,8 @@ impl Connection {
             }
             Run::Session(run) => {
                 self.finish_writes().await;
+                // What INFO shows includes the requests before it.
+                self.server.metrics.ran(&mut self.ran);
                 let mut session = ConnectionSession {
                     server: &self.server,
                     client: &self.client,
@@ -268,8 +277,9 @@ impl Connection {
     }
 
     fn answer(&mut self, entry: &'static Entry, started: Instant, outcome: Outcome) {
-        let code = outcome.as_ref().err().map(|error| error.code);
-        self.server.metrics.ran(entry, started.elapsed(), code);
+        let took_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let error = outcome.as_ref().err().map(|error| error.code);
+        self.ran.push(Ran { index: entry.index, took_us, error });
         self.reply(&outcome.unwrap_or_else(Reply::Error));
     }
 

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::Duration;
 
 use hdrhistogram::Histogram;
 use parking_lot::Mutex;
@@ -41,6 +40,17 @@ struct CommandMetrics {
     latency_us: Mutex<Option<Histogram<u64>>>,
 }
 
+/// A command that ran.
+#[derive(Debug, Clone, Copy)]
+pub struct Ran {
+    /// Where it stands in the table.
+    pub index: usize,
+    /// From the request being framed to its reply being ready, microseconds.
+    pub took_us: u64,
+    /// What it ended in, if in an error.
+    pub error: Option<ErrorCode>,
+}
+
 /// One command's counters, read at one time.
 #[derive(Debug)]
 #[allow(missing_docs)]
@@ -73,27 +83,23 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// A command ran this long, and ended in this error if in any.
-    pub fn ran(&self, entry: &Entry, took: Duration, error: Option<ErrorCode>) {
-        self.commands_processed.fetch_add(1, Relaxed);
-        let took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        if let Some(command) = self.commands.get(entry.index) {
-            command.calls.fetch_add(1, Relaxed);
-            command.usec.fetch_add(took_us, Relaxed);
-            if error.is_some() {
-                command.failed.fetch_add(1, Relaxed);
-            }
+    /// Counts commands that ran. Taken in runs, since all connections count in the same places.
+    pub fn ran(&self, commands: &mut Vec<Ran>) {
+        self.commands_processed.fetch_add(commands.len() as u64, Relaxed);
+        for run in commands.chunk_by(|a, b| a.index == b.index) {
+            let Some(command) = run.first().and_then(|ran| self.commands.get(ran.index)) else { continue };
+            command.calls.fetch_add(run.len() as u64, Relaxed);
+            command.usec.fetch_add(run.iter().map(|ran| ran.took_us).sum(), Relaxed);
+            command.failed.fetch_add(run.iter().filter(|ran| ran.error.is_some()).count() as u64, Relaxed);
             let mut latency = command.latency_us.lock();
             if latency.is_none() {
                 *latency = Histogram::new_with_bounds(1, LATENCY_MAX_US, 2).ok();
             }
             if let Some(histogram) = latency.as_mut() {
-                histogram.saturating_record(took_us.max(1));
+                run.iter().for_each(|ran| histogram.saturating_record(ran.took_us.max(1)));
             }
         }
-        if let Some(code) = error {
-            self.error(code);
-        }
+        commands.drain(..).filter_map(|ran| ran.error).for_each(|code| self.error(code));
     }
 
     /// A request was turned away at a gate.

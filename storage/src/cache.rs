@@ -29,6 +29,8 @@ struct Entry {
 struct Shard {
     entries: LruCache<RecordKey, Entry>,
     bytes: usize,
+    hits: AtomicU64,
+    misses: AtomicU64,
 }
 
 /// The cache, sharded so that readers rarely meet.
@@ -37,19 +39,18 @@ pub(crate) struct DocumentCache {
     shards: Box<[RwLock<Shard>]>,
     budget_bytes: AtomicUsize,
     generation: AtomicU64,
-    hits: AtomicU64,
-    misses: AtomicU64,
 }
 
 impl DocumentCache {
     pub(crate) fn new(budget_bytes: usize) -> DocumentCache {
-        let shard = |_| RwLock::new(Shard { entries: LruCache::new_unbounded(), bytes: 0 });
+        let shard = |_| {
+            let (hits, misses) = (AtomicU64::new(0), AtomicU64::new(0));
+            RwLock::new(Shard { entries: LruCache::new_unbounded(), bytes: 0, hits, misses })
+        };
         DocumentCache {
             shards: (0..SHARDS).map(shard).collect(),
             budget_bytes: AtomicUsize::new(budget_bytes),
             generation: AtomicU64::new(0),
-            hits: AtomicU64::new(0),
-            misses: AtomicU64::new(0),
         }
     }
 
@@ -68,7 +69,7 @@ impl DocumentCache {
             }
             Arc::clone(&e.document)
         });
-        let counter = if found.is_some() { &self.hits } else { &self.misses };
+        let counter = if found.is_some() { &shard.hits } else { &shard.misses };
         counter.fetch_add(1, Ordering::Relaxed);
         found
     }
@@ -135,7 +136,10 @@ impl DocumentCache {
 
     /// Hits and misses since the store was opened.
     pub(crate) fn counters(&self) -> (u64, u64) {
-        (self.hits.load(Ordering::Relaxed), self.misses.load(Ordering::Relaxed))
+        self.shards.iter().fold((0, 0), |(hits, misses), shard| {
+            let shard = shard.read();
+            (hits + shard.hits.load(Ordering::Relaxed), misses + shard.misses.load(Ordering::Relaxed))
+        })
     }
 }
 

@@ -9,7 +9,7 @@ use crate::document::record::Document;
 use crate::effect::Effect;
 use crate::index::{Edit, PageId, Tree};
 use crate::lsn::Lsn;
-use crate::memtable::Version;
+use crate::memtable::{RecordKey, Version};
 use crate::record_id::RecordId;
 use crate::shared::{Shared, Sources};
 use crate::view::{Names, State};
@@ -118,6 +118,34 @@ impl Working {
         self.sources.active.put((collection, record), lsn, version, self.lsn_oldest_reader);
     }
 
+    /// Counts a document in, and its id into the index.
+    fn enter(
+        &mut self,
+        shared: &Shared,
+        (collection, record): RecordKey,
+        lsn: Lsn,
+        id: &[u8],
+        size: u64,
+    ) -> Result<(), Error> {
+        self.edit(shared, collection, lsn, |state, edit| {
+            state.id_index.insert(edit, id, record.0)?;
+            state.count += 1;
+            state.size += size;
+            state.next_record = state.next_record.max(record.0 + 1);
+            Ok(())
+        })
+    }
+
+    /// Counts a document out, and its id out of the index.
+    fn leave(&mut self, shared: &Shared, collection: u32, lsn: Lsn, id: &[u8], size: u64) -> Result<(), Error> {
+        self.edit(shared, collection, lsn, |state, edit| {
+            state.id_index.remove(edit, id)?;
+            state.count -= 1;
+            state.size -= size;
+            Ok(())
+        })
+    }
+
     /// Adds a document whose id is known to be free.
     pub(crate) fn insert(
         &mut self,
@@ -128,14 +156,7 @@ impl Working {
         id: &[u8],
         document: Arc<Document>,
     ) -> Result<(), Error> {
-        let size = document.body.len() as u64;
-        self.edit(shared, collection, lsn, |state, edit| {
-            state.id_index.insert(edit, id, record.0)?;
-            state.count += 1;
-            state.size += size;
-            state.next_record = state.next_record.max(record.0 + 1);
-            Ok(())
-        })?;
+        self.enter(shared, (collection, record), lsn, id, document.body.len() as u64)?;
         self.put(collection, record, lsn, Some(document));
         Ok(())
     }
@@ -151,13 +172,12 @@ impl Working {
         size: u64,
     ) -> Result<(), Error> {
         self.sources.active.pop((collection, record));
-        self.edit(shared, collection, lsn, |state, edit| {
-            state.id_index.remove(edit, id)?;
-            state.count -= 1;
-            state.size -= size;
+        self.leave(shared, collection, lsn, id, size)?;
+        // Undone newest first, so this was the last record given out.
+        if let Some(state) = self.collections.get_mut(&collection) {
             state.next_record = record.0;
-            Ok(())
-        })
+        }
+        Ok(())
     }
 
     /// Gives a document a new version.
@@ -206,12 +226,7 @@ impl Working {
         id: &[u8],
         size: u64,
     ) -> Result<(), Error> {
-        self.edit(shared, collection, lsn, |state, edit| {
-            state.id_index.remove(edit, id)?;
-            state.count -= 1;
-            state.size -= size;
-            Ok(())
-        })?;
+        self.leave(shared, collection, lsn, id, size)?;
         self.put(collection, record, lsn, None);
         Ok(())
     }
@@ -227,12 +242,7 @@ impl Working {
         size: u64,
     ) -> Result<(), Error> {
         self.sources.active.pop((collection, record));
-        self.edit(shared, collection, lsn, |state, edit| {
-            state.id_index.insert(edit, id, record.0)?;
-            state.count += 1;
-            state.size += size;
-            Ok(())
-        })
+        self.enter(shared, (collection, record), lsn, id, size)
     }
 
     /// Adds a collection.
