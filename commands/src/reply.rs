@@ -5,6 +5,9 @@
 
 use bytes::Bytes;
 use std::borrow::Cow;
+use std::sync::Arc;
+
+use veddb_storage::Document;
 
 use crate::error::CommandError;
 
@@ -27,6 +30,8 @@ pub enum Reply {
     NullArray,
     /// A string of bytes.
     Bulk(Bytes),
+    /// A document, as a string of its JSON; written when the reply is encoded.
+    Document(Arc<Document>),
     /// Text for people: `=txt` (RESP3), a bulk string (RESP2).
     Verbatim(String),
     /// An array.

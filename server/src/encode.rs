@@ -6,9 +6,12 @@
 //!
 //! Replies nest as deep as commands build them, a handful of levels, never as deep as a client asks.
 
+use std::cell::RefCell;
+
 use bytes::{BufMut, BytesMut};
 use redis_protocol::{resp2, resp3};
 use veddb_commands::Reply;
+use veddb_storage::Document;
 
 /// What a connection speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -39,6 +42,7 @@ fn encode_2(reply: &Reply, out: &mut BytesMut) {
         Reply::Null => put_2(Frame::Null, out),
         Reply::NullArray => out.put_slice(b"*-1\r\n"),
         Reply::Bulk(bytes) => put_2(Frame::BulkString(bytes), out),
+        Reply::Document(document) => put_document(document, out),
         Reply::Verbatim(text) => put_2(Frame::BulkString(text.as_bytes()), out),
         Reply::Array(items) | Reply::Set(items) | Reply::Push(items) => {
             header(b'*', items.len(), out);
@@ -69,6 +73,7 @@ fn encode_3(reply: &Reply, out: &mut BytesMut) {
         Reply::Boolean(value) => put_3(Frame::Boolean { data: *value, attributes }, out),
         Reply::Null | Reply::NullArray => put_3(Frame::Null, out),
         Reply::Bulk(bytes) => put_3(Frame::BlobString { data: bytes, attributes }, out),
+        Reply::Document(document) => put_document(document, out),
         Reply::Verbatim(text) => {
             let format = VerbatimStringFormat::Text;
             put_3(Frame::VerbatimString { data: text.as_bytes(), format, attributes }, out);
@@ -84,6 +89,29 @@ fn encode_3(reply: &Reply, out: &mut BytesMut) {
             }
         }
     }
+}
+
+thread_local! {
+    /// Where a document's text is written before its length is known.
+    static TEXT: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// One huge document must not keep its memory for good.
+const TEXT_KEPT_MAX: usize = 1 << 20;
+
+/// A bulk string is spelled alike in both protocols.
+fn put_document(document: &Document, out: &mut BytesMut) {
+    TEXT.with_borrow_mut(|text| {
+        text.clear();
+        document.write_json(text);
+        header(b'$', text.len(), out);
+        out.reserve(text.len() + 2);
+        out.put_slice(text);
+        out.put_slice(b"\r\n");
+        if text.capacity() > TEXT_KEPT_MAX {
+            *text = Vec::new();
+        }
+    });
 }
 
 fn items_3(kind: u8, items: &[Reply], out: &mut BytesMut) {
@@ -102,7 +130,7 @@ fn put_3(frame: resp3::types::BorrowedFrame<'_>, out: &mut BytesMut) {
 
 fn header(kind: u8, count: usize, out: &mut BytesMut) {
     out.put_u8(kind);
-    out.put_slice(count.to_string().as_bytes());
+    out.put_slice(itoa::Buffer::new().format(count).as_bytes());
     out.put_slice(b"\r\n");
 }
 

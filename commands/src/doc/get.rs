@@ -37,7 +37,8 @@ fn get(args: &Args, context: &ReadContext<'_>) -> Result<Reply, CommandError> {
     let paths = paths.iter().map(|path| jsonpath::parse(path)).collect::<Result<Vec<_>, _>>()?;
     let Some(collection) = collection(args, 1, context)? else { return Ok(Reply::Null) };
     let Some(document) = context.view.get(&collection, args.bytes(2))? else { return Ok(Reply::Null) };
-    let text = if paths.is_empty() { document.json() } else { jsonpath::select(&document, &paths)? };
-    let body = Reply::Bulk(text);
-    Ok(if with_version { Reply::Array(vec![Reply::count(document.version), body]) } else { body })
+    let version = document.version;
+    let body =
+        if paths.is_empty() { Reply::Document(document) } else { Reply::Bulk(jsonpath::select(&document, &paths)?) };
+    Ok(if with_version { Reply::Array(vec![Reply::count(version), body]) } else { body })
 }

@@ -31,7 +31,7 @@ fn mget(args: &Args, context: &ReadContext<'_>) -> Result<Reply, CommandError> {
             Some(collection) => context.view.get(collection, id)?,
             None => None,
         };
-        replies.push(document.map_or(Reply::Null, |document| Reply::Bulk(document.json())));
+        replies.push(document.map_or(Reply::Null, Reply::Document));
     }
     Ok(Reply::Array(replies))
 }

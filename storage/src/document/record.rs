@@ -9,7 +9,7 @@ use super::id::id_text;
 use super::json::render_object;
 
 /// One version of one document. Immutable; shared by the cache, the memory table and readers.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Document {
     /// 1 at insert, +1 at every change.
     pub version: u64,
@@ -38,7 +38,12 @@ impl Document {
     /// in the cache saves ten times what writing one costs.
     pub fn json(&self) -> Bytes {
         let mut out = Vec::with_capacity(self.body.len() + self.body.len() / 4 + 64);
-        render_object(&mut out, self.root());
+        self.write_json(&mut out);
         Bytes::from(out)
+    }
+
+    /// Appends its JSON text.
+    pub fn write_json(&self, out: &mut Vec<u8>) {
+        render_object(out, self.root());
     }
 }

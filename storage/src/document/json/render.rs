@@ -100,14 +100,29 @@ pub fn put_string(out: &mut Vec<u8>, text: &str) {
     put_text(out, text.as_bytes());
 }
 
+/// Whether no byte needs an escape, as is so of most strings. Eight bytes at a time: a byte's high bit comes out set where it
+/// is below 0x20, a quotation mark or a backslash (Alan Mycroft's test for a zero byte).
+fn is_plain(text: &[u8]) -> bool {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGHS: u64 = 0x80 * ONES;
+    let special = |word: u64| {
+        let zero = |v: u64| v.wrapping_sub(ONES) & !v;
+        let control = word.wrapping_sub(0x20 * ONES) & !word;
+        (control | zero(word ^ (u64::from(b'"') * ONES)) | zero(word ^ (u64::from(b'\\') * ONES))) & HIGHS != 0
+    };
+    let (words, rest) = text.as_chunks::<8>();
+    let mut last = [b' '; 8];
+    last.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
+    !words.iter().any(|word| special(u64::from_le_bytes(*word))) && !special(u64::from_le_bytes(last))
+}
+
 /// Appends UTF-8 text as a JSON string.
 fn put_text(out: &mut Vec<u8>, text: &[u8]) {
     let needs_escape = |b: u8| b < 0x20 || b == b'"' || b == b'\\';
     out.reserve(text.len() + 2);
     out.push(b'"');
     let mut rest = text;
-    // Most strings need no escape. Looking at all bytes without stopping early is what the compiler makes vectors of.
-    if !rest.iter().fold(false, |any, b| any | needs_escape(*b)) {
+    if is_plain(rest) {
         out.extend_from_slice(rest);
         out.push(b'"');
         return;
@@ -171,4 +186,24 @@ fn civil(days: i64) -> (i64, i64, i64) {
     let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
     let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
     (year_of_era + era * 400 + i64::from(month <= 2), month, day)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_plain;
+
+    #[test]
+    fn every_byte_at_every_place_is_judged() {
+        for byte in 0..=255_u8 {
+            for length in 1..20 {
+                for at in 0..length {
+                    let mut text = vec![b'x'; length];
+                    text[at] = byte;
+                    let plain = byte >= 0x20 && byte != b'"' && byte != b'\\';
+                    assert_eq!(is_plain(&text), plain, "{byte:#x} at {at} of {length}");
+                }
+            }
+        }
+        assert!(is_plain(b""));
+    }
 }
