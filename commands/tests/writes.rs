@@ -107,6 +107,7 @@ impl Database {
 
     fn text(&self, parts: &[&str]) -> String {
         match self.run(parts) {
+            Reply::Document(document) => String::from_utf8(document.json().to_vec()).unwrap(),
             Reply::Bulk(bytes) => String::from_utf8(bytes.to_vec()).unwrap(),
             other => format!("{other:?}"),
         }

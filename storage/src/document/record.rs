@@ -9,12 +9,19 @@ use super::id::id_text;
 use super::json::render_object;
 
 /// One version of one document. Immutable; shared by the cache, the memory table and readers.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(PartialEq, Eq)]
 pub struct Document {
     /// 1 at insert, +1 at every change.
     pub version: u64,
     /// The body in the stored form of [`crate::document::codec`].
     pub body: Box<[u8]>,
+}
+
+/// Never the contents: what is printed for debugging may reach a log.
+impl std::fmt::Debug for Document {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Document").field("version", &self.version).field("bytes", &self.body.len()).finish()
+    }
 }
 
 impl Document {
