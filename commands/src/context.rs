@@ -1,5 +1,6 @@
 //! What a command is handed when it runs: a moment of the data, the time, the limits, its session.
 
+use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
@@ -49,9 +50,35 @@ pub struct ReadContext<'a> {
     pub cancelled: &'a AtomicBool,
     /// When the command must have ended (MAXTIME); commands may set it from their arguments.
     pub started: Instant,
+    /// What a read may cost here, ns; none where it may take its time.
+    pub patience_ns: Option<f64>,
+    /// Set when the read costs more than that: it is to be run again where it may take its time.
+    pub deferred: Cell<bool>,
 }
 
-impl ReadContext<'_> {
+impl<'a> ReadContext<'a> {
+    /// A context in which a read may take its time.
+    pub fn new(
+        view: &'a View,
+        db: u8,
+        now_ms: u64,
+        limits: &'a Limits,
+        cancelled: &'a AtomicBool,
+        started: Instant,
+    ) -> ReadContext<'a> {
+        let deferred = Cell::new(false);
+        ReadContext { view, db, now_ms, limits, cancelled, started, patience_ns: None, deferred }
+    }
+
+    /// Ends a read that would cost too much here. Asked before anything is done.
+    pub fn afford(&self, cost_ns: f64) -> Result<(), CommandError> {
+        if self.patience_ns.is_some_and(|patience| cost_ns > patience) {
+            self.deferred.set(true);
+            return Err(CommandError::err("the read takes too long here"));
+        }
+        Ok(())
+    }
+
     /// Ends a long read whose client is gone or whose time is up. Cheap enough to ask every few documents.
     pub fn check(&self, max_time_ms: Option<u64>) -> Result<(), CommandError> {
         if self.cancelled.load(Ordering::Relaxed) {
@@ -101,6 +128,8 @@ impl std::fmt::Debug for Prepared {
 pub enum Step {
     /// Commit this unit, then ask again; the unit's outcome is handed to the next call.
     Commit(Unit),
+    /// Nothing to do yet: ask again a little later.
+    Wait,
     /// This is the command's reply.
     Done(Reply),
 }

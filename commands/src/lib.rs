@@ -12,6 +12,7 @@ pub mod context;
 pub mod doc;
 pub mod error;
 pub mod glob;
+pub mod idx;
 pub mod lookup;
 pub mod query;
 pub mod reference;

@@ -2,6 +2,7 @@
 
 use crate::connection::{auth, client, echo, hello, ping, quit, reset, select};
 use crate::doc;
+use crate::idx;
 use crate::server::{command, config, dbsize, info, shutdown, time};
 use crate::spec::Command;
 
@@ -25,6 +26,7 @@ pub static COMMANDS: &[&Command] = &[
     &doc::delete::SPEC,
     &doc::drop::SPEC,
     &doc::exists::SPEC,
+    &doc::explain::SPEC,
     &doc::find::SPEC,
     &doc::get::SPEC,
     &doc::insert::SPEC,
@@ -33,6 +35,11 @@ pub static COMMANDS: &[&Command] = &[
     &doc::set::SPEC,
     &doc::stats::SPEC,
     &doc::update::SPEC,
+    // Index
+    &idx::create::SPEC,
+    &idx::drop::SPEC,
+    &idx::list::SPEC,
+    &idx::verify::SPEC,
     // Server
     &command::SPEC,
     &config::SPEC,

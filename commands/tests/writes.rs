@@ -71,7 +71,7 @@ impl Database {
         let limits = Limits::default();
         let cancelled = AtomicBool::new(false);
         let context =
-            ReadContext { view, db: 0, now_ms: 0, limits: &limits, cancelled: &cancelled, started: Instant::now() };
+            ReadContext::new(view, 0, 0, &limits, &cancelled, Instant::now());
         phased.next(&context, before)
     }
 
@@ -84,6 +84,7 @@ impl Database {
         let (mut before, mut round) = (None, 0);
         loop {
             match self.step(&self.store.view(), &mut *phased, before)? {
+                Step::Wait => unreachable!("no write by filter waits"),
                 Step::Done(reply) => return Ok(reply),
                 Step::Commit(unit) => {
                     between(round);
@@ -99,7 +100,7 @@ impl Database {
             let (view, limits, cancelled) = (self.store.view(), Limits::default(), AtomicBool::new(false));
             let started = Instant::now();
             let context =
-                ReadContext { view: &view, db: 0, now_ms: 0, limits: &limits, cancelled: &cancelled, started };
+                ReadContext::new(&view, 0, 0, &limits, &cancelled, started);
             return run(&args(parts), &context).unwrap();
         }
         self.run_between(parts, |_| {}).unwrap()

@@ -41,6 +41,9 @@ const KEEP_BYTES: usize = 1024 * 1024;
 /// Writes of one pipeline that go to the committer together.
 const GROUP_MAX: usize = 1024;
 
+/// What one read may cost on a worker, ns: the other connections of the worker wait for it.
+const PATIENCE_NS: f64 = 500_000.0;
+
 /// Why a connection ends.
 #[derive(Debug)]
 enum Closed {
@@ -207,8 +210,10 @@ impl Connection {
             }
             Run::Read(run) => {
                 self.finish_writes().await;
-                let outcome = self.read_here(run, &args, started);
-                self.answer(entry, started, outcome);
+                match self.read_here(run, &args, started) {
+                    Some(outcome) => self.answer(entry, started, outcome),
+                    None => self.run_long_read(entry, started, run, args).await,
+                }
             }
             Run::Session(run) => {
                 self.finish_writes().await;
@@ -232,18 +237,16 @@ impl Connection {
     }
 
     /// Runs a read on this task, at the moment that the reads before it in the pipeline saw: all of them arrived before
-    /// the first was answered, and what this connection wrote since makes a new moment.
-    fn read_here(&mut self, run: ReadFn, args: &Args, started: Instant) -> Outcome {
+    /// the first was answered, and what this connection wrote since makes a new moment. None: it would take too long here.
+    fn read_here(&mut self, run: ReadFn, args: &Args, started: Instant) -> Option<Outcome> {
         let (view, now_ms) = self.view.get_or_insert_with(|| (self.server.store.view(), now_ms()));
+        let (limits, cancelled) = (&self.settings.limits, &self.client.cancelled);
         let context = ReadContext {
-            view,
-            db: self.state.db,
-            now_ms: *now_ms,
-            limits: &self.settings.limits,
-            cancelled: &self.client.cancelled,
-            started,
+            patience_ns: Some(PATIENCE_NS),
+            ..ReadContext::new(view, self.state.db, *now_ms, limits, cancelled, started)
         };
-        read(run, args, &context)
+        let outcome = read(run, args, &context);
+        if context.deferred.get() { None } else { Some(outcome) }
     }
 
     async fn run_phased(&mut self, entry: &'static Entry, started: Instant, phased: Box<dyn Phased>) {

@@ -20,6 +20,8 @@ pub fn open(settings: &Settings) -> Result<Arc<Store>, Error> {
         cache_memory_bytes: settings.maxmemory_cache,
         index_memory_bytes: settings.maxmemory_index,
         write_memory_bytes: settings.maxmemory_writes,
+        index_build_memory_bytes: settings.maxmemory_index_build,
+        ttl_sweep_ms: settings.ttl_sweep_s * 1000,
         log_segment_bytes: settings.log_segment_size as u64,
         disk_reserve_bytes: settings.disk_reserve as u64,
         // The server's permits keep jobs below this; the rest is for the store's own messages.

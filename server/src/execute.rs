@@ -5,7 +5,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
@@ -52,26 +52,37 @@ impl Caller {
 
     /// Runs a write that reads first, on a thread; its units go through the committer one by one.
     pub async fn phased(&self, mut phased: Box<dyn Phased>) -> Outcome {
-        let caller = self.clone();
-        let runtime = Handle::current();
-        let steps = move || {
-            let mut before = None;
-            loop {
-                // A new view each time, so that a step sees what the unit before it did.
-                let view = caller.server.store.view();
-                match phased.next(&caller.context(&view), before.take())? {
-                    Step::Done(reply) => return Ok(reply),
-                    Step::Commit(unit) => {
-                        let outcomes = runtime.block_on(commit(&caller.server, vec![unit]));
-                        before = outcomes.into_iter().next();
+        loop {
+            let caller = self.clone();
+            let runtime = Handle::current();
+            let steps = move || {
+                let mut before = None;
+                loop {
+                    // A new view each time, so that a step sees what the unit before it did.
+                    let view = caller.server.store.view();
+                    match phased.next(&caller.context(&view), before.take())? {
+                        Step::Done(reply) => return Ok(Steps::Done(reply)),
+                        Step::Wait => return Ok(Steps::Wait(phased)),
+                        Step::Commit(unit) => {
+                            let outcomes = runtime.block_on(commit(&caller.server, vec![unit]));
+                            before = outcomes.into_iter().next();
+                        }
                     }
                 }
+            };
+            match self.on_a_thread(steps).await? {
+                Steps::Done(reply) => return Ok(reply),
+                // Neither the thread nor its slot is held meanwhile.
+                Steps::Wait(waiting) => phased = waiting,
             }
-        };
-        self.on_a_thread(steps).await
+            tokio::time::sleep(WAIT).await;
+        }
     }
 
-    async fn on_a_thread(&self, work: impl FnOnce() -> Outcome + Send + 'static) -> Outcome {
+    async fn on_a_thread<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, CommandError> + Send + 'static,
+    ) -> Result<T, CommandError> {
         let slots = Arc::clone(&self.server.read_slots);
         let Ok(slot) = slots.acquire_owned().await else { return Err(stopped()) };
         let task = tokio::task::spawn_blocking(move || {
@@ -84,16 +95,18 @@ impl Caller {
     }
 
     fn context<'a>(&'a self, view: &'a veddb_storage::View) -> ReadContext<'a> {
-        ReadContext {
-            view,
-            db: self.db,
-            now_ms: now_ms(),
-            limits: &self.limits,
-            cancelled: &self.client.cancelled,
-            started: self.started,
-        }
+        ReadContext::new(view, self.db, now_ms(), &self.limits, &self.client.cancelled, self.started)
     }
 }
+
+/// How far a phased write came.
+enum Steps {
+    Done(Reply),
+    Wait(Box<dyn Phased>),
+}
+
+/// How long a phased write that has nothing to do yet is left alone.
+const WAIT: Duration = Duration::from_millis(10);
 
 /// Runs a read on this thread. A panic ends the command alone.
 pub fn read(run: ReadFn, args: &Args, context: &ReadContext<'_>) -> Outcome {

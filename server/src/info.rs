@@ -155,6 +155,8 @@ fn stats(server: &Server) -> Fields {
         field("document_cache_misses", store.cache_misses),
         field("index_page_loads", store.index_loads),
         field("index_page_evictions", store.index_evictions),
+        field("expired_ttl_documents", store.ttl_deleted),
+        field("ttl_sweeps", store.ttl_sweeps),
         field("rejected_connections", metrics.connections_rejected.load(Relaxed)),
         field("total_error_replies", metrics.error_replies.load(Relaxed)),
         field("client_query_buffer_limit_disconnections", metrics.query_buffer_disconnections.load(Relaxed)),

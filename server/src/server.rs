@@ -88,6 +88,9 @@ impl Server {
         if before.appendfsync != after.appendfsync {
             self.store.set_fsync_policy(after.appendfsync);
         }
+        if before.ttl_sweep_s != after.ttl_sweep_s {
+            self.store.set_ttl_sweep_ms(after.ttl_sweep_s * 1000);
+        }
         let budgets = |s: &Settings| (s.maxmemory_index, s.maxmemory_cache);
         if budgets(before) != budgets(after) {
             self.store.set_memory_budgets(after.maxmemory_index, after.maxmemory_cache);

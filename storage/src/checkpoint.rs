@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender};
 
 use crate::Error;
-use crate::collection::{CHECKPOINT_FORMAT, Checkpoint, CollectionRecord};
+use crate::collection::{CHECKPOINT_FORMAT, CHECKPOINT_FORMAT_OLDEST, Checkpoint, CollectionRecord};
 use crate::error::io;
 use crate::index::{DirtyPage, PageId, Tree, page_key};
 use crate::kv::{Engine, Entry, Snapshot, Space};
@@ -23,6 +23,7 @@ use crate::record_id::{RecordId, document_key};
 use crate::seal::{Purpose, Sealer, replace_file};
 use crate::shared::{Shared, seal_document};
 use crate::view::{Names, State};
+use crate::working::Dropped;
 
 const CONTEXT: &[u8] = b"checkpoint";
 /// Documents of dropped collections deleted in one batch.
@@ -38,8 +39,10 @@ pub(crate) struct Request {
     pub(crate) freed_now: Vec<PageId>,
     /// Pages that the last checkpoint or a reader of an older state may still have.
     pub(crate) freed_later: Vec<PageId>,
-    /// Trees of collections dropped since the last checkpoint.
-    pub(crate) dropped: Vec<(u32, Tree, Lsn)>,
+    /// Pages of an index that is being built.
+    pub(crate) unfinished: Vec<PageId>,
+    /// What was dropped since the last checkpoint.
+    pub(crate) dropped: Vec<Dropped>,
     /// The generation that the engine will have.
     pub(crate) generation: u64,
 }
@@ -64,7 +67,7 @@ pub(crate) fn read(path: &Path, sealer: &Sealer) -> Result<Option<Checkpoint>, E
     let damaged = |what: String| Error::Damaged { path: path.to_path_buf(), at: "offset 0".into(), what };
     let plain = sealer.open(Purpose::Catalog, CONTEXT, &sealed).map_err(|e| damaged(e.to_string()))?;
     let checkpoint: Checkpoint = serde_json::from_slice(&plain).map_err(|e| damaged(e.to_string()))?;
-    if checkpoint.format != CHECKPOINT_FORMAT {
+    if !(CHECKPOINT_FORMAT_OLDEST..=CHECKPOINT_FORMAT).contains(&checkpoint.format) {
         return Err(damaged(format!("format {} is not known to this version", checkpoint.format)));
     }
     Ok(Some(checkpoint))
@@ -182,13 +185,15 @@ fn write(shared: &Shared, request: Request, reclaim: &mut Vec<u32>) -> Result<Do
     shared.engine.ingest(Space::Documents, &mut (&mut entries).chain([document_marker]))?;
     let mut pages = Vec::new();
     for collection in &collections {
-        collection.0.id_index.dirty(&mut pages);
+        collection.0.trees().for_each(|tree| tree.dirty(&mut pages));
     }
     write_pages(shared, &pages, &request.freed_now, state.lsn)?;
     let mut freed = Vec::new();
-    for (collection, tree, lsn) in &request.dropped {
-        reclaim.push(*collection);
-        freed.extend(tree.stored_pages(&shared.pager)?.into_iter().map(|page| (page, *lsn)));
+    for dropped in &request.dropped {
+        reclaim.extend(dropped.collection);
+        for tree in &dropped.trees {
+            freed.extend(tree.stored_pages(&shared.pager)?.into_iter().map(|page| (page, dropped.lsn)));
+        }
     }
     let checkpoint = Checkpoint {
         format: CHECKPOINT_FORMAT,
@@ -197,7 +202,13 @@ fn write(shared: &Shared, request: Request, reclaim: &mut Vec<u32>) -> Result<Do
         next_collection: state.next_collection,
         collections: collections.iter().map(|c| CollectionRecord::of(&c.0)).collect(),
         reclaim: reclaim.clone(),
-        freed_pages: request.freed_later.into_iter().chain(freed.iter().map(|(page, _)| *page)).collect(),
+        freed_pages: request
+            .freed_later
+            .into_iter()
+            .chain(freed.iter().map(|(page, _)| *page))
+            // A crash would leave them to nobody.
+            .chain(request.unfinished)
+            .collect(),
     };
     put(&shared.checkpoint_path, &shared.sealer, &checkpoint)?;
     for (key, version) in &documents {

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 use crate::Error;
-use crate::index::{PageId, Pager, Tree};
+use crate::index::{Index, IndexDefinition, IndexSpec, PageId, Pager, Phase, Tree};
 use crate::lsn::Lsn;
 
 /// The longest name, in bytes.
@@ -23,6 +23,9 @@ pub(crate) struct CollectionState {
     pub(crate) next_record: u64,
     pub(crate) changed_lsn: Lsn,
     pub(crate) id_index: Tree,
+    pub(crate) indexes: Vec<Index>,
+    /// The number that the next index gets.
+    pub(crate) next_index: u32,
 }
 
 /// What rarely changes.
@@ -45,7 +48,20 @@ impl CollectionState {
             next_record: 1,
             changed_lsn: 0,
             id_index: Tree::new(pager),
+            indexes: Vec::new(),
+            next_index: 1,
         }
+    }
+
+    /// The index of this number.
+    pub(crate) fn index_mut(&mut self, id: u32) -> Option<&mut Index> {
+        self.indexes.iter_mut().find(|index| index.id == id)
+    }
+
+    /// The trees that a checkpoint has to have.
+    pub(crate) fn trees(&self) -> impl Iterator<Item = &Tree> {
+        let kept = self.indexes.iter().filter(|index| index.is_kept());
+        std::iter::once(&self.id_index).chain(kept.map(|index| &index.tree))
     }
 }
 
@@ -81,6 +97,14 @@ impl CollectionHandle {
     /// The LSN of its last change.
     pub fn changed_lsn(&self) -> Lsn {
         self.0.changed_lsn
+    }
+    /// Its indexes beside the one on `_id`, in the order in which they were made.
+    pub fn indexes(&self) -> &[Index] {
+        &self.0.indexes
+    }
+    /// The index of this name.
+    pub fn index(&self, name: &str) -> Option<&Index> {
+        self.0.indexes.iter().find(|index| index.spec().name() == name)
     }
     /// The options given when it was made, as JSON text (`{}` when none).
     pub fn options(&self) -> &str {
@@ -119,8 +143,10 @@ pub(crate) struct Checkpoint {
     pub(crate) freed_pages: Vec<PageId>,
 }
 
-/// The format that this build reads and writes.
-pub(crate) const CHECKPOINT_FORMAT: u32 = 1;
+/// The format that this build writes. It also reads [`CHECKPOINT_FORMAT_OLDEST`], which has no indexes but `_id`.
+pub(crate) const CHECKPOINT_FORMAT: u32 = 2;
+/// The oldest format that this build reads.
+pub(crate) const CHECKPOINT_FORMAT_OLDEST: u32 = 1;
 
 /// One collection in a checkpoint.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -135,6 +161,47 @@ pub(crate) struct CollectionRecord {
     pub(crate) next_record: u64,
     pub(crate) changed_lsn: Lsn,
     pub(crate) id_index_root: PageId,
+    #[serde(default)]
+    pub(crate) indexes: Vec<IndexRecord>,
+    #[serde(default)]
+    pub(crate) next_index: u32,
+}
+
+/// One index in a checkpoint.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct IndexRecord {
+    pub(crate) id: u32,
+    pub(crate) definition: IndexDefinition,
+    /// The root of its tree; none while it is being built, and when that failed.
+    pub(crate) root: Option<PageId>,
+    /// Why the build failed.
+    pub(crate) failure: Option<String>,
+    pub(crate) multikey: u32,
+    pub(crate) shortened: bool,
+}
+
+impl IndexRecord {
+    fn of(index: &Index) -> IndexRecord {
+        IndexRecord {
+            id: index.id,
+            definition: index.spec.definition.clone(),
+            root: index.is_kept().then(|| index.tree.root_page()),
+            failure: index.failure().map(str::to_owned),
+            multikey: index.multikey,
+            shortened: index.shortened,
+        }
+    }
+
+    fn open(self, pager: &Pager) -> Result<Index, Error> {
+        let spec = Arc::new(IndexSpec::new(self.definition)?);
+        let (phase, tree) = match (self.root, self.failure) {
+            (Some(root), _) => (Phase::Ready, Tree::open(root, pager)),
+            (None, Some(why)) => (Phase::Failed(why.into()), Tree::new(pager)),
+            (None, None) => (Phase::Building, Tree::new(pager)),
+        };
+        let index = Index::new(self.id, spec, phase, tree);
+        Ok(Index { multikey: self.multikey, shortened: self.shortened, ..index })
+    }
 }
 
 impl CollectionRecord {
@@ -150,10 +217,12 @@ impl CollectionRecord {
             next_record: state.next_record,
             changed_lsn: state.changed_lsn,
             id_index_root: state.id_index.root_page(),
+            indexes: state.indexes.iter().map(IndexRecord::of).collect(),
+            next_index: state.next_index,
         }
     }
 
-    pub(crate) fn open(self, pager: &Pager) -> CollectionState {
+    pub(crate) fn open(self, pager: &Pager) -> Result<CollectionState, Error> {
         let id_index = Tree::open(self.id_index_root, pager);
         let meta = CollectionMeta {
             id: self.id,
@@ -162,14 +231,17 @@ impl CollectionRecord {
             created_ms: self.created_ms,
             options: self.options,
         };
-        CollectionState {
+        let indexes: Result<Vec<Index>, Error> = self.indexes.into_iter().map(|index| index.open(pager)).collect();
+        Ok(CollectionState {
             meta: Arc::new(meta),
             count: self.count,
             size: self.size,
             next_record: self.next_record,
             changed_lsn: self.changed_lsn,
             id_index,
-        }
+            indexes: indexes?,
+            next_index: self.next_index.max(1),
+        })
     }
 }
 

@@ -15,7 +15,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use crate::Error;
 use crate::checkpoint;
 use crate::effect::{EffectWriter, append_unit};
-use crate::index::PageId;
+use crate::index::{PageId, Phase};
 use crate::log::{AppendError, Log};
 use crate::lsn::Lsn;
 use crate::memtable::Memtable;
@@ -114,6 +114,8 @@ pub(crate) struct Committer {
     pub(crate) readers: VecDeque<(Lsn, Weak<State>)>,
     /// Freed pages that the engine has, with the LSN from which on no tree has them.
     pub(crate) freed_stored: Vec<(PageId, Lsn)>,
+    /// Indexes whose trees the checkpoint that is being written has for the first time.
+    pub(crate) adopted: Vec<(u32, u32)>,
     /// Pages below this were in the last checkpoint's reach.
     pub(crate) page_watermark: PageId,
     pub(crate) lsn_applied: Lsn,
@@ -190,7 +192,7 @@ impl Committer {
         let now_ms = now_ms();
         for at in 0..job.units() {
             let lsn = self.group_lsn + 1;
-            self.effects.bytes.clear();
+            self.effects.clear();
             let mut transaction = Transaction::new(&self.shared, &mut self.working, lsn, now_ms, &mut self.effects);
             if job.run(at, &mut transaction) {
                 let count = transaction.count();
@@ -219,7 +221,10 @@ impl Committer {
                 self.group = Vec::new();
             }
             match logged {
-                Ok(()) => self.publish(),
+                Ok(()) => {
+                    self.working.publish_due = false;
+                    self.publish();
+                }
                 Err(AppendError::NoSpace) => {
                     let state = Arc::clone(&self.shared.state.read());
                     self.working.roll_back(&state);
@@ -240,6 +245,11 @@ impl Committer {
             self.control.groups.fetch_add(1, Ordering::Relaxed);
             self.control.units.fetch_add(u64::from(units), Ordering::Relaxed);
             self.control.log_bytes.store(self.log.bytes_written(), Ordering::Relaxed);
+        } else if std::mem::take(&mut self.working.publish_due) {
+            self.publish();
+        }
+        if !self.working.builds.is_empty() {
+            self.shared.builds.notify();
         }
         for job in jobs {
             job.finished(Ok(()));
@@ -306,7 +316,9 @@ impl Committer {
         // Dirty pages cannot leave memory, so they may take half of the index budget at most.
         let dirty = self.working.dirty_bytes > self.shared.pager.budget_bytes() / 2;
         let replay = self.log.bytes_written() - self.log_bytes_at_checkpoint > LOG_BYTES_REPLAYED_MAX;
-        if memory <= self.write_memory_bytes && !dirty && !replay {
+        // An index is in use only once a checkpoint has it.
+        let adopted = !self.working.adopted.is_empty();
+        if memory <= self.write_memory_bytes && !dirty && !replay && !adopted {
             return Ok(());
         }
         // Another one is being written. Let the tables grow to their bound; then wait.
@@ -325,7 +337,11 @@ impl Committer {
         let state = Arc::clone(&self.shared.state.read());
         // What was made after the last checkpoint and freed since was never stored.
         let watermark = self.page_watermark;
-        self.freed_stored.extend(self.working.freed.drain(..).filter(|(page, _)| *page < watermark));
+        let stored = self.working.freed.drain(..).filter(|freed| freed.stored || freed.page < watermark);
+        self.freed_stored.extend(stored.map(|freed| (freed.page, freed.lsn)));
+        // Pages of builds that came to nothing: no tree ever had them.
+        self.freed_stored.extend(self.shared.builds.take_abandoned().into_iter().map(|page| (page, 0)));
+        self.adopted = std::mem::take(&mut self.working.adopted);
         // The last checkpoint, too, is a reader: a crash brings it back.
         let oldest = self.working.lsn_oldest_reader.min(self.lsn_applied);
         let (now, later) = self.freed_stored.drain(..).partition::<Vec<_>, _>(|(_, lsn)| *lsn <= oldest);
@@ -335,6 +351,8 @@ impl Committer {
             progress: self.log.progress(),
             freed_now: now.into_iter().map(|(page, _)| page).collect(),
             freed_later: later.iter().map(|(page, _)| *page).collect(),
+            // After the state was published, whose watermark may be above ids that were reserved until then.
+            unfinished: self.shared.builds.unfinished_pages(),
             dropped: std::mem::take(&mut self.working.dropped),
             generation: self.working.sources.generation + 1,
         };
@@ -369,7 +387,17 @@ impl Committer {
         self.lsn_applied = done.lsn;
         self.control.lsn_applied.store(done.lsn, Ordering::Relaxed);
         self.control.checkpoints.fetch_add(1, Ordering::Relaxed);
+        for (collection, id) in std::mem::take(&mut self.adopted) {
+            // It may be gone by now, with its collection or alone.
+            if let Ok(state) = self.working.touch(collection, 0)
+                && let Some(index) = state.index_mut(id)
+                && index.phase == Phase::Adopted
+            {
+                index.phase = Phase::Ready;
+            }
+        }
         self.publish();
+        self.shared.builds.notify();
         Ok(())
     }
 
@@ -377,7 +405,7 @@ impl Committer {
     fn close(&mut self) -> Result<(), Error> {
         self.log.sync()?;
         self.collect_checkpoint(true)?;
-        if self.lsn_applied < self.group_lsn {
+        if self.lsn_applied < self.group_lsn || !self.working.adopted.is_empty() {
             self.begin_checkpoint()?;
             self.collect_checkpoint(true)?;
         }

@@ -42,6 +42,28 @@ pub(crate) enum Effect {
         size_before: u64,
         id: Box<[u8]>,
     },
+    /// A new index, to be built; its definition as JSON.
+    CreateIndex {
+        collection: u32,
+        index: u32,
+        definition: String,
+    },
+    DropIndex {
+        collection: u32,
+        index: u32,
+    },
+    /// The build of an index failed.
+    FailIndex {
+        collection: u32,
+        index: u32,
+        why: String,
+    },
+    /// Entries that a document no longer has in an index. What it has instead follows from its new body.
+    Unindex {
+        collection: u32,
+        index: u32,
+        keys: Vec<Box<[u8]>>,
+    },
 }
 
 const CREATE: u8 = 1;
@@ -50,11 +72,17 @@ const RENAME: u8 = 3;
 const INSERT: u8 = 4;
 const REPLACE: u8 = 5;
 const DELETE: u8 = 6;
+const CREATE_INDEX: u8 = 7;
+const DROP_INDEX: u8 = 8;
+const FAIL_INDEX: u8 = 9;
+const UNINDEX: u8 = 10;
 
 /// Writes effects one after the other; a unit is their number and then they.
 #[derive(Debug, Default)]
 pub(crate) struct EffectWriter {
     pub(crate) bytes: Vec<u8>,
+    /// How many effects are in it.
+    pub(crate) count: u32,
 }
 
 impl EffectWriter {
@@ -72,7 +100,14 @@ impl EffectWriter {
         self.bytes.extend_from_slice(bytes);
     }
 
+    /// Forgets all of them.
+    pub(crate) fn clear(&mut self) {
+        self.bytes.clear();
+        self.count = 0;
+    }
+
     fn head(&mut self, tag: u8, collection: u32) {
+        self.count += 1;
         self.bytes.push(tag);
         self.number(u64::from(collection));
     }
@@ -114,6 +149,31 @@ impl EffectWriter {
         self.number(size_before);
         self.string(id);
     }
+
+    fn index_head(&mut self, tag: u8, collection: u32, index: u32) {
+        self.head(tag, collection);
+        self.number(u64::from(index));
+    }
+
+    pub(crate) fn create_index(&mut self, collection: u32, index: u32, definition: &str) {
+        self.index_head(CREATE_INDEX, collection, index);
+        self.string(definition.as_bytes());
+    }
+
+    pub(crate) fn drop_index(&mut self, collection: u32, index: u32) {
+        self.index_head(DROP_INDEX, collection, index);
+    }
+
+    pub(crate) fn fail_index(&mut self, collection: u32, index: u32, why: &str) {
+        self.index_head(FAIL_INDEX, collection, index);
+        self.string(why.as_bytes());
+    }
+
+    pub(crate) fn unindex(&mut self, collection: u32, index: u32, keys: &[Vec<u8>]) {
+        self.index_head(UNINDEX, collection, index);
+        self.number(keys.len() as u64);
+        keys.iter().for_each(|key| self.string(key));
+    }
 }
 
 /// Appends a unit of `count` effects, encoded by an [`EffectWriter`], to a group.
@@ -145,7 +205,7 @@ pub(crate) fn decode_group(mut bytes: &[u8], units: u32) -> Option<Vec<Vec<Effec
 
 fn decode(rest: &mut &[u8]) -> Option<Effect> {
     let tag = take_byte(rest)?;
-    let collection = u32::try_from(take_number(rest)?).ok()?;
+    let collection = take_u32(rest)?;
     Some(match tag {
         CREATE => Effect::CreateCollection {
             collection,
@@ -170,6 +230,19 @@ fn decode(rest: &mut &[u8]) -> Option<Effect> {
             size_before: take_number(rest)?,
             id: take_string(rest)?.into(),
         },
+        CREATE_INDEX => {
+            Effect::CreateIndex { collection, index: take_u32(rest)?, definition: take_text(rest)? }
+        }
+        DROP_INDEX => Effect::DropIndex { collection, index: take_u32(rest)? },
+        FAIL_INDEX => Effect::FailIndex { collection, index: take_u32(rest)?, why: take_text(rest)? },
+        UNINDEX => {
+            let index = take_u32(rest)?;
+            let mut keys = Vec::new();
+            for _ in 0..take_number(rest)? {
+                keys.push(take_string(rest)?.into());
+            }
+            Effect::Unindex { collection, index, keys }
+        }
         _ => return None,
     })
 }
@@ -190,6 +263,10 @@ fn take_number(rest: &mut &[u8]) -> Option<u64> {
         }
     }
     None
+}
+
+fn take_u32(rest: &mut &[u8]) -> Option<u32> {
+    u32::try_from(take_number(rest)?).ok()
 }
 
 fn take_string<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
@@ -219,9 +296,15 @@ mod tests {
         writer.delete(7, RecordId(300), 9, b"id");
         writer.rename(7, "people");
         writer.drop(7);
-        append_unit(&mut group, 3, &writer.bytes);
+        writer.create_index(7, 2, "{}");
+        writer.unindex(7, 2, &[b"k".to_vec(), b"l".to_vec()]);
+        writer.fail_index(7, 2, "why");
+        writer.drop_index(7, 2);
+        append_unit(&mut group, writer.count, &writer.bytes);
         let units = decode_group(&group, 2).unwrap();
-        assert_eq!(units[0].len(), 3);
+        assert_eq!((units[0].len(), units[1].len()), (3, 7));
+        let keys = vec![Box::from(&b"k"[..]), Box::from(&b"l"[..])];
+        assert_eq!(units[1][4], Effect::Unindex { collection: 7, index: 2, keys });
         assert_eq!(
             units[1][0],
             Effect::Delete { collection: 7, record: RecordId(300), size_before: 9, id: Box::from(&b"id"[..]) }

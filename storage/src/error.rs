@@ -38,6 +38,9 @@ pub enum Error {
     /// A name that no collection may have.
     #[error("{0}")]
     BadCollectionName(String),
+    /// An index that cannot be, or not beside what is there; the message says why.
+    #[error("{0}")]
+    BadIndex(String),
     /// The disk is full; nothing was changed.
     #[error("no space: the disk is full, or less is free than disk-reserve asks for; nothing was changed")]
     NoSpace,

@@ -5,6 +5,7 @@
 //! Invariant: what the committer acknowledged is in the log; everything else on disk can be derived from the last
 //! checkpoint and the log after it.
 
+mod build;
 mod cache;
 mod checkpoint;
 mod collection;
@@ -22,11 +23,15 @@ mod record_id;
 mod recover;
 pub mod seal;
 mod shared;
+mod spill;
 mod stats;
 mod store;
 #[cfg(test)]
 mod testing;
 mod transaction;
+mod trees;
+mod ttl;
+mod verify;
 mod view;
 mod working;
 
@@ -34,10 +39,13 @@ pub use collection::{CollectionHandle, CollectionId, check_name};
 pub use commit::Job;
 pub use document::record::Document;
 pub use error::Error;
+pub use index::{Entry, FIELDS_BYTES_MAX, FIELDS_MAX, INDEXES_MAX, Index, IndexDefinition, IndexField, IndexSpec, SHORTENED_BYTES};
 pub use lsn::Lsn;
 pub use options::{FsyncPolicy, OnFatal, Options};
 pub use record_id::RecordId;
 pub use stats::Stats;
 pub use store::Store;
 pub use transaction::Transaction;
+pub use trees::{KeyRange, Trees, Walk};
+pub use verify::Verified;
 pub use view::{Scan, View};

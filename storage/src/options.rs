@@ -35,10 +35,14 @@ pub struct Options {
     /// Memory for documents that no checkpoint has written yet, bytes; up to four times this while one is being
     /// written (then writers wait).
     pub write_memory_bytes: usize,
+    /// Memory for sorting the entries of an index that is being built, bytes.
+    pub index_build_memory_bytes: usize,
     /// A log segment is closed when it is this large, bytes.
     pub log_segment_bytes: u64,
     /// Writes are refused (`NOSPACE`) while less than this is free on the disk; 0: no reserve.
     pub disk_reserve_bytes: u64,
+    /// Milliseconds between two looks for expired documents.
+    pub ttl_sweep_ms: u64,
     /// Jobs that may wait for the committer.
     pub queue_length: usize,
     /// Told of the failure that ends the store.
@@ -55,8 +59,10 @@ impl Options {
             index_memory_bytes: 64 << 20,
             cache_memory_bytes: 64 << 20,
             write_memory_bytes: 48 << 20,
+            index_build_memory_bytes: 64 << 20,
             log_segment_bytes: 64 << 20,
             disk_reserve_bytes: 256 << 20,
+            ttl_sweep_ms: 1000,
             queue_length: 4096,
             on_fatal: Arc::new(|_| {}),
         }

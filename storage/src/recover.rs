@@ -35,6 +35,8 @@ pub(crate) struct Layout {
     pub(crate) trial: PathBuf,
     pub(crate) log: PathBuf,
     pub(crate) checkpoint: PathBuf,
+    /// Temporary files; nothing in it outlives a process.
+    pub(crate) tmp: PathBuf,
 }
 
 impl Layout {
@@ -47,11 +49,12 @@ impl Layout {
             trial: dir.join("kv.trial"),
             log: dir.join("log"),
             checkpoint: dir.join("checkpoint"),
+            tmp: dir.join("tmp"),
         }
     }
 
-    fn known(&self) -> [&Path; 6] {
-        [&self.keyring, &self.lock, &self.engine, &self.trial, &self.log, &self.checkpoint]
+    fn known(&self) -> [&Path; 7] {
+        [&self.keyring, &self.lock, &self.engine, &self.trial, &self.log, &self.checkpoint, &self.tmp]
     }
 
     /// Whether the directory holds a store. An error when it holds something else.
@@ -207,7 +210,7 @@ fn open_shared(
         let names = databases.get_mut(db).ok_or_else(|| {
             Error::Refused(format!("there are collections in database {db}, and databases is {}", options.databases))
         })?;
-        let handle = CollectionHandle(Arc::new(record.clone().open(&pager)));
+        let handle = CollectionHandle(Arc::new(record.clone().open(&pager)?));
         names.insert_mut(Arc::from(record.name.as_str()), handle);
     }
     let sources =
@@ -224,6 +227,7 @@ fn open_shared(
         sealer,
         pager,
         cache: crate::cache::DocumentCache::new(options.cache_memory_bytes),
+        builds: crate::build::Builds::default(),
         log_dir: layout.log.clone(),
         checkpoint_path: layout.checkpoint.clone(),
         state: parking_lot::RwLock::new(Arc::new(state)),

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::Error;
+use crate::build::Builds;
 use crate::cache::DocumentCache;
 use crate::document::record::Document;
 use crate::index::Pager;
@@ -23,6 +24,7 @@ pub(crate) struct Shared {
     pub(crate) sealer: Sealer,
     pub(crate) pager: Pager,
     pub(crate) cache: DocumentCache,
+    pub(crate) builds: Builds,
     pub(crate) log_dir: PathBuf,
     pub(crate) checkpoint_path: PathBuf,
     /// What readers see. Replaced whole by the committer.

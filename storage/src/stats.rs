@@ -41,6 +41,10 @@ pub struct Stats {
     pub cache_hits: u64,
     /// Documents read from the engine.
     pub cache_misses: u64,
+    /// Documents deleted because their time had come, since the start.
+    pub ttl_deleted: u64,
+    /// Looks for such documents since the start.
+    pub ttl_sweeps: u64,
     /// Units replayed from the log at the start.
     pub replayed_units: u64,
 }

@@ -5,17 +5,19 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use crate::build::Builder;
 use crate::commit::{Committer, Control, Message};
 use crate::effect::EffectWriter;
 use crate::log::{self, Log, LogIdentity, Progress};
 use crate::recover::{Layout, Recovered, recover};
 use crate::seal::{Keyring, MasterKeySource, Origin, Sealer, resolve};
 use crate::shared::Shared;
+use crate::ttl::{Sweeper, Ttl};
 use crate::view::{Names, View};
 use crate::{Error, FsyncPolicy, Job, Options, Stats, checkpoint};
 
@@ -27,6 +29,7 @@ pub struct Store {
     queue: SyncSender<Message>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     closing: Arc<AtomicBool>,
+    ttl: Arc<Ttl>,
     replayed_units: u64,
     key_origin: Origin,
     lock: Mutex<Option<File>>,
@@ -72,6 +75,7 @@ impl Store {
         lock: File,
     ) -> Result<Store, Error> {
         let Recovered { shared, mut working, checkpoint, tail, replayed_units } = recovered;
+        crate::spill::prepare(&layout.tmp)?;
         if tail.torn_bytes > 0 {
             tracing::warn!(bytes = tail.torn_bytes, "the log's torn tail, never acknowledged as durable, is cut");
         }
@@ -101,6 +105,7 @@ impl Store {
             write_memory_bytes: options.write_memory_bytes,
             on_fatal: Arc::clone(&options.on_fatal),
             readers: VecDeque::from([(last_lsn, Arc::downgrade(&first))]),
+            adopted: Vec::new(),
             freed_stored: checkpoint.freed_pages.iter().map(|page| (*page, 0)).collect(),
             page_watermark: checkpoint.next_page,
             lsn_applied: checkpoint.lsn,
@@ -126,6 +131,27 @@ impl Store {
             })?
         });
         threads.push({
+            let builder = Builder {
+                shared: Arc::clone(&shared),
+                queue: queue.clone(),
+                closing: Arc::clone(&closing),
+                memory_bytes: options.index_build_memory_bytes,
+                spill_dir: layout.tmp.clone(),
+                disk_reserve_bytes: options.disk_reserve_bytes,
+            };
+            spawn("veddb-index", move || builder.run())?
+        });
+        let ttl = Arc::new(Ttl {
+            interval_ms: AtomicU64::new(options.ttl_sweep_ms),
+            sweeps: AtomicU64::new(0),
+            deleted: AtomicU64::new(0),
+        });
+        threads.push({
+            let (shared, queue, closing) = (Arc::clone(&shared), queue.clone(), Arc::clone(&closing));
+            let sweeper = Sweeper { shared, ttl: Arc::clone(&ttl), queue, closing, now_ms };
+            spawn("veddb-ttl", move || sweeper.run())?
+        });
+        threads.push({
             let (control, progress, closing) = (Arc::clone(&control), Arc::clone(&progress), Arc::clone(&closing));
             let on_fatal = Arc::clone(&options.on_fatal);
             spawn("veddb-fsync", move || {
@@ -147,6 +173,7 @@ impl Store {
             queue,
             threads: Mutex::new(threads),
             closing,
+            ttl,
             replayed_units,
             key_origin,
             lock: Mutex::new(Some(lock)),
@@ -193,6 +220,11 @@ impl Store {
         self.shared.cache.set_budget_bytes(cache_bytes);
     }
 
+    /// Changes how often expired documents are looked for, milliseconds.
+    pub fn set_ttl_sweep_ms(&self, interval_ms: u64) {
+        self.ttl.interval_ms.store(interval_ms, Ordering::Relaxed);
+    }
+
     /// Returns when every acknowledged write is on disk.
     pub fn sync(&self) -> Result<(), Error> {
         sync(&self.control, &self.progress)
@@ -224,6 +256,8 @@ impl Store {
             cache_bytes: self.shared.cache.bytes() as u64,
             cache_hits,
             cache_misses,
+            ttl_deleted: self.ttl.deleted.load(Ordering::Relaxed),
+            ttl_sweeps: self.ttl.sweeps.load(Ordering::Relaxed),
             replayed_units: self.replayed_units,
         }
     }
@@ -233,6 +267,7 @@ impl Store {
         if self.closing.swap(true, Ordering::AcqRel) {
             return;
         }
+        self.shared.builds.notify();
         // A full queue is being worked off, so waiting for a place is bounded.
         let _ = self.queue.send(Message::Close);
         for thread in self.threads.lock().drain(..) {

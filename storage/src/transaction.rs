@@ -6,12 +6,14 @@
 use std::sync::Arc;
 
 use crate::Error;
-use crate::collection::{CollectionId, CollectionMeta, CollectionState, check_name};
+use crate::collection::{CollectionHandle, CollectionId, CollectionMeta, CollectionState, check_name};
 use crate::document::record::Document;
 use crate::effect::EffectWriter;
+use crate::index::{INDEXES_MAX, Index, IndexEdit, IndexSpec, edits};
 use crate::lsn::Lsn;
 use crate::record_id::RecordId;
 use crate::shared::Shared;
+use crate::trees::Trees;
 use crate::working::Working;
 
 /// The largest unit the log takes, in bytes of its effects.
@@ -22,9 +24,11 @@ enum Undo {
     Create { collection: u32 },
     Drop { state: Box<CollectionState> },
     Rename { collection: u32, from: String },
-    Insert { collection: u32, record: RecordId, id: Box<[u8]>, size: u64 },
-    Replace { collection: u32, record: RecordId, size_before: u64, size: u64 },
-    Delete { collection: u32, record: RecordId, id: Box<[u8]>, size: u64 },
+    Insert { collection: u32, record: RecordId, id: Box<[u8]>, size: u64, edits: Vec<IndexEdit> },
+    Replace { collection: u32, record: RecordId, size_before: u64, size: u64, edits: Vec<IndexEdit> },
+    Delete { collection: u32, record: RecordId, id: Box<[u8]>, size: u64, edits: Vec<IndexEdit> },
+    CreateIndex { collection: u32, index: u32 },
+    DropIndex { collection: u32, index: Box<Index> },
 }
 
 /// One atomic unit. Sees its own changes; an error from its closure undoes all of them.
@@ -35,6 +39,8 @@ pub struct Transaction<'a> {
     now_ms: u64,
     effects: &'a mut EffectWriter,
     undo: Vec<Undo>,
+    /// A change failed half way and could not be taken back.
+    broken: Option<Error>,
 }
 
 impl std::fmt::Debug for Transaction<'_> {
@@ -52,16 +58,19 @@ impl<'a> Transaction<'a> {
         now_ms: u64,
         effects: &'a mut EffectWriter,
     ) -> Transaction<'a> {
-        Transaction { shared, working, lsn, now_ms, effects, undo: Vec::new() }
+        Transaction { shared, working, lsn, now_ms, effects, undo: Vec::new(), broken: None }
     }
 
     /// How many effects there are, once the unit has succeeded.
     pub(crate) fn count(&self) -> u32 {
-        self.undo.len() as u32
+        self.effects.count
     }
 
     /// Undoes everything, newest first.
     pub(crate) fn undo(&mut self) -> Result<(), Error> {
+        if let Some(error) = self.broken.take() {
+            return Err(error);
+        }
         let (shared, lsn) = (self.shared, self.lsn);
         let working = &mut *self.working;
         while let Some(undo) = self.undo.pop() {
@@ -69,23 +78,25 @@ impl<'a> Transaction<'a> {
                 Undo::Create { collection } => {
                     working.take(collection)?;
                 }
-                Undo::Drop { state } => {
-                    working.dropped.pop();
-                    working.add(*state);
-                }
+                Undo::Drop { state } => working.put_collection_back(*state),
                 Undo::Rename { collection, from } => working.rename(collection, &from)?,
-                Undo::Insert { collection, record, id, size } => {
-                    working.take_back_insert(shared, collection, record, lsn, &id, size)?;
+                Undo::Insert { collection, record, id, size, edits } => {
+                    working.take_back_insert(shared, collection, record, lsn, &id, size, &edits)?;
                 }
-                Undo::Replace { collection, record, size_before, size } => {
-                    working.take_back_replace(shared, collection, record, lsn, size_before, size)?;
+                Undo::Replace { collection, record, size_before, size, edits } => {
+                    working.take_back_replace(shared, collection, record, lsn, size_before, size, &edits)?;
                 }
-                Undo::Delete { collection, record, id, size } => {
-                    working.take_back_delete(shared, collection, record, lsn, &id, size)?;
+                Undo::Delete { collection, record, id, size, edits } => {
+                    working.take_back_delete(shared, collection, record, lsn, &id, size, &edits)?;
                 }
+                Undo::CreateIndex { collection, index } => {
+                    working.take_index(collection, lsn, index)?;
+                    working.dropped.pop();
+                }
+                Undo::DropIndex { collection, index } => working.put_index_back(collection, lsn, *index)?,
             }
         }
-        self.effects.bytes.clear();
+        self.effects.clear();
         Ok(())
     }
 
@@ -138,8 +149,7 @@ impl<'a> Transaction<'a> {
     /// Drops a collection; false when there is none. Its space is reclaimed in the background.
     pub fn drop_collection(&mut self, db: u8, name: &str) -> Result<bool, Error> {
         let Some(CollectionId(collection)) = self.collection(db, name) else { return Ok(false) };
-        let state = self.working.take(collection)?;
-        self.working.dropped.push((collection, state.id_index.clone(), self.lsn));
+        let state = self.working.drop_collection(collection, self.lsn)?;
         self.effects.drop(collection);
         self.undo.push(Undo::Drop { state: Box::new(state) });
         Ok(true)
@@ -189,11 +199,12 @@ impl<'a> Transaction<'a> {
         }
         let record = RecordId(state.next_record);
         self.room_for(body.len())?;
-        self.effects.insert(collection.0, record, &body);
         let size = body.len() as u64;
         let document = Arc::new(Document::new(1, body));
-        self.working.insert(self.shared, collection.0, record, self.lsn, id, document)?;
-        self.undo.push(Undo::Insert { collection: collection.0, record, id: id.into(), size });
+        let edits = self.index_edits(collection, record, None, Some(&document))?;
+        self.effects.insert(collection.0, record, &document.body);
+        let done = self.working.insert(self.shared, collection.0, record, self.lsn, id, document, &edits);
+        self.keep(done, Undo::Insert { collection: collection.0, record, id: id.into(), size, edits })?;
         Ok(record)
     }
 
@@ -209,10 +220,11 @@ impl<'a> Transaction<'a> {
         self.room_for(body.len())?;
         let version = before.version + 1;
         let (size_before, size) = (before.body.len() as u64, body.len() as u64);
-        self.effects.replace(collection.0, record, version, size_before, &body);
         let document = Arc::new(Document::new(version, body));
-        self.working.replace(self.shared, collection.0, record, self.lsn, size_before, document)?;
-        self.undo.push(Undo::Replace { collection: collection.0, record, size_before, size });
+        let edits = self.index_edits(collection, record, Some(before), Some(&document))?;
+        self.effects.replace(collection.0, record, version, size_before, &document.body);
+        let done = self.working.replace(self.shared, collection.0, record, self.lsn, size_before, document, &edits);
+        self.keep(done, Undo::Replace { collection: collection.0, record, size_before, size, edits })?;
         Ok(version)
     }
 
@@ -220,10 +232,109 @@ impl<'a> Transaction<'a> {
     pub fn delete(&mut self, collection: CollectionId, record: RecordId, before: &Document) -> Result<(), Error> {
         let id: Box<[u8]> = before.id().into();
         let size = before.body.len() as u64;
+        let edits = self.index_edits(collection, record, Some(before), None)?;
         self.effects.delete(collection.0, record, size, &id);
-        self.working.delete(self.shared, collection.0, record, self.lsn, &id, size)?;
-        self.undo.push(Undo::Delete { collection: collection.0, record, id, size });
-        Ok(())
+        let done = self.working.delete(self.shared, collection.0, record, self.lsn, &id, size, &edits);
+        self.keep(done, Undo::Delete { collection: collection.0, record, id, size, edits })
+    }
+
+    /// What a change of a document does to the indexes; notes what a replay cannot find out by itself.
+    fn index_edits(
+        &mut self,
+        collection: CollectionId,
+        record: RecordId,
+        before: Option<&Document>,
+        after: Option<&Document>,
+    ) -> Result<Vec<IndexEdit>, Error> {
+        let state = self.existing(collection)?;
+        if state.indexes.is_empty() {
+            return Ok(Vec::new());
+        }
+        let edits = edits(&state.indexes, record, before, after)?;
+        let kept = |edit: &IndexEdit| state.indexes.iter().find(|index| index.id == edit.index && index.is_kept());
+        for edit in &edits {
+            if let Some(index) = kept(edit) {
+                index.check_unique(&self.shared.pager, &state.meta.name, &edit.added, record)?;
+            }
+        }
+        let unindexed: Vec<&IndexEdit> =
+            edits.iter().filter(|edit| !edit.removed.is_empty() && kept(edit).is_some()).collect();
+        for edit in unindexed {
+            self.effects.unindex(collection.0, edit.index, &edit.removed);
+        }
+        Ok(edits)
+    }
+
+    /// Notes how a change is undone. One that failed half way, because a page could not be read, is undone at once.
+    fn keep(&mut self, done: Result<(), Error>, undo: Undo) -> Result<(), Error> {
+        self.undo.push(undo);
+        let Err(error) = done else { return Ok(()) };
+        if let Err(worse) = self.undo() {
+            self.broken = Some(worse);
+        }
+        Err(error)
+    }
+
+    /// Adds an index, which is built in the background. False: there is one of this name and definition already. One whose
+    /// build failed is built again.
+    ///
+    /// # Errors
+    /// `BadIndex` when the name stands for another definition, `TooBig` when there are as many as there may be.
+    pub fn create_index(&mut self, collection: CollectionId, spec: IndexSpec) -> Result<bool, Error> {
+        let state = self.existing(collection)?;
+        let named = state.indexes.iter().find(|index| index.spec.name() == spec.name());
+        if let Some(index) = named {
+            if index.spec.definition != spec.definition {
+                let name = spec.name();
+                return Err(Error::BadIndex(format!("index {name} exists with another definition; drop it first")));
+            }
+            if index.failure().is_none() {
+                return Ok(false);
+            }
+            let failed = spec.name().to_owned();
+            self.drop_index(collection, &failed)?;
+        }
+        let state = self.existing(collection)?;
+        if state.indexes.len() >= INDEXES_MAX {
+            return Err(Error::TooBig(format!("the collection has {INDEXES_MAX} indexes, as many as there may be")));
+        }
+        let id = state.next_index;
+        let definition = serde_json::to_string(&spec.definition).map_err(|e| Error::BadIndex(e.to_string()))?;
+        self.working.add_index(self.shared, collection.0, self.lsn, id, Arc::new(spec))?;
+        self.effects.create_index(collection.0, id, &definition);
+        self.undo.push(Undo::CreateIndex { collection: collection.0, index: id });
+        Ok(true)
+    }
+
+    /// Drops an index; false when there is none of this name. Its space is reclaimed in the background.
+    pub fn drop_index(&mut self, collection: CollectionId, name: &str) -> Result<bool, Error> {
+        let state = self.existing(collection)?;
+        let named = state.indexes.iter().find(|index| index.spec.name() == name).map(|index| index.id);
+        let Some(id) = named else { return Ok(false) };
+        let Some(index) = self.working.take_index(collection.0, self.lsn, id)? else { return Ok(false) };
+        self.effects.drop_index(collection.0, id);
+        self.undo.push(Undo::DropIndex { collection: collection.0, index: Box::new(index) });
+        Ok(true)
+    }
+
+    /// The collection as this unit sees it, for queries inside the unit.
+    pub fn handle(&self, collection: CollectionId) -> Option<CollectionHandle> {
+        self.working.collections.get(&collection.0).map(|state| CollectionHandle(Arc::new(state.clone())))
+    }
+
+    /// Whether the collection is still there.
+    pub(crate) fn has_collection(&self, collection: CollectionId) -> bool {
+        self.working.collections.contains_key(&collection.0)
+    }
+
+    /// The trees of that collection.
+    pub fn trees(&self) -> Trees<'_> {
+        Trees::new(&self.shared.pager)
+    }
+
+    /// The parts that the builder of indexes works on.
+    pub(crate) fn parts(&mut self) -> (&Shared, &mut Working, Lsn, &mut EffectWriter) {
+        (self.shared, self.working, self.lsn, self.effects)
     }
 
     /// Every record of a collection, in natural order, as this unit sees it. For the rare unit that has to look at all

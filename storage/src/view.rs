@@ -13,6 +13,7 @@ use crate::lsn::Lsn;
 use crate::memtable::{Memtable, Version};
 use crate::record_id::{RecordId, document_key, record_of_key};
 use crate::shared::{Shared, Sources, open_document};
+use crate::trees::Trees;
 
 /// The collections of one database by name. Persistent: a copy shares all but what changes.
 pub(crate) type Names = HashTrieMapSync<Arc<str>, CollectionHandle>;
@@ -57,7 +58,12 @@ impl View {
 
     /// The record of an id, which is given as its text.
     pub fn find_id(&self, collection: &CollectionHandle, id: &[u8]) -> Result<Option<RecordId>, Error> {
-        Ok(collection.0.id_index.get(&self.shared.pager, id)?.map(RecordId))
+        self.trees().find_id(collection, id)
+    }
+
+    /// The trees of its collections.
+    pub fn trees(&self) -> Trees<'_> {
+        Trees::new(&self.shared.pager)
     }
 
     /// A document by its record.
@@ -75,7 +81,12 @@ impl View {
 
     /// Every document of a collection, in natural order (ascending record ids).
     pub fn scan(&self, collection: &CollectionHandle) -> Scan {
-        Scan::new(self.clone(), collection.id().0)
+        self.scan_from(collection, RecordId(0))
+    }
+
+    /// The documents of a collection from this record on, in natural order.
+    pub fn scan_from(&self, collection: &CollectionHandle, record: RecordId) -> Scan {
+        Scan::new(self.clone(), collection.id().0, record)
     }
 
     /// How large the `_id` index of a collection is: entries, and bytes of its pages (large indexes are sampled).
@@ -107,8 +118,8 @@ impl std::fmt::Debug for Scan {
 }
 
 impl Scan {
-    fn new(view: View, collection: u32) -> Scan {
-        let from = document_key(collection, RecordId(0));
+    fn new(view: View, collection: u32, first: RecordId) -> Scan {
+        let from = document_key(collection, first);
         let to = document_key(collection, RecordId(u64::MAX));
         let stored = view.state.sources.snapshot.range(Space::Documents, &from, &to);
         let mut scan = Scan {
@@ -117,7 +128,7 @@ impl Scan {
             stored,
             stored_next: None,
             recent: VecDeque::new(),
-            recent_from: Some(RecordId(0)),
+            recent_from: Some(first),
             failed: false,
         };
         if let Err(error) = scan.advance_stored() {

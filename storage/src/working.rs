@@ -7,7 +7,7 @@ use crate::Error;
 use crate::collection::{CollectionHandle, CollectionMeta, CollectionState};
 use crate::document::record::Document;
 use crate::effect::Effect;
-use crate::index::{Edit, PageId, Tree};
+use crate::index::{Delta, Edit, Freed, Index, IndexDefinition, IndexEdit, IndexSpec, PageId, Phase, Tree, apply_to_tree};
 use crate::lsn::Lsn;
 use crate::memtable::{RecordKey, Version};
 use crate::record_id::RecordId;
@@ -26,13 +26,28 @@ pub(crate) struct Working {
     /// The oldest LSN that a reader may still look at.
     pub(crate) lsn_oldest_reader: Lsn,
     /// Pages that trees no longer have since the last checkpoint.
-    pub(crate) freed: Vec<(PageId, Lsn)>,
-    /// Collections dropped since the last checkpoint.
-    pub(crate) dropped: Vec<(u32, Tree, Lsn)>,
+    pub(crate) freed: Vec<Freed>,
+    /// What was dropped since the last checkpoint.
+    pub(crate) dropped: Vec<Dropped>,
+    /// What changed for indexes that are being built, by collection and index.
+    pub(crate) builds: HashMap<(u32, u32), Delta>,
+    /// Indexes whose trees no checkpoint has yet.
+    pub(crate) adopted: Vec<(u32, u32)>,
+    /// Readers have to see something that no unit in the log says.
+    pub(crate) publish_due: bool,
     /// Bytes of index pages made since the last checkpoint, about.
     pub(crate) dirty_bytes: usize,
     touched: BTreeSet<u32>,
     renamed: Vec<(u8, String)>,
+}
+
+/// A collection or an index that is gone, and whose space the next checkpoint begins to give back.
+#[derive(Debug)]
+pub(crate) struct Dropped {
+    /// The collection, when it is gone with its documents.
+    pub(crate) collection: Option<u32>,
+    pub(crate) trees: Vec<Tree>,
+    pub(crate) lsn: Lsn,
 }
 
 impl Working {
@@ -42,6 +57,12 @@ impl Working {
         let collections: HashMap<u32, CollectionState> =
             handles.map(|handle| (handle.id().0, CollectionState::clone(&handle.0))).collect();
         let names = collections.values().map(|c| ((c.meta.db, c.meta.name.clone()), c.meta.id)).collect();
+        let building = |c: &CollectionState| {
+            let of = c.meta.id;
+            let indexes = c.indexes.iter().filter(|index| index.phase == Phase::Building);
+            indexes.map(|index| ((of, index.id), Delta::default())).collect::<Vec<_>>()
+        };
+        let builds = collections.values().flat_map(building).collect();
         Working {
             collections,
             names,
@@ -51,6 +72,9 @@ impl Working {
             lsn_oldest_reader: state.lsn,
             freed: Vec::new(),
             dropped: Vec::new(),
+            builds,
+            adopted: Vec::new(),
+            publish_due: false,
             dirty_bytes: 0,
             touched: BTreeSet::new(),
             renamed: Vec::new(),
@@ -63,9 +87,16 @@ impl Working {
         let mut fresh = Working::of(state);
         fresh.lsn_oldest_reader = self.lsn_oldest_reader;
         fresh.freed = std::mem::take(&mut self.freed);
-        fresh.freed.retain(|(_, lsn)| *lsn <= state.lsn);
+        fresh.freed.retain(|freed| freed.lsn <= state.lsn);
         fresh.dropped = std::mem::take(&mut self.dropped);
-        fresh.dropped.retain(|(_, _, lsn)| *lsn <= state.lsn);
+        fresh.dropped.retain(|dropped| dropped.lsn <= state.lsn);
+        fresh.builds.values_mut().for_each(|delta| delta.tainted = true);
+        fresh.adopted = std::mem::take(&mut self.adopted);
+        let collections = &mut fresh.collections;
+        fresh.adopted.retain(|(collection, index)| {
+            let state = collections.get_mut(collection).and_then(|state| state.index_mut(*index));
+            state.is_some_and(|index| index.phase == Phase::Adopted)
+        });
         fresh.dirty_bytes = self.dirty_bytes;
         *self = fresh;
     }
@@ -110,7 +141,7 @@ impl Working {
         let Working { collections, freed, dirty_bytes, .. } = self;
         let state = collections.get_mut(&collection).ok_or_else(|| gone(collection))?;
         state.changed_lsn = state.changed_lsn.max(lsn);
-        let mut edit = Edit { pager: &shared.pager, freed, lsn, dirty_bytes };
+        let mut edit = Edit { pager: &shared.pager, freed, lsn, reserved: None, dirty_bytes };
         change(state, &mut edit)
     }
 
@@ -155,9 +186,43 @@ impl Working {
         lsn: Lsn,
         id: &[u8],
         document: Arc<Document>,
+        edits: &[IndexEdit],
     ) -> Result<(), Error> {
         self.enter(shared, (collection, record), lsn, id, document.body.len() as u64)?;
         self.put(collection, record, lsn, Some(document));
+        self.reindex(shared, (collection, record), lsn, edits, false)
+    }
+
+    /// Applies edits to the indexes, or takes them back. Both may be done again after they failed half way.
+    pub(crate) fn reindex(
+        &mut self,
+        shared: &Shared,
+        (collection, record): RecordKey,
+        lsn: Lsn,
+        edits: &[IndexEdit],
+        back: bool,
+    ) -> Result<(), Error> {
+        if edits.is_empty() {
+            return Ok(());
+        }
+        let Working { collections, freed, dirty_bytes, builds, .. } = self;
+        let state = collections.get_mut(&collection).ok_or_else(|| gone(collection))?;
+        for edit in edits {
+            let Some(index) = state.index_mut(edit.index) else { continue };
+            let (remove, add) =
+                if back { (&edit.added, &edit.removed) } else { (&edit.removed, &edit.added) };
+            if index.is_kept() {
+                index.multikey |= edit.multikey;
+                index.shortened |= edit.shortened;
+                let mut change = Edit { pager: &shared.pager, freed, lsn, reserved: None, dirty_bytes };
+                apply_to_tree(&mut index.tree, &mut change, record, (remove, add))?;
+            } else if let Some(delta) = builds.get_mut(&(collection, edit.index)) {
+                delta.multikey |= edit.multikey;
+                delta.shortened |= edit.shortened;
+                delta.keys.extend(remove.iter().map(|key| (key.clone(), false)));
+                delta.keys.extend(add.iter().map(|key| (key.clone(), true)));
+            }
+        }
         Ok(())
     }
 
@@ -170,8 +235,10 @@ impl Working {
         lsn: Lsn,
         id: &[u8],
         size: u64,
+        edits: &[IndexEdit],
     ) -> Result<(), Error> {
         self.sources.active.pop((collection, record));
+        self.reindex(shared, (collection, record), lsn, edits, true)?;
         self.leave(shared, collection, lsn, id, size)?;
         // Undone newest first, so this was the last record given out.
         if let Some(state) = self.collections.get_mut(&collection) {
@@ -189,6 +256,7 @@ impl Working {
         lsn: Lsn,
         size_before: u64,
         document: Arc<Document>,
+        edits: &[IndexEdit],
     ) -> Result<(), Error> {
         let size = document.body.len() as u64;
         self.edit(shared, collection, lsn, |state, _| {
@@ -196,7 +264,7 @@ impl Working {
             Ok(())
         })?;
         self.put(collection, record, lsn, Some(document));
-        Ok(())
+        self.reindex(shared, (collection, record), lsn, edits, false)
     }
 
     /// Undoes [`Working::replace`].
@@ -208,8 +276,10 @@ impl Working {
         lsn: Lsn,
         size_before: u64,
         size: u64,
+        edits: &[IndexEdit],
     ) -> Result<(), Error> {
         self.sources.active.pop((collection, record));
+        self.reindex(shared, (collection, record), lsn, edits, true)?;
         self.edit(shared, collection, lsn, |state, _| {
             state.size = state.size - size + size_before;
             Ok(())
@@ -225,10 +295,11 @@ impl Working {
         lsn: Lsn,
         id: &[u8],
         size: u64,
+        edits: &[IndexEdit],
     ) -> Result<(), Error> {
         self.leave(shared, collection, lsn, id, size)?;
         self.put(collection, record, lsn, None);
-        Ok(())
+        self.reindex(shared, (collection, record), lsn, edits, false)
     }
 
     /// Undoes [`Working::delete`].
@@ -240,8 +311,10 @@ impl Working {
         lsn: Lsn,
         id: &[u8],
         size: u64,
+        edits: &[IndexEdit],
     ) -> Result<(), Error> {
         self.sources.active.pop((collection, record));
+        self.reindex(shared, (collection, record), lsn, edits, true)?;
         self.enter(shared, (collection, record), lsn, id, size)
     }
 
@@ -271,6 +344,90 @@ impl Working {
         Ok(())
     }
 
+    /// Notes that a collection's state is not what readers have.
+    pub(crate) fn touch(&mut self, collection: u32, lsn: Lsn) -> Result<&mut CollectionState, Error> {
+        self.touched.insert(collection);
+        let state = self.collections.get_mut(&collection).ok_or_else(|| gone(collection))?;
+        state.changed_lsn = state.changed_lsn.max(lsn);
+        Ok(state)
+    }
+
+    /// Adds an index that is to be built.
+    pub(crate) fn add_index(
+        &mut self,
+        shared: &Shared,
+        collection: u32,
+        lsn: Lsn,
+        id: u32,
+        spec: Arc<IndexSpec>,
+    ) -> Result<(), Error> {
+        let state = self.touch(collection, lsn)?;
+        state.next_index = state.next_index.max(id + 1);
+        state.indexes.push(Index::new(id, spec, Phase::Building, Tree::new(&shared.pager)));
+        self.builds.insert((collection, id), Delta::default());
+        Ok(())
+    }
+
+    /// Takes an index away.
+    pub(crate) fn take_index(&mut self, collection: u32, lsn: Lsn, id: u32) -> Result<Option<Index>, Error> {
+        let state = self.touch(collection, lsn)?;
+        let Some(at) = state.indexes.iter().position(|index| index.id == id) else { return Ok(None) };
+        let index = state.indexes.remove(at);
+        self.builds.remove(&(collection, id));
+        self.dropped.push(Dropped { collection: None, trees: vec![index.tree.clone()], lsn });
+        Ok(Some(index))
+    }
+
+    /// Undoes [`Working::take_index`], which was the last thing done.
+    pub(crate) fn put_index_back(&mut self, collection: u32, lsn: Lsn, index: Index) -> Result<(), Error> {
+        self.dropped.pop();
+        if index.phase == Phase::Building {
+            self.builds.insert((collection, index.id), Delta { tainted: true, ..Delta::default() });
+        }
+        let state = self.touch(collection, lsn)?;
+        state.indexes.push(index);
+        state.indexes.sort_by_key(|index| index.id);
+        Ok(())
+    }
+
+    /// Marks an index as one that cannot be built.
+    pub(crate) fn fail_index(&mut self, collection: u32, lsn: Lsn, id: u32, why: &str) -> Result<(), Error> {
+        self.builds.remove(&(collection, id));
+        if let Some(index) = self.touch(collection, lsn)?.index_mut(id) {
+            index.phase = Phase::Failed(why.into());
+        }
+        Ok(())
+    }
+
+    /// Takes a collection with its documents away.
+    pub(crate) fn drop_collection(&mut self, collection: u32, lsn: Lsn) -> Result<CollectionState, Error> {
+        let state = self.take(collection)?;
+        self.builds.retain(|(of, _), _| *of != collection);
+        let trees = state.trees().cloned().collect();
+        self.dropped.push(Dropped { collection: Some(collection), trees, lsn });
+        Ok(state)
+    }
+
+    /// Undoes [`Working::drop_collection`], which was the last thing done.
+    pub(crate) fn put_collection_back(&mut self, state: CollectionState) {
+        self.dropped.pop();
+        for index in state.indexes.iter().filter(|index| index.phase == Phase::Building) {
+            self.builds.insert((state.meta.id, index.id), Delta { tainted: true, ..Delta::default() });
+        }
+        self.add(state);
+    }
+
+    /// Adds the entries of a document to the indexes, as a replay does: what they replace is told by effects of its own.
+    fn index_again(&mut self, shared: &Shared, key: RecordKey, lsn: Lsn, document: &Document) -> Result<(), Error> {
+        let Some(state) = self.collections.get(&key.0) else { return Err(gone(key.0)) };
+        let mut edits = Vec::new();
+        for index in state.indexes.iter().filter(|index| index.is_kept()) {
+            let entries = index.spec.entries(document.root(), key.1)?;
+            edits.push(IndexEdit::between(index.id, crate::index::Entries::default(), entries));
+        }
+        self.reindex(shared, key, lsn, &edits, false)
+    }
+
     /// Does again what the log says was done.
     pub(crate) fn replay(&mut self, shared: &Shared, lsn: Lsn, effect: Effect) -> Result<(), Error> {
         match effect {
@@ -279,23 +436,34 @@ impl Working {
                 self.add(CollectionState::new(meta, &shared.pager));
                 Ok(())
             }
-            Effect::DropCollection { collection } => {
-                let state = self.take(collection)?;
-                self.dropped.push((collection, state.id_index, lsn));
-                Ok(())
-            }
+            Effect::DropCollection { collection } => self.drop_collection(collection, lsn).map(|_| ()),
             Effect::RenameCollection { collection, to } => self.rename(collection, &to),
             Effect::Insert { collection, record, body } => {
                 let document = Arc::new(Document::new(1, body));
                 let id = document.id().into_owned();
-                self.insert(shared, collection, record, lsn, &id, document)
+                self.insert(shared, collection, record, lsn, &id, Arc::clone(&document), &[])?;
+                self.index_again(shared, (collection, record), lsn, &document)
             }
             Effect::Replace { collection, record, version, size_before, body } => {
                 let document = Arc::new(Document::new(version, body));
-                self.replace(shared, collection, record, lsn, size_before, document)
+                self.replace(shared, collection, record, lsn, size_before, Arc::clone(&document), &[])?;
+                self.index_again(shared, (collection, record), lsn, &document)
             }
             Effect::Delete { collection, record, size_before, id } => {
-                self.delete(shared, collection, record, lsn, &id, size_before)
+                self.delete(shared, collection, record, lsn, &id, size_before, &[])
+            }
+            Effect::CreateIndex { collection, index, definition } => {
+                let definition: IndexDefinition =
+                    serde_json::from_str(&definition).map_err(|e| Error::BadIndex(e.to_string()))?;
+                self.add_index(shared, collection, lsn, index, Arc::new(IndexSpec::new(definition)?))
+            }
+            Effect::DropIndex { collection, index } => self.take_index(collection, lsn, index).map(|_| ()),
+            Effect::FailIndex { collection, index, why } => self.fail_index(collection, lsn, index, &why),
+            Effect::Unindex { collection, index, keys } => {
+                let removed = keys.into_iter().map(Vec::from).collect();
+                let edit = IndexEdit { index, removed, ..IndexEdit::default() };
+                // The record is only told where something is added.
+                self.reindex(shared, (collection, RecordId(0)), lsn, &[edit], false)
             }
         }
     }

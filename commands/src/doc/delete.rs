@@ -13,7 +13,7 @@ pub static SPEC: Command = Command {
     name: "DOC.DELETE",
     group: Group::Document,
     summary: "Deletes the documents that match a filter.",
-    complexity: "O(N) with N the number of documents looked at; O(1) for a filter on _id.",
+    complexity: "O(N) with N the number of documents and index entries looked at; O(1) for a filter on _id.",
     arity: -3,
     args: &[Arg::collection(), Arg::json("filter"), Arg::word("ONE")],
     keys: Keys::FIRST,
@@ -24,12 +24,17 @@ pub static SPEC: Command = Command {
 };
 
 fn run(args: &Args, context: &WriteContext<'_>) -> Result<Prepared, CommandError> {
+    parse(args, context).map(|write| write.prepare(|outcome| Reply::count(outcome.deleted)))
+}
+
+/// The write that the arguments ask for.
+pub(super) fn parse(args: &Args, context: &WriteContext<'_>) -> Result<FilteredWrite, CommandError> {
     let one = match args.len() {
         3 => false,
         4 if args.is(3, "ONE") => true,
         _ => return Err(CommandError::syntax()),
     };
-    let write = FilteredWrite {
+    Ok(FilteredWrite {
         db: context.db,
         collection: args.text(1)?.to_owned(),
         filter: parse_filter(args.bytes(2), context.limits)?,
@@ -38,6 +43,5 @@ fn run(args: &Args, context: &WriteContext<'_>) -> Result<Prepared, CommandError
         upsert: false,
         if_version: None,
         limits: *context.limits,
-    };
-    Ok(write.prepare(|outcome| Reply::count(outcome.deleted)))
+    })
 }

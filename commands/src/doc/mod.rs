@@ -19,6 +19,7 @@ pub mod del;
 pub mod delete;
 pub mod drop;
 pub mod exists;
+pub mod explain;
 pub mod find;
 pub mod get;
 pub mod insert;

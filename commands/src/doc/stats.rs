@@ -12,7 +12,7 @@ pub static SPEC: Command = Command {
     name: "DOC.STATS",
     group: Group::Document,
     summary: "Says how large a collection is.",
-    complexity: "O(1) for the counts; the index is measured from one page in sixteen",
+    complexity: "O(1) for the counts; the indexes are measured from one page in sixteen",
     arity: 2,
     args: &[Arg::collection()],
     keys: Keys::FIRST,
@@ -29,13 +29,17 @@ fn stats(args: &Args, context: &ReadContext<'_>) -> Result<Reply, CommandError> 
         return Err(CommandError::err(format!("no such collection: {}", args.text(1)?)));
     };
     let (count, size) = (collection.count(), collection.size());
-    let (_, index_size) = context.view.id_index_size(&collection)?;
+    let (_, mut index_size) = context.view.id_index_size(&collection)?;
+    for index in collection.indexes() {
+        index_size += context.view.trees().size(index)?;
+    }
     let figures = [
         ("count", count),
         ("size", size),
         ("avgSize", size.checked_div(count).unwrap_or(0)),
         ("storageSize", collection.stored_size()),
-        ("indexes", 1),
+        // The one on _id is not in the list.
+        ("indexes", 1 + collection.indexes().len() as u64),
         ("indexSize", index_size),
         ("version", collection.changed_lsn()),
         ("created", collection.created_ms()),

@@ -17,7 +17,7 @@ pub static SPEC: Command = Command {
     name: "DOC.UPDATE",
     group: Group::Document,
     summary: "Updates the documents that match a filter, each atomically.",
-    complexity: "O(N) with N the number of documents looked at; O(1) for a filter on _id.",
+    complexity: "O(N) with N the number of documents and index entries looked at; O(1) for a filter on _id.",
     arity: -4,
     args: &[
         Arg::collection(),
@@ -43,6 +43,11 @@ pub static SPEC: Command = Command {
 };
 
 fn run(args: &Args, context: &WriteContext<'_>) -> Result<Prepared, CommandError> {
+    parse(args, context).map(|write| write.prepare(reply))
+}
+
+/// The write that the arguments ask for.
+pub(super) fn parse(args: &Args, context: &WriteContext<'_>) -> Result<FilteredWrite, CommandError> {
     let (mut one, mut upsert, mut if_version) = (false, false, None);
     let mut at = 4;
     while at < args.len() {
@@ -69,7 +74,7 @@ fn run(args: &Args, context: &WriteContext<'_>) -> Result<Prepared, CommandError
         limits: *context.limits,
     };
     write.check()?;
-    Ok(write.prepare(reply))
+    Ok(write)
 }
 
 fn reply(outcome: &Outcome) -> Reply {

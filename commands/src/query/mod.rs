@@ -1,6 +1,7 @@
 //! The query language above single documents: plans and their execution, projections, sorting, updates, JSONPath.
 
 pub mod exec;
+pub mod find;
 pub(crate) mod jsonpath;
 pub mod plan;
 pub mod project;

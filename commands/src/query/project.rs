@@ -71,6 +71,13 @@ impl Project {
         Ok(Some(Project { keep, tree }))
     }
 
+    /// The paths that are kept; none when it says what is left out.
+    pub fn kept(&self) -> Option<Vec<String>> {
+        let mut paths = Vec::new();
+        self.tree.paths("", &mut paths);
+        self.keep.then_some(paths)
+    }
+
     /// Appends the document's projection as JSON.
     pub fn render(&self, out: &mut Vec<u8>, document: RawObject<'_>) {
         self.object(out, document, &self.tree);
@@ -125,6 +132,16 @@ impl Project {
 }
 
 impl Branch {
+    // The projection's depth bounds it.
+    fn paths(&self, before: &str, paths: &mut Vec<String>) {
+        for (name, twig) in &self.0 {
+            match twig {
+                Twig::End => paths.push(format!("{before}{name}")),
+                Twig::On(branch) => branch.paths(&format!("{before}{name}."), paths),
+            }
+        }
+    }
+
     fn get(&self, name: &str) -> Option<&Twig> {
         self.0.iter().find(|(n, _)| n == name).map(|(_, twig)| twig)
     }

@@ -63,6 +63,11 @@ impl Sort {
         Ok(Sort { keys })
     }
 
+    /// The paths, each with whether it is descending.
+    pub fn keys(&self) -> &[(Path, bool)] {
+        &self.keys
+    }
+
     /// What this document sorts by.
     pub fn key(&self, document: RawObject<'_>) -> SortKey {
         SortKey(self.keys.iter().map(|(path, descending)| part(document, path, *descending)).collect())

@@ -10,10 +10,10 @@
 use std::sync::{Arc, OnceLock};
 
 use veddb_storage::document::Filter;
-use veddb_storage::{CollectionId, Error, RecordId, Transaction};
+use veddb_storage::{CollectionHandle, CollectionId, Error, RecordId, Transaction};
 
-use super::exec::matching;
-use super::plan::Plan;
+use super::exec::{Examined, Run, candidates, matching};
+use super::plan::{Choice, Plan, Wanted};
 use super::update::{Update, bad_update};
 use crate::context::{Limits, Phased, Prepared, ReadContext, Step, Unit};
 use crate::doc::new_id;
@@ -113,17 +113,54 @@ impl FilteredWrite {
         Ok(outcome)
     }
 
-    /// The whole write inside one unit, looking at every document.
-    fn by_scan(&self, tx: &mut Transaction<'_>) -> Result<Outcome, CommandError> {
+    /// The whole write inside one unit, looking for its documents there.
+    fn by_search(&self, tx: &mut Transaction<'_>) -> Result<Outcome, CommandError> {
         let mut outcome = Outcome::default();
         if let Some(collection) = tx.collection(self.db, &self.collection) {
-            let records = tx.record_ids(collection)?;
+            let records = self.search(tx, collection)?;
             self.touch_all(tx, collection, &records, &mut outcome)?;
         }
         if outcome.matched == 0 && self.upsert {
             self.insert(tx, &mut outcome)?;
         }
         Ok(outcome)
+    }
+
+    /// Records that may match, in natural order, as this unit sees them.
+    fn search(&self, tx: &mut Transaction<'_>, collection: CollectionId) -> Result<Vec<RecordId>, CommandError> {
+        if let Some(handle) = tx.handle(collection) {
+            let plan = Choice::new(tx.trees(), &handle, &self.filter, &Wanted::ALL)?.plan;
+            match &plan {
+                Plan::Index(plan) => return candidates(tx.trees(), &[plan]),
+                Plan::Union(plans) => return candidates(tx.trees(), &plans.iter().collect::<Vec<_>>()),
+                Plan::IdLookup(_) | Plan::Scan => {}
+            }
+        }
+        Ok(tx.record_ids(collection)?)
+    }
+
+    /// The plan of the reading part.
+    pub fn choose(&self, context: &ReadContext<'_>, collection: &CollectionHandle) -> Result<Choice, CommandError> {
+        let first = if self.one { 1 } else { usize::MAX };
+        Choice::new(context.view.trees(), collection, &self.filter, &Wanted { first, ..Wanted::ALL })
+    }
+
+    /// The records that match on a snapshot, in natural order; only the first for ONE.
+    pub fn look(
+        &self,
+        context: &ReadContext<'_>,
+        collection: &CollectionHandle,
+        plan: &Plan,
+        examined: &mut Examined,
+    ) -> Result<Vec<RecordId>, CommandError> {
+        let mut records = Vec::new();
+        let first = if self.one { 1 } else { usize::MAX };
+        let run = Run { filter: &self.filter, plan, first, covered: false, max_time_ms: None };
+        matching(context, collection, run, examined, &mut |record, _| {
+            records.push(record);
+            !self.one
+        })?;
+        Ok(records)
     }
 
     fn touch_all(
@@ -253,17 +290,16 @@ impl Looking {
     fn look(&mut self, context: &ReadContext<'_>) -> Result<LookingStep, CommandError> {
         self.started = true;
         if self.tries >= TRIES_MAX {
-            return Ok(self.commit(|write, tx| write.by_scan(tx).map(Found::Done)));
+            return Ok(self.commit(|write, tx| write.by_search(tx).map(Found::Done)));
         }
         self.tries += 1;
         let write = self.write.clone();
         let collection = context.view.collection(write.db, &write.collection);
         let mut records = Vec::new();
         if let Some(collection) = &collection {
-            matching(context, collection, &write.filter, &Plan::Scan, None, |record, _| {
-                records.push(record);
-                !write.one
-            })?;
+            let plan = write.choose(context, collection)?.plan;
+            plan.note_use(context.now_ms);
+            records = write.look(context, collection, &plan, &mut Examined::default())?;
         }
         if records.is_empty() {
             if !write.upsert {

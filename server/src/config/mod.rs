@@ -41,6 +41,7 @@ pub struct Settings {
     pub appendfsync: FsyncPolicy,
     pub maxmemory_cache: usize,
     pub maxmemory_index: usize,
+    pub maxmemory_index_build: usize,
     pub maxmemory_writes: usize,
     pub disk_reserve: usize,
     pub master_key_file: PathBuf,
@@ -51,6 +52,7 @@ pub struct Settings {
     pub limits: Limits,
     pub log_segment_size: usize,
     pub shutdown_timeout_s: u64,
+    pub ttl_sweep_s: u64,
 }
 
 impl Default for Settings {
@@ -73,6 +75,7 @@ impl Default for Settings {
             appendfsync: FsyncPolicy::Always,
             maxmemory_cache: 64 << 20,
             maxmemory_index: 64 << 20,
+            maxmemory_index_build: 64 << 20,
             maxmemory_writes: 48 << 20,
             disk_reserve: 256 << 20,
             master_key_file: PathBuf::new(),
@@ -83,6 +86,7 @@ impl Default for Settings {
             limits: Limits::default(),
             log_segment_size: 64 << 20,
             shutdown_timeout_s: 10,
+            ttl_sweep_s: 1,
         }
     }
 }

@@ -220,6 +220,12 @@ pub static SETTINGS: &[Setting] = &[
         |s, v| put(&mut s.maxmemory_index, memory(v, MIB..=i64::MAX)),
     ),
     Setting::fixed(
+        "maxmemory-index-build",
+        "Bytes of entries kept in memory while an index is built; more go to sealed temporary files.",
+        |s| s.maxmemory_index_build.to_string(),
+        |s, v| put(&mut s.maxmemory_index_build, memory(v, MIB..=GIB)),
+    ),
+    Setting::fixed(
         "maxmemory-writes",
         "Bytes of documents that no checkpoint has written yet; up to four times this while one is being written.",
         |s| s.maxmemory_writes.to_string(),
@@ -284,6 +290,12 @@ pub static SETTINGS: &[Setting] = &[
         "Seconds of silence after which a connection is closed; 0 is never.",
         |s| s.timeout_s.to_string(),
         |s, v| put(&mut s.timeout_s, integer(v, 0..=I32)),
+    ),
+    Setting::live(
+        "ttl-sweep-seconds",
+        "How often documents are looked for whose time has come (IDX.CREATE .. EXPIREAFTER).",
+        |s| s.ttl_sweep_s.to_string(),
+        |s, v| put(&mut s.ttl_sweep_s, integer(v, 1..=3600)),
     ),
 ];
 

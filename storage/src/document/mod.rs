@@ -2,18 +2,17 @@
 //!
 //! Does not know where documents are kept.
 
+pub mod bounds;
 pub mod codec;
-
 pub mod filter;
 pub mod id;
 pub mod json;
 pub mod order;
-
+pub mod ordered;
 pub mod path;
 pub mod record;
 pub mod value;
 
 pub use codec::{Packed, RawArray, RawObject, ValueRef};
-
 pub use filter::Filter;
 pub use value::{Kind, Object, Value};

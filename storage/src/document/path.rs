@@ -54,6 +54,58 @@ impl Path {
     }
 }
 
+impl Path {
+    /// The value it reaches where no array is on its way; [`Meets::Array`] where one is, also at its end.
+    pub fn direct<'a>(&self, root: RawObject<'a>) -> Meets<'a> {
+        let mut object = root;
+        let mut segments = self.segments.iter().peekable();
+        while let Some(segment) = segments.next() {
+            match object.get(&segment.name) {
+                Some(ValueRef::Array(_)) => return Meets::Array,
+                Some(ValueRef::Object(inner)) if segments.peek().is_some() => object = inner,
+                Some(value) if segments.peek().is_none() => return Meets::Value(value),
+                _ => return Meets::Nothing,
+            }
+        }
+        Meets::Nothing
+    }
+
+    /// The first array on its way through objects, its end included, and how many steps lead there.
+    pub fn first_array<'a>(&self, root: RawObject<'a>) -> Option<(usize, RawArray<'a>)> {
+        let mut object = root;
+        for (at, segment) in self.segments.iter().enumerate() {
+            match object.get(&segment.name)? {
+                ValueRef::Array(array) => return Some((at + 1, array)),
+                ValueRef::Object(inner) => object = inner,
+                _ => return None,
+            }
+        }
+        None
+    }
+
+    /// What is left of it after so many steps; none when nothing is.
+    pub fn after(&self, steps: usize) -> Option<Path> {
+        let segments = self.segments.get(steps..).filter(|rest| !rest.is_empty())?;
+        Some(Path { segments: segments.into() })
+    }
+
+    /// Whether one of the two paths is the other or leads on from it.
+    pub fn overlaps(&self, other: &Path) -> bool {
+        self.segments.iter().zip(&other.segments).all(|(a, b)| a.name == b.name)
+    }
+}
+
+/// What a path comes to when it is followed through objects only.
+#[derive(Debug, Clone, Copy)]
+pub enum Meets<'a> {
+    /// A value that is no array.
+    Value(ValueRef<'a>),
+    /// It ends in nothing.
+    Nothing,
+    /// An array.
+    Array,
+}
+
 impl std::fmt::Display for Path {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         for (at, segment) in self.segments.iter().enumerate() {

@@ -5,11 +5,26 @@
 //! Invariant: a page that a published tree can reach never changes. The committer edits in place only what no published
 //! tree has seen; everything else it copies on the way down.
 
+mod entry;
+mod ids;
 mod keys;
+mod load;
 mod node;
 mod page;
 mod pager;
+mod ranges;
+mod scan;
+mod spec;
+mod state;
 mod tree;
 
-pub(crate) use pager::{Edit, PageId, Pager, page_key};
+pub(crate) use entry::Entries;
+pub use entry::{Entry, FIELDS_BYTES_MAX, SHORTENED_BYTES};
+pub(crate) use scan::Cursor;
+pub(crate) use ids::ReservedIds;
+pub(crate) use load::Loader;
+pub(crate) use pager::{Edit, Freed, PageId, Pager, page_key};
+pub use spec::{FIELDS_MAX, INDEXES_MAX, IndexDefinition, IndexField, IndexSpec};
+pub use state::Index;
+pub(crate) use state::{DUPLICATE, Delta, IndexEdit, Phase, apply_to_tree, edits};
 pub(crate) use tree::{DirtyPage, Tree};

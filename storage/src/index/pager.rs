@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
+use super::ids::ReservedIds;
 use super::node::{Node, Slot};
 use super::page;
 use crate::Error;
@@ -51,11 +52,23 @@ impl std::ops::Deref for NodeRef {
 #[derive(Debug)]
 pub(crate) struct Edit<'a> {
     pub(crate) pager: &'a Pager,
-    /// Pages that the tree no longer has, with the LSN of the unit that replaced them.
-    pub(crate) freed: &'a mut Vec<(PageId, Lsn)>,
+    /// Pages that the tree no longer has.
+    pub(crate) freed: &'a mut Vec<Freed>,
     pub(crate) lsn: Lsn,
+    /// Where new pages get their ids, if not from the pager: the tree is not in any state yet.
+    pub(crate) reserved: Option<&'a ReservedIds>,
     /// Bytes of pages made since the last checkpoint, about.
     pub(crate) dirty_bytes: &'a mut usize,
+}
+
+/// A page that a tree no longer has.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Freed {
+    pub(crate) page: PageId,
+    /// The unit that replaced it.
+    pub(crate) lsn: Lsn,
+    /// Whether the engine had it already then.
+    pub(crate) stored: bool,
 }
 
 /// The key of a page in the engine.
@@ -87,7 +100,13 @@ impl Pager {
     }
 
     pub(super) fn new_id(&self) -> PageId {
-        self.next_id.fetch_add(1, Ordering::Relaxed)
+        self.new_ids(1).start
+    }
+
+    /// So many new ids, one after the other.
+    pub(super) fn new_ids(&self, count: u64) -> std::ops::Range<PageId> {
+        let first = self.next_id.fetch_add(count, Ordering::Relaxed);
+        first..first + count
     }
 
     pub(crate) fn resident_bytes(&self) -> usize {
@@ -126,6 +145,14 @@ impl Pager {
         self.register(slot);
         self.evict();
         Ok(NodeRef::Loaded(node))
+    }
+
+    /// The same, to be kept for longer than a step down a tree.
+    pub(super) fn load(&self, slot: &Arc<Slot>) -> Result<Arc<Node>, Error> {
+        Ok(match self.node(slot)? {
+            NodeRef::Found(guard) => Arc::clone(guard.as_ref().expect("Pager::node makes it of a guard that holds a node")),
+            NodeRef::Loaded(node) => node,
+        })
     }
 
     fn read(&self, id: PageId) -> Result<Node, Error> {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::node::{INNER_BYTES_MAX, INNER_CHILDREN_MIN, Inner, LEAF_BYTES_MAX, Leaf, Node, Slot};
-use super::pager::{Edit, PageId, Pager, page_key};
+use super::pager::{Edit, Freed, PageId, Pager, page_key};
 use crate::Error;
 use crate::kv::Entry;
 
@@ -53,6 +53,15 @@ impl Tree {
     /// The tree whose root page is this one.
     pub(crate) fn open(root: PageId, pager: &Pager) -> Tree {
         Tree { root: Arc::new(Slot::unloaded(root, &pager.resident_bytes)) }
+    }
+
+    /// The tree under this root.
+    pub(super) fn of(root: Arc<Slot>) -> Tree {
+        Tree { root }
+    }
+
+    pub(super) fn root(&self) -> &Arc<Slot> {
+        &self.root
     }
 
     pub(crate) fn root_page(&self) -> PageId {
@@ -212,11 +221,12 @@ fn values_below(slot: &Arc<Slot>, pager: &Pager, values: &mut Vec<u64>) -> Resul
 
 fn new_slot(edit: &mut Edit<'_>, node: Node) -> Arc<Slot> {
     *edit.dirty_bytes += node.size();
-    Arc::new(Slot::dirty(edit.pager.new_id(), node, &edit.pager.resident_bytes))
+    let id = edit.reserved.map_or_else(|| edit.pager.new_id(), |reserved| reserved.next(edit.pager));
+    Arc::new(Slot::dirty(id, node, &edit.pager.resident_bytes))
 }
 
 fn free(edit: &mut Edit<'_>, slot: &Slot) {
-    edit.freed.push((slot.id, edit.lsn));
+    edit.freed.push(Freed { page: slot.id, lsn: edit.lsn, stored: slot.is_clean() });
 }
 
 /// Runs `change` on the node of a slot that no published tree sees: in place when that is so already, on a copy under a
@@ -311,7 +321,7 @@ fn split_inner(inner: &mut Inner, at: usize, edit: &mut Edit<'_>) -> Option<Spli
 }
 
 /// The shortest string that is greater than `left` and not greater than `right`.
-fn shortest_between(left: &[u8], right: &[u8]) -> Vec<u8> {
+pub(super) fn shortest_between(left: &[u8], right: &[u8]) -> Vec<u8> {
     let common = left.iter().zip(right).take_while(|(l, r)| l == r).count();
     right.get(..=common).unwrap_or(right).to_vec()
 }
@@ -434,7 +444,7 @@ mod tests {
         let mut random = testing::Random::new(7);
         let mut snapshots: Vec<(Tree, BTreeMap<Vec<u8>, u64>)> = Vec::new();
         for step in 0..30_000_u64 {
-            let mut edit = Edit { pager: &pager, freed: &mut freed, lsn: step, dirty_bytes: &mut dirty_bytes };
+            let mut edit = Edit { pager: &pager, freed: &mut freed, lsn: step, reserved: None, dirty_bytes: &mut dirty_bytes };
             let width = if random.below(50) == 0 { 300 } else { 1 };
             let key = format!("{:0w$}", random.below(4_000), w = width).into_bytes();
             // Grow, then shrink.
@@ -459,7 +469,8 @@ mod tests {
             for (key, value) in model {
                 assert_eq!(snapshot.get(&pager, key).unwrap(), Some(*value));
             }
-            assert_eq!(pager.node(&snapshot.root).unwrap().entries(), model.len() as u64);
+            assert_eq!(snapshot.entries(&pager).unwrap(), model.len() as u64);
+            walks_as_the_map(snapshot, &pager, model, &mut random);
         }
         assert!(pager.counters().1 > 0, "nothing was evicted");
         let mut pages = Vec::new();
@@ -478,13 +489,40 @@ mod tests {
         });
     }
 
+    fn walks_as_the_map(tree: &Tree, pager: &Pager, model: &BTreeMap<Vec<u8>, u64>, random: &mut testing::Random) {
+        let mut cursor = tree.cursor(pager);
+        for _ in 0..40 {
+            let key = format!("{:0w$}", random.below(4_100), w = 1).into_bytes();
+            let to = format!("{:0w$}", random.below(4_100), w = 1).into_bytes();
+            assert_eq!(tree.rank(pager, &key).unwrap(), model.range(..key.clone()).count() as u64);
+            if key <= to {
+                let count = model.range(key.clone()..to.clone()).count() as u64;
+                assert_eq!(tree.count(pager, &key, Some(&to)).unwrap(), count);
+            }
+            cursor.seek(&key).unwrap();
+            for (key, value) in model.range(key.clone()..).take(300) {
+                assert_eq!(cursor.entry(), Some((key.as_slice(), *value)));
+                cursor.forward().unwrap();
+            }
+            cursor.seek_before(Some(&key)).unwrap();
+            for (key, value) in model.range(..key.clone()).rev().take(300) {
+                assert_eq!(cursor.entry(), Some((key.as_slice(), *value)));
+                cursor.back().unwrap();
+            }
+        }
+        cursor.seek_before(None).unwrap();
+        assert_eq!(cursor.entry().map(|(key, _)| key.to_vec()), model.keys().last().cloned());
+        cursor.seek(b"").unwrap();
+        assert_eq!(cursor.entry().map(|(key, _)| key.to_vec()), model.keys().next().cloned());
+    }
+
     #[test]
     fn ascending_keys_fill_their_pages() {
         let (_dir, engine, sealer) = testing::engine();
         let pager = Pager::new(engine, sealer, usize::MAX);
         let mut tree = Tree::new(&pager);
         let (mut freed, mut dirty_bytes) = (Vec::new(), 0);
-        let mut edit = Edit { pager: &pager, freed: &mut freed, lsn: 1, dirty_bytes: &mut dirty_bytes };
+        let mut edit = Edit { pager: &pager, freed: &mut freed, lsn: 1, reserved: None, dirty_bytes: &mut dirty_bytes };
         for n in 0..20_000_u64 {
             tree.insert(&mut edit, format!("{n:012}").as_bytes(), n).unwrap();
         }

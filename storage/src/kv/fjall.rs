@@ -5,6 +5,7 @@
 
 use ::fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions, Readable as _, config::CompressionPolicy};
 use bytes::Bytes;
+use parking_lot::Mutex;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -23,6 +24,8 @@ pub(crate) struct Fjall {
     database: Database,
     documents: Keyspace,
     pages: Keyspace,
+    /// Held by whoever ingests: one at a time.
+    ingesting: Arc<Mutex<()>>,
 }
 
 impl std::fmt::Debug for Fjall {
@@ -54,7 +57,7 @@ impl Fjall {
         };
         let documents = database.keyspace("documents", options).map_err(engine)?;
         let pages = database.keyspace("pages", options).map_err(engine)?;
-        Ok(Fjall { database, documents, pages })
+        Ok(Fjall { database, documents, pages, ingesting: Arc::default() })
     }
 
     /// Opens the database after `check` has passed on a trial copy of it in `trial`, which is removed again.
@@ -144,6 +147,7 @@ impl Engine for Fjall {
     }
 
     fn ingest(&self, space: Space, entries: &mut dyn Iterator<Item = Entry>) -> Result<(), Error> {
+        let _alone = self.ingesting.lock();
         // Straight into a table: no journal, no memtable, no copy of all entries in memory. fjall syncs the table and its
         // manifest before it returns.
         let mut ingestion = self.keyspace(space).start_ingestion().map_err(engine)?;

@@ -1,6 +1,8 @@
 //! `$all $elemMatch $size $mod`.
 
+use super::super::bounds::{Bounds, Interval};
 use super::super::codec::{RawObject, ValueRef};
+use super::super::ordered::class;
 use super::super::path::Leaf;
 use super::super::value::Value;
 use super::{FieldOperator, FilterError, Node, Operand, Parser, Test};
@@ -103,6 +105,14 @@ impl Test for ElemMatch {
     fn leaf(&self) -> Leaf {
         Leaf::Whole
     }
+
+    fn bounds(&self) -> Option<Bounds> {
+        if self.values { self.node.value_bounds() } else { None }
+    }
+
+    fn each_element(&self) -> Option<&Node> {
+        if self.values { None } else { Some(&self.node) }
+    }
 }
 
 #[derive(Debug)]
@@ -128,5 +138,9 @@ impl Test for Mod {
     fn passes(&self, value: Option<ValueRef<'_>>) -> bool {
         let number = value.filter(|v| v.kind().is_number()).and_then(truncated);
         number.is_some_and(|n| n.wrapping_rem(self.divisor) == self.remainder)
+    }
+
+    fn bounds(&self) -> Option<Bounds> {
+        Some(Bounds::new(vec![Interval::class(class::NUMBER)], false))
     }
 }

@@ -2,8 +2,10 @@
 
 use std::cmp::Ordering;
 
+use super::super::bounds::{Bounds, Edge, Interval};
 use super::super::codec::{Packed, ValueRef};
 use super::super::order::{class, compare};
+use super::super::ordered::class_of;
 use super::super::value::Kind;
 use super::{FieldOperator, FilterError, Node, Operand, Parser, Test, pattern};
 
@@ -108,6 +110,11 @@ impl Test for Equal {
     fn equals_any(&self) -> Option<&[Packed]> {
         Some(&self.0)
     }
+
+    fn bounds(&self) -> Option<Bounds> {
+        let [constant] = &self.0;
+        Some(Bounds::equal(constant.get()))
+    }
 }
 
 /// One side of a constant, among values of its own type.
@@ -137,6 +144,30 @@ impl Test for Range {
         }
         order == self.side || (self.or_equal && order.is_eq())
     }
+
+    fn bounds(&self) -> Option<Bounds> {
+        let bound = self.bound.get();
+        match bound.kind() {
+            // What they bound is not one type's values; an array may be met by its elements or as a whole.
+            Kind::MinKey | Kind::MaxKey | Kind::Array => return None,
+            Kind::Null if self.or_equal => return Some(Bounds::equal(bound)),
+            Kind::Null => return Some(Bounds::new(Vec::new(), true)),
+            _ if is_nan(bound) && self.or_equal => return Some(Bounds::equal(bound)),
+            _ if is_nan(bound) => return Some(Bounds::new(Vec::new(), true)),
+            _ => {}
+        }
+        let of_its_type = Interval::class(class_of(bound.kind()));
+        // NaN, the lowest number, is on no side of another.
+        let low =
+            if bound.kind().is_number() { Edge::after(ValueRef::Double(f64::NAN)) } else { of_its_type.low.clone() };
+        let interval = match (self.side, self.or_equal) {
+            (Ordering::Greater, true) => Interval { low: Edge::before(bound), high: of_its_type.high },
+            (Ordering::Greater, false) => Interval { low: Edge::after(bound), high: of_its_type.high },
+            (_, true) => Interval { low, high: Edge::after(bound) },
+            (_, false) => Interval { low, high: Edge::before(bound) },
+        };
+        Some(Bounds::new(vec![interval], true))
+    }
 }
 
 fn is_nan(value: ValueRef<'_>) -> bool {
@@ -165,5 +196,16 @@ impl Test for In {
 
     fn equals_any(&self) -> Option<&[Packed]> {
         if self.patterns.is_empty() { Some(&self.constants) } else { None }
+    }
+
+    fn bounds(&self) -> Option<Bounds> {
+        let mut exact = true;
+        let mut intervals = Vec::new();
+        let constants = self.constants.iter().map(|constant| Bounds::equal(constant.get()));
+        for bounds in constants.chain(self.patterns.iter().filter_map(Test::bounds)) {
+            exact &= bounds.exact;
+            intervals.extend_from_slice(bounds.intervals());
+        }
+        Some(Bounds::new(intervals, exact))
     }
 }

@@ -1,6 +1,8 @@
 //! `$exists $type`.
 
+use super::super::bounds::{Bounds, Interval};
 use super::super::codec::ValueRef;
+use super::super::ordered::class_of;
 use super::super::path::Leaf;
 use super::super::value::Kind;
 use super::{FieldOperator, FilterError, Node, Operand, Parser, Test};
@@ -78,6 +80,10 @@ impl Test for Exists {
     fn leaf(&self) -> Leaf {
         Leaf::Whole
     }
+
+    fn bounds(&self) -> Option<Bounds> {
+        Some(Bounds::present())
+    }
 }
 
 #[derive(Debug)]
@@ -86,5 +92,13 @@ struct Type(Vec<Kind>);
 impl Test for Type {
     fn passes(&self, value: Option<ValueRef<'_>>) -> bool {
         value.is_some_and(|v| self.0.contains(&v.kind()))
+    }
+
+    fn bounds(&self) -> Option<Bounds> {
+        // An array is in an index by its elements.
+        if self.0.contains(&Kind::Array) {
+            return None;
+        }
+        Some(Bounds::new(self.0.iter().map(|kind| Interval::class(class_of(*kind))).collect(), false))
     }
 }

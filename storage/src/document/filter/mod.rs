@@ -15,8 +15,10 @@ use std::fmt;
 
 pub use parse::{FilterLimits, Parser};
 
+use super::bounds::{Bounds, Interval};
 use super::codec::{Packed, RawObject, ValueRef};
 use super::id::id_candidates;
+use super::ordered::class;
 use super::path::{Leaf, Path};
 
 /// Why a filter cannot be; the message names the operator and the path.
@@ -57,6 +59,17 @@ pub trait Test: fmt::Debug + Send + Sync {
 
     /// The values it can only be equal to, when that is all it asks. Lets `_id` filters become lookups.
     fn equals_any(&self) -> Option<&[Packed]> {
+        None
+    }
+
+    /// Between which values what passes lies: a document that passes has one inside where the path ends, elements of an
+    /// array standing for it. None where nothing can be said.
+    fn bounds(&self) -> Option<Bounds> {
+        None
+    }
+
+    /// What one and the same element of the array at the path must match, when the elements are objects.
+    fn each_element(&self) -> Option<&Node> {
         None
     }
 }
@@ -139,6 +152,18 @@ impl Filter {
         self.root.matches_value(value)
     }
 
+    /// Its tree.
+    pub fn root(&self) -> &Node {
+        &self.root
+    }
+
+    /// Every path that it looks at in a document.
+    pub fn paths(&self) -> Vec<String> {
+        let mut paths = Vec::new();
+        self.root.paths(&mut paths);
+        paths
+    }
+
     /// Whether it asks nothing.
     pub fn is_empty(&self) -> bool {
         matches!(&self.root, Node::And(nodes) if nodes.is_empty())
@@ -184,6 +209,30 @@ impl Node {
                 }
                 value => test.passes(Some(value)),
             },
+        }
+    }
+
+    /// Between which values a single value that matches lies; arrays are asked by their elements, so they may be anywhere.
+    fn value_bounds(&self) -> Option<Bounds> {
+        match self {
+            Node::And(nodes) => nodes.iter().filter_map(Node::value_bounds).reduce(|a, b| a.intersect(&b)),
+            Node::Or(nodes) => {
+                let each: Option<Vec<Bounds>> = nodes.iter().map(Node::value_bounds).collect();
+                each?.into_iter().reduce(|a, b| a.union(&b))
+            }
+            Node::Field(_, test) => {
+                let arrays = vec![Interval::class(class::EMPTY_ARRAY), Interval::class(class::ARRAY)];
+                test.bounds().map(|bounds| bounds.union(&Bounds::new(arrays, false)))
+            }
+            Node::Nor(_) | Node::Not(_) => None,
+        }
+    }
+
+    fn paths(&self, paths: &mut Vec<String>) {
+        match self {
+            Node::And(nodes) | Node::Or(nodes) | Node::Nor(nodes) => nodes.iter().for_each(|n| n.paths(paths)),
+            Node::Not(node) => node.paths(paths),
+            Node::Field(path, _) => paths.push(path.to_string()),
         }
     }
 

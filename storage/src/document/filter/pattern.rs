@@ -3,8 +3,12 @@
 //! The `regex` crate matches in linear time; what backtracking alone can do (look-around, back-references) is refused.
 
 use regex::{Regex, RegexBuilder};
+use regex_syntax::hir::Look;
+use regex_syntax::hir::literal::Extractor;
 
+use super::super::bounds::{Bounds, Interval};
 use super::super::codec::ValueRef;
+use super::super::ordered::class;
 use super::{FieldOperator, FilterError, Node, Operand, Parser, Test};
 
 /// The operators on text.
@@ -88,5 +92,30 @@ impl Test for Matcher {
             Some(ValueRef::Regex { pattern, options }) => pattern == self.regex.as_str() && options == self.options,
             _ => false,
         }
+    }
+
+    fn bounds(&self) -> Option<Bounds> {
+        let stored = ValueRef::Regex { pattern: self.regex.as_str(), options: &self.options };
+        let mut intervals = match self.prefixes() {
+            Some(prefixes) => prefixes.iter().map(|prefix| Interval::text_prefix(prefix)).collect(),
+            None => vec![Interval::class(class::STRING)],
+        };
+        intervals.push(Interval::point(stored));
+        Some(Bounds::new(intervals, false))
+    }
+}
+
+impl Matcher {
+    /// What every text that it finds itself in begins with one of; none when it may match anywhere.
+    fn prefixes(&self) -> Option<Vec<Vec<u8>>> {
+        let has = |option| self.options.contains(option);
+        let mut parser = regex_syntax::ParserBuilder::new();
+        parser.case_insensitive(has('i')).multi_line(has('m')).dot_matches_new_line(has('s'));
+        let hir = parser.ignore_whitespace(has('x')).build().parse(self.regex.as_str()).ok()?;
+        if !hir.properties().look_set_prefix().contains(Look::Start) {
+            return None;
+        }
+        let found = Extractor::new().extract(&hir);
+        Some(found.literals()?.iter().map(|literal| literal.as_bytes().to_vec()).collect())
     }
 }

@@ -1,0 +1,192 @@
+//! DOC.EXPLAIN: how a command finds its documents, and what it looked at.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+use serde_json::{Map, Value as Json, json};
+use veddb_storage::CollectionHandle;
+
+use super::{count, delete, update};
+use crate::args::Args;
+use crate::context::{ReadContext, WriteContext};
+use crate::error::CommandError;
+use crate::query::exec::Examined;
+use crate::query::find::Query;
+use crate::query::parse_filter;
+use crate::query::plan::{Choice, Cost, IndexPlan, Plan};
+use crate::reply::Reply;
+use crate::spec::{Arg, Command, Group, Keys, Run};
+
+/// DOC.EXPLAIN
+pub static SPEC: Command = Command {
+    name: "DOC.EXPLAIN",
+    group: Group::Document,
+    summary: "Runs the reading part of a command and says how it found its documents.",
+    complexity: "That of the command.",
+    arity: -3,
+    args: &[
+        Arg::one_of(
+            "command",
+            &[
+                Arg::word("FIND").required(),
+                Arg::word("COUNT").required(),
+                Arg::word("UPDATE").required(),
+                Arg::word("DELETE").required(),
+            ],
+        ),
+        Arg::collection(),
+        Arg::string("argument").multiple().optional(),
+    ],
+    keys: Keys { first: 2, last: 2, step: 1 },
+    flags: &["slow-read"],
+    reply: "A JSON object: plan (stage IXSCAN, IDLOOKUP or COLLSCAN, index, bounds, sortFromIndex, covered, estimate), \
+            rejected (plans not taken, with their estimates), and, counted while it ran: returned, keysExamined, \
+            docsExamined, spilledBytes, micros. An explained UPDATE or DELETE writes nothing.",
+    examples: &[(
+        r#"DOC.EXPLAIN FIND users '{"age":36}'"#,
+        r#"{"plan":{"stage":"IXSCAN","index":"by_age","bounds":{"age":["[36, 36]"]},..},"rejected":[..],"returned":1,..}"#,
+    )],
+    run: Run::Read(run),
+    ..Command::BLANK
+};
+
+/// What a run comes to: the plan with the others, whether it was covered, how many documents it gave.
+struct Explained {
+    choice: Choice,
+    covered: bool,
+    returned: u64,
+}
+
+fn run(args: &Args, context: &ReadContext<'_>) -> Result<Reply, CommandError> {
+    // As the command itself would have it: its name, the collection, the rest.
+    let inner = Args::new(args.from(1).to_vec());
+    let collection = context.view.collection(context.db, inner.text(1)?);
+    let started = Instant::now();
+    let mut examined = Examined::default();
+    let explained = if inner.is(0, "FIND") {
+        if inner.len() < 3 {
+            return Err(CommandError::arity("doc.find"));
+        }
+        let query = Query::parse(&inner, 2, context.limits)?;
+        match &collection {
+            Some(collection) => Some(find(context, collection, &query, &mut examined)?),
+            None => {
+                query.without_collection()?;
+                None
+            }
+        }
+    } else if inner.is(0, "COUNT") {
+        if inner.len() > 3 {
+            return Err(CommandError::syntax());
+        }
+        let text = inner.get(2).cloned().unwrap_or(Bytes::from_static(b"{}"));
+        let query = Query::of(parse_filter(&text, context.limits)?);
+        collection.as_ref().map(|collection| count_of(context, collection, &query, &mut examined)).transpose()?
+    } else if inner.is(0, "UPDATE") || inner.is(0, "DELETE") {
+        let parse = if inner.is(0, "UPDATE") { update::parse } else { delete::parse };
+        let least = if inner.is(0, "UPDATE") { 4 } else { 3 };
+        if inner.len() < least {
+            let name = if least == 4 { "doc.update" } else { "doc.delete" };
+            return Err(CommandError::arity(name));
+        }
+        let write =
+            parse(&inner, &WriteContext { db: context.db, now_ms: context.now_ms, limits: context.limits })?;
+        match &collection {
+            Some(collection) => {
+                let choice = write.choose(context, collection)?;
+                let records = write.look(context, collection, &choice.plan, &mut examined)?;
+                Some(Explained { choice, covered: false, returned: records.len() as u64 })
+            }
+            None => None,
+        }
+    } else {
+        return Err(CommandError::err("DOC.EXPLAIN takes FIND, COUNT, UPDATE or DELETE"));
+    };
+    let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+    let (plan, rejected, returned) = match &explained {
+        None => (json!({"stage": "COLLSCAN"}), Vec::new(), 0),
+        Some(explained) => {
+            let Choice { plan, cost, rejected } = &explained.choice;
+            let others = rejected.iter().map(|(plan, cost)| describe(plan, *cost, false)).collect();
+            (describe(plan, *cost, explained.covered), others, explained.returned)
+        }
+    };
+    let answer = json!({
+        "plan": plan,
+        "rejected": rejected,
+        "returned": returned,
+        "keysExamined": examined.keys,
+        "docsExamined": examined.documents,
+        // Nothing spills yet: sorting holds what it has to in memory.
+        "spilledBytes": 0,
+        "micros": micros,
+    });
+    Ok(Reply::text(answer.to_string()))
+}
+
+fn find(
+    context: &ReadContext<'_>,
+    collection: &CollectionHandle,
+    query: &Query,
+    examined: &mut Examined,
+) -> Result<Explained, CommandError> {
+    let choice = query.choose(context, collection)?;
+    let returned = query.run(context, collection, &choice.plan, examined)?.len() as u64;
+    Ok(Explained { covered: query.is_covered(&choice.plan), choice, returned })
+}
+
+fn count_of(
+    context: &ReadContext<'_>,
+    collection: &CollectionHandle,
+    query: &Query,
+    examined: &mut Examined,
+) -> Result<Explained, CommandError> {
+    let choice = query.choose(context, collection)?;
+    let returned = count::count(context, collection, query, &choice.plan, examined)?;
+    Ok(Explained { covered: count::covered(query, &choice.plan), choice, returned })
+}
+
+fn describe(plan: &Plan, cost: Cost, covered: bool) -> Json {
+    let mut out = Map::new();
+    let mut put = |name: &str, value: Json| {
+        out.insert(name.to_owned(), value);
+    };
+    match plan {
+        Plan::Scan => put("stage", json!("COLLSCAN")),
+        Plan::IdLookup(_) => {
+            put("stage", json!("IDLOOKUP"));
+            put("index", json!("_id_"));
+        }
+        Plan::Index(plan) => {
+            put("stage", json!("IXSCAN"));
+            put("index", json!(plan.index.spec().name()));
+            put("keys", json!(plan.index.spec().definition.keys));
+            put("bounds", bounds(plan));
+            put("reverse", json!(plan.order.is_some_and(|order| order.reverse)));
+            put("multikey", json!(plan.index.has_multikey()));
+        }
+        Plan::Union(plans) => {
+            put("stage", json!("IXSCAN"));
+            let names: Vec<&str> = plans.iter().map(|plan| plan.index.spec().name()).collect();
+            put("index", json!(names.join(",")));
+            let branch = |plan: &IndexPlan| json!({"index": plan.index.spec().name(), "bounds": bounds(plan)});
+            put("union", plans.iter().map(branch).collect());
+        }
+    }
+    put("sortFromIndex", json!(plan.is_ordered()));
+    put("covered", json!(covered));
+    put("estimate", json!({"entries": plan.entries(), "micros": (cost / 1000.0).round()}));
+    Json::Object(out)
+}
+
+fn bounds(plan: &IndexPlan) -> Json {
+    let fields = &plan.index.spec().fields;
+    let field = |(at, field): (usize, &veddb_storage::IndexField)| {
+        let intervals = match plan.bounds.get(at) {
+            Some(bounds) => bounds.intervals().iter().map(|interval| json!(interval.to_string())).collect(),
+            None => vec![json!("[MinKey, MaxKey)")],
+        };
+        (field.text.clone(), Json::Array(intervals))
+    };
+    Json::Object(fields.iter().enumerate().map(field).collect())
+}

@@ -1,0 +1,376 @@
+//! The build of one index, from its first document to the committer taking it over.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::sort::{Run, Sorter, SpillPlace};
+use super::{Builder, Stop};
+use crate::Error;
+use crate::collection::CollectionHandle;
+use crate::index::{DUPLICATE, Delta, DirtyPage, Edit, Entry, Freed, Index, IndexSpec, Loader, PageId, Phase, Tree};
+use crate::kv::Space;
+use crate::record_id::RecordId;
+use crate::transaction::Transaction;
+use crate::view::View;
+
+/// Documents read at one moment.
+const PIECE: usize = 10_000;
+/// Entries loaded or applied between two looks at what the committer has collected.
+const STEP: u64 = 50_000;
+/// So few collected changes are left to the committer.
+const LAST_CHANGES: usize = 2_000;
+/// Changed pages are written once there are this many bytes of them.
+const DIRTY_BYTES: usize = 8 << 20;
+/// Collected changes of one round that stay in memory, bytes.
+const CHANGES_BYTES: usize = 4 << 20;
+
+/// A build.
+pub(super) struct Task<'b> {
+    builder: &'b Builder,
+    collection: u32,
+    index: u32,
+    place: SpillPlace,
+    /// Changes that the committer has collected, oldest first.
+    changes: Vec<Run>,
+    multikey: u32,
+    shortened: bool,
+    freed: Vec<Freed>,
+    dirty_bytes: usize,
+}
+
+/// What the committer takes over.
+struct Adoption {
+    tree: Tree,
+    multikey: u32,
+    shortened: bool,
+    freed: Vec<PageId>,
+    dirty_bytes: usize,
+}
+
+/// What came of it.
+enum Adopted {
+    Done,
+    Again,
+    /// Two documents have one key.
+    Duplicate(Vec<u8>, RecordId, RecordId),
+}
+
+impl<'b> Task<'b> {
+    pub(super) fn new(builder: &'b Builder, collection: u32, index: u32) -> Task<'b> {
+        let place = SpillPlace { dir: builder.spill_dir.clone(), sealer: builder.shared.sealer.clone() };
+        Task {
+            builder,
+            collection,
+            index,
+            place,
+            changes: Vec::new(),
+            multikey: 0,
+            shortened: false,
+            freed: Vec::new(),
+            dirty_bytes: 0,
+        }
+    }
+
+    pub(super) fn run(mut self) -> Result<(), Stop> {
+        self.forget_changes()?;
+        let sorter = self.read()?;
+        let mut tree = self.load(sorter)?;
+        loop {
+            for mut changes in std::mem::take(&mut self.changes) {
+                self.apply(&mut tree, &mut changes)?;
+            }
+            if self.take_changes(LAST_CHANGES)? {
+                break;
+            }
+        }
+        self.hand_over(tree)
+    }
+
+    fn key(&self) -> (u32, u32) {
+        (self.collection, self.index)
+    }
+
+    /// Whatever was collected so far is in what will be read.
+    fn forget_changes(&self) -> Result<(), Stop> {
+        let key = self.key();
+        let known = self.builder.ask(move |tx| {
+            let builds = &mut tx.parts().1.builds;
+            Ok(builds.get_mut(&key).map(|delta| *delta = Delta::default()).is_some())
+        })?;
+        if known { Ok(()) } else { Err(Stop::Gone) }
+    }
+
+    /// Takes what the committer has collected, unless it is no more than `few`; answers whether that was so.
+    fn take_changes(&mut self, few: usize) -> Result<bool, Stop> {
+        let key = self.key();
+        let taken = self.builder.ask(move |tx| {
+            let builds = &mut tx.parts().1.builds;
+            Ok(builds.get_mut(&key).map(|delta| {
+                let enough = delta.tainted || delta.keys.len() > few;
+                enough.then(|| std::mem::take(delta))
+            }))
+        })?;
+        let Some(delta) = taken.ok_or(Stop::Gone)? else { return Ok(true) };
+        if delta.tainted {
+            return Err(Stop::Again);
+        }
+        self.multikey |= delta.multikey;
+        self.shortened |= delta.shortened;
+        let keys = delta.keys.iter().map(|(key, there)| (key.as_slice(), *there));
+        self.changes.push(Run::of(keys, CHANGES_BYTES, &self.place)?);
+        Ok(false)
+    }
+
+    /// Reads all documents, piece by piece.
+    fn read(&mut self) -> Result<Sorter, Stop> {
+        let builder = self.builder;
+        let mut sorter = Sorter::new(self.place.clone(), builder.memory_bytes);
+        let (mut next, mut read) = (RecordId(0), 0);
+        loop {
+            let view = builder.view();
+            let (collection, index) = builder.current(&view, self.collection, self.index)?;
+            index.figures.to_scan.store(collection.count().max(read), Ordering::Relaxed);
+            let mut count = 0;
+            for found in view.scan_from(collection, next).take(PIECE) {
+                let (record, document) = found?;
+                let entries = index.spec.entries(document.root(), record).map_err(|error| {
+                    Stop::Failed(format!("document {}: {error}", String::from_utf8_lossy(&document.id())))
+                })?;
+                self.multikey |= entries.multikey;
+                self.shortened |= entries.shortened;
+                for key in &entries.keys {
+                    sorter.push(key)?;
+                }
+                next = RecordId(record.0 + 1);
+                count += 1;
+            }
+            read += count as u64;
+            index.figures.scanned.store(read, Ordering::Relaxed);
+            if count < PIECE {
+                return Ok(sorter);
+            }
+            drop(view);
+            self.check_space()?;
+            self.take_changes(0)?;
+        }
+    }
+
+    /// Makes the tree of what was read.
+    fn load(&mut self, sorter: Sorter) -> Result<Tree, Stop> {
+        let builder = self.builder;
+        let shared = &builder.shared;
+        let spec = {
+            let view = builder.view();
+            Arc::clone(&builder.current(&view, self.collection, self.index)?.1.spec)
+        };
+        let mut merge = sorter.finish()?;
+        let mut loader = Loader::new(&shared.pager, &*shared.engine, &shared.builds.ids);
+        let mut last: Vec<u8> = Vec::new();
+        let mut loaded = 0;
+        while let Some(key) = merge.next()? {
+            let Some(entry) = Entry::of(&key) else { continue };
+            if spec.definition.unique
+                && let Some(before) = Entry::of(&last)
+                && before.fields == entry.fields
+            {
+                self.fail_if_duplicate(&key, before.record, entry.record)?;
+            }
+            loader.push(&key, entry.record.0)?;
+            last = key;
+            loaded += 1;
+            if loaded % STEP == 0 {
+                self.check_space()?;
+                self.take_changes(0)?;
+            }
+        }
+        Ok(loader.finish()?)
+    }
+
+    /// Applies one round of collected changes.
+    fn apply(&mut self, tree: &mut Tree, changes: &mut Run) -> Result<(), Stop> {
+        let shared = Arc::clone(&self.builder.shared);
+        let mut applied = 0;
+        while let Some((key, there)) = changes.next()? {
+            let Some(record) = Entry::of(&key).map(|entry| entry.record) else { continue };
+            let mut edit = Edit {
+                pager: &shared.pager,
+                freed: &mut self.freed,
+                lsn: 0,
+                reserved: Some(&shared.builds.ids),
+                dirty_bytes: &mut self.dirty_bytes,
+            };
+            if there {
+                tree.insert(&mut edit, &key, record.0)?;
+                self.check_unique(tree, &key, record)?;
+            } else {
+                tree.remove(&mut edit, &key)?;
+            }
+            if self.dirty_bytes > DIRTY_BYTES {
+                self.write_out(tree)?;
+            }
+            applied += 1;
+            if applied % STEP == 0 {
+                self.take_changes(0)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn check_unique(&self, tree: &Tree, key: &[u8], record: RecordId) -> Result<(), Stop> {
+        let view = self.builder.view();
+        let (_, index) = self.builder.current(&view, self.collection, self.index)?;
+        if !index.spec.definition.unique {
+            return Ok(());
+        }
+        let index = Index { tree: tree.clone(), ..index.clone() };
+        match index.other_with_fields(&self.builder.shared.pager, key, record)? {
+            Some(other) => self.fail_if_duplicate(key, other, record),
+            None => Ok(()),
+        }
+    }
+
+    /// Fails if both documents have the key at one moment, now. If they do not, whoever gets it later is seen later.
+    fn fail_if_duplicate(&self, key: &[u8], a: RecordId, b: RecordId) -> Result<(), Stop> {
+        let view = self.builder.view();
+        let (collection, index) = self.builder.current(&view, self.collection, self.index)?;
+        match duplicate(&view, collection, &index.spec, key, a, b)? {
+            Some(message) => Err(Stop::Failed(message)),
+            None => Ok(()),
+        }
+    }
+
+    /// Brings changed pages to the engine.
+    fn write_out(&mut self, tree: &Tree) -> Result<(), Error> {
+        let shared = &self.builder.shared;
+        let mut pages: Vec<DirtyPage> = Vec::new();
+        tree.dirty(&mut pages);
+        pages.sort_by_key(DirtyPage::id);
+        shared.engine.ingest(Space::Pages, &mut pages.iter().map(|page| page.entry(&shared.pager)))?;
+        Tree::mark_clean(&shared.pager, pages);
+        self.dirty_bytes = 0;
+        self.check_space()
+    }
+
+    fn check_space(&self) -> Result<(), Error> {
+        let free = rustix::fs::statvfs(&self.builder.spill_dir).map_or(u64::MAX, |s| s.f_bavail * s.f_frsize);
+        if free < self.builder.disk_reserve_bytes { Err(Error::NoSpace) } else { Ok(()) }
+    }
+
+    /// Has the committer apply the last changes and go on with the tree.
+    fn hand_over(mut self, tree: Tree) -> Result<(), Stop> {
+        let key = self.key();
+        let freed = self.freed.drain(..).filter(|freed| freed.stored).map(|freed| freed.page).collect();
+        let (multikey, shortened, dirty_bytes) = (self.multikey, self.shortened, self.dirty_bytes);
+        let adoption = Adoption { tree, multikey, shortened, freed, dirty_bytes };
+        let builds = &self.builder.shared.builds;
+        let reserved = builds.ids.all();
+        let adopted = self.builder.ask(move |tx| adopt(tx, key, adoption));
+        if adopted.is_err() {
+            // The committer may have taken it over and had to take that back with its group.
+            builds.abandon(reserved);
+        }
+        match adopted? {
+            Some(Adopted::Done) => Ok(()),
+            Some(Adopted::Again) => Err(Stop::Again),
+            Some(Adopted::Duplicate(key, a, b)) => {
+                // By now one of them may have another key; then the index can be built after all.
+                self.fail_if_duplicate(&key, a, b)?;
+                Err(Stop::Again)
+            }
+            None => Err(Stop::Gone),
+        }
+    }
+}
+
+/// Whether two documents have a key of a unique index at one moment; the message of the failure if they have.
+fn duplicate(
+    view: &View,
+    collection: &CollectionHandle,
+    spec: &IndexSpec,
+    key: &[u8],
+    a: RecordId,
+    b: RecordId,
+) -> Result<Option<String>, Error> {
+    let Some(fields) = Entry::of(key).map(|entry| entry.fields) else { return Ok(None) };
+    let mut ids = Vec::new();
+    for record in [a, b] {
+        let Some(document) = view.record(collection, record)? else { return Ok(None) };
+        let entries = spec.entries(document.root(), record)?;
+        if !entries.keys.iter().any(|key| Entry::of(key).is_some_and(|entry| entry.fields == fields)) {
+            return Ok(None);
+        }
+        ids.push(serde_json::Value::from(String::from_utf8_lossy(&document.id())).to_string());
+    }
+    let (name, key) = (spec.name(), spec.describe(key));
+    Ok(Some(format!("{DUPLICATE}: index {name} of collection {} cannot be unique: documents {} have the key {key}",
+        collection.name(), ids.join(" and "))))
+}
+
+/// Runs on the committer. None: the index is gone.
+fn adopt(tx: &mut Transaction<'_>, key: (u32, u32), adoption: Adoption) -> Result<Option<Adopted>, Error> {
+    let (shared, working, lsn, _) = tx.parts();
+    let lsn = lsn.saturating_sub(1);
+    let Some(delta) = working.builds.get(&key) else { return Ok(None) };
+    if delta.tainted {
+        return Ok(Some(Adopted::Again));
+    }
+    let Adoption { mut tree, multikey, shortened, freed, dirty_bytes } = adoption;
+    let (mut released, mut changed_bytes) = (Vec::new(), dirty_bytes);
+    let mut edit = Edit {
+        pager: &shared.pager,
+        freed: &mut released,
+        lsn,
+        reserved: Some(&shared.builds.ids),
+        dirty_bytes: &mut changed_bytes,
+    };
+    for (key, there) in &delta.keys {
+        match Entry::of(key) {
+            Some(entry) if *there => {
+                tree.insert(&mut edit, key, entry.record.0)?;
+            }
+            _ => {
+                tree.remove(&mut edit, key)?;
+            }
+        }
+    }
+    let state = working.collections.get(&key.0).ok_or_else(|| Error::NoSuchCollection(format!("number {}", key.0)))?;
+    let Some(index) = state.indexes.iter().find(|index| index.id == key.1) else { return Ok(None) };
+    let index = Index {
+        tree,
+        phase: Phase::Adopted,
+        multikey: index.multikey | multikey | delta.multikey,
+        shortened: index.shortened || shortened || delta.shortened,
+        ..index.clone()
+    };
+    if index.spec.definition.unique {
+        for (key, _) in delta.keys.iter().filter(|(_, there)| **there) {
+            let Some(record) = Entry::of(key).map(|entry| entry.record) else { continue };
+            if let Some(other) = index.other_with_fields(&shared.pager, key, record)? {
+                return Ok(Some(Adopted::Duplicate(key.clone(), other, record)));
+            }
+        }
+    }
+    shared.builds.ids.take();
+    shared.builds.abandon(freed);
+    shared.builds.abandon(released.into_iter().filter(|freed| freed.stored).map(|freed| freed.page));
+    working.dirty_bytes += changed_bytes;
+    working.builds.remove(&key);
+    working.adopted.push(key);
+    working.publish_due = true;
+    if let Some(slot) = working.touch(key.0, lsn)?.index_mut(key.1) {
+        *slot = index;
+    }
+    Ok(Some(Adopted::Done))
+}
+
+/// Runs on the committer: the index cannot be built.
+pub(super) fn fail(tx: &mut Transaction<'_>, collection: u32, index: u32, why: &str) -> Result<(), Error> {
+    let (_, working, lsn, effects) = tx.parts();
+    let known = working.collections.get(&collection).is_some_and(|c| c.indexes.iter().any(|i| i.id == index));
+    if known {
+        working.fail_index(collection, lsn, index, why)?;
+        effects.fail_index(collection, index, why);
+    }
+    Ok(())
+}
+

@@ -1,0 +1,257 @@
+//! One index of one collection at one moment, and what a change of a document does to it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::entry::{Entries, Entry};
+use super::pager::{Edit, Pager};
+use super::spec::IndexSpec;
+use super::tree::Tree;
+use crate::Error;
+use crate::document::record::Document;
+use crate::record_id::RecordId;
+
+/// What the message of a unique index that cannot be built begins with.
+pub(crate) const DUPLICATE: &str = "duplicate key";
+
+/// An index of a collection, as one moment sees it.
+#[derive(Debug, Clone)]
+pub struct Index {
+    /// Its number in the collection; never used again after a drop.
+    pub(crate) id: u32,
+    pub(crate) spec: Arc<IndexSpec>,
+    pub(crate) figures: Arc<IndexFigures>,
+    pub(crate) phase: Phase,
+    /// Empty until the build is done.
+    pub(crate) tree: Tree,
+    /// A bit for each field whose path ever met an array.
+    pub(crate) multikey: u32,
+    /// Whether there ever was an entry whose fields were shortened.
+    pub(crate) shortened: bool,
+}
+
+/// How far an index is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Being built beside the committer; changes are collected for it.
+    Building,
+    /// Built and kept up to date, but no checkpoint has it yet: a crash would have it built again.
+    Adopted,
+    /// In use.
+    Ready,
+    /// The build failed; why.
+    Failed(Arc<str>),
+}
+
+/// What is counted for an index since the start.
+#[derive(Debug, Default)]
+pub(crate) struct IndexFigures {
+    pub(crate) hits: AtomicU64,
+    /// Milliseconds since 1970; 0: not yet.
+    pub(crate) last_used_ms: AtomicU64,
+    /// Documents that the build has read, and how many there were to read.
+    pub(crate) scanned: AtomicU64,
+    pub(crate) to_scan: AtomicU64,
+}
+
+impl Index {
+    pub(crate) fn new(id: u32, spec: Arc<IndexSpec>, phase: Phase, tree: Tree) -> Index {
+        Index { id, spec, figures: Arc::default(), phase, tree, multikey: 0, shortened: false }
+    }
+
+    /// What it is made of.
+    pub fn spec(&self) -> &IndexSpec {
+        &self.spec
+    }
+
+    /// Whether queries may use it.
+    pub fn is_ready(&self) -> bool {
+        self.phase == Phase::Ready
+    }
+
+    /// `building`, `ready` or `failed`.
+    pub fn state(&self) -> &'static str {
+        match self.phase {
+            Phase::Building | Phase::Adopted => "building",
+            Phase::Ready => "ready",
+            Phase::Failed(_) => "failed",
+        }
+    }
+
+    /// Why the build failed.
+    pub fn failure(&self) -> Option<&str> {
+        if let Phase::Failed(why) = &self.phase { Some(why) } else { None }
+    }
+
+    /// Whether the build failed because two documents have one key.
+    pub fn failed_by_duplicate(&self) -> bool {
+        self.failure().is_some_and(|why| why.starts_with(DUPLICATE))
+    }
+
+    /// How much of the build is done, 0 to 1.
+    pub fn progress(&self) -> f64 {
+        let (done, all) =
+            (self.figures.scanned.load(Ordering::Relaxed), self.figures.to_scan.load(Ordering::Relaxed));
+        match self.phase {
+            Phase::Ready => 1.0,
+            _ if all == 0 => 0.0,
+            _ => (done as f64 / all as f64).min(0.99),
+        }
+    }
+
+    /// Whether the field at this place ever had an array on its path.
+    pub fn is_multikey(&self, field: usize) -> bool {
+        self.multikey & (1 << field) != 0
+    }
+
+    /// Whether any field ever had an array on its path: a document may have several entries.
+    pub fn has_multikey(&self) -> bool {
+        self.multikey != 0
+    }
+
+    /// Whether there may be entries whose fields were shortened: their order among themselves is not that of their values.
+    pub fn has_shortened(&self) -> bool {
+        self.shortened
+    }
+
+    /// How often a query used it since the start, and when it was last, ms since 1970.
+    pub fn usage(&self) -> (u64, Option<u64>) {
+        let last = self.figures.last_used_ms.load(Ordering::Relaxed);
+        (self.figures.hits.load(Ordering::Relaxed), Some(last).filter(|ms| *ms > 0))
+    }
+
+    /// Counts a use.
+    pub fn note_use(&self, now_ms: u64) {
+        self.figures.hits.fetch_add(1, Ordering::Relaxed);
+        self.figures.last_used_ms.fetch_max(now_ms, Ordering::Relaxed);
+    }
+
+    /// Whether it has a tree that changes of documents change.
+    pub(crate) fn is_kept(&self) -> bool {
+        matches!(self.phase, Phase::Adopted | Phase::Ready)
+    }
+
+    /// Refuses keys that other documents have already.
+    pub(crate) fn check_unique(
+        &self,
+        pager: &Pager,
+        collection: &str,
+        added: &[Vec<u8>],
+        record: RecordId,
+    ) -> Result<(), Error> {
+        if !self.spec.definition.unique || !self.is_kept() {
+            return Ok(());
+        }
+        for key in added {
+            if self.other_with_fields(pager, key, record)?.is_some() {
+                return Err(Error::DuplicateKey {
+                    collection: collection.to_owned(),
+                    index: self.spec.name().to_owned(),
+                    key: self.spec.describe(key),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Another document that has an entry with the fields of this key.
+    pub(crate) fn other_with_fields(
+        &self,
+        pager: &Pager,
+        key: &[u8],
+        record: RecordId,
+    ) -> Result<Option<RecordId>, Error> {
+        let Some(fields) = Entry::of(key).map(|entry| entry.fields) else { return Ok(None) };
+        let mut cursor = self.tree.cursor(pager);
+        cursor.seek(fields)?;
+        while let Some((found, other)) = cursor.entry() {
+            if !found.starts_with(fields) {
+                break;
+            }
+            let same = Entry::of(found).is_some_and(|entry| entry.fields == fields);
+            if same && other != record.0 {
+                return Ok(Some(RecordId(other)));
+            }
+            cursor.forward()?;
+        }
+        Ok(None)
+    }
+}
+
+/// What one change of a document does to one index.
+#[derive(Debug, Default)]
+pub(crate) struct IndexEdit {
+    pub(crate) index: u32,
+    pub(crate) removed: Vec<Vec<u8>>,
+    pub(crate) added: Vec<Vec<u8>>,
+    pub(crate) multikey: u32,
+    pub(crate) shortened: bool,
+}
+
+impl IndexEdit {
+    /// From what the document had to what it will have.
+    pub(crate) fn between(index: u32, before: Entries, after: Entries) -> IndexEdit {
+        let removed = before.keys.iter().filter(|key| after.keys.binary_search(key).is_err()).cloned().collect();
+        let (multikey, shortened) = (after.multikey, after.shortened);
+        let added = after.keys.into_iter().filter(|key| before.keys.binary_search(key).is_err()).collect();
+        IndexEdit { index, removed, added, multikey, shortened }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.removed.is_empty() && self.added.is_empty()
+    }
+}
+
+/// What changing a document from `before` to `after` does to the indexes of its collection.
+///
+/// # Errors
+/// `BadDocument` when an index cannot hold the new document.
+pub(crate) fn edits(
+    indexes: &[Index],
+    record: RecordId,
+    before: Option<&Document>,
+    after: Option<&Document>,
+) -> Result<Vec<IndexEdit>, Error> {
+    let mut edits = Vec::new();
+    for index in indexes.iter().filter(|index| !matches!(index.phase, Phase::Failed(_))) {
+        let after = match after {
+            Some(document) => index.spec.entries(document.root(), record)?,
+            None => Entries::default(),
+        };
+        // What cannot be indexed now was not when it was written: the index is younger.
+        let before = before.and_then(|document| index.spec.entries(document.root(), record).ok()).unwrap_or_default();
+        let edit = IndexEdit::between(index.id, before, after);
+        if !edit.is_empty() {
+            edits.push(edit);
+        }
+    }
+    Ok(edits)
+}
+
+/// Changes collected for an index that is being built: what became of a key last.
+#[derive(Debug, Default)]
+pub(crate) struct Delta {
+    /// True: the key is there.
+    pub(crate) keys: BTreeMap<Vec<u8>, bool>,
+    pub(crate) multikey: u32,
+    pub(crate) shortened: bool,
+    /// Units that were taken back may be among the changes: the build has to begin again.
+    pub(crate) tainted: bool,
+}
+
+/// Applies an edit, or takes it back, to a tree.
+pub(crate) fn apply_to_tree(
+    tree: &mut Tree,
+    edit: &mut Edit<'_>,
+    record: RecordId,
+    (remove, add): (&[Vec<u8>], &[Vec<u8>]),
+) -> Result<(), Error> {
+    for key in remove {
+        tree.remove(edit, key)?;
+    }
+    for key in add {
+        tree.insert(edit, key, record.0)?;
+    }
+    Ok(())
+}

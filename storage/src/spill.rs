@@ -1,0 +1,115 @@
+//! Temporary files: sealed blocks that are written once and read back in order.
+//!
+//! A file has no name from the moment it is open, so it is gone with its process, however that ends.
+
+use std::fs::{File, OpenOptions};
+use std::io::{BufReader, BufWriter, ErrorKind, Read as _, Seek as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use crate::Error;
+use crate::error::io;
+use crate::seal::{Purpose, Sealer};
+
+/// A file that is being written.
+pub(crate) struct SpillWriter {
+    file: BufWriter<File>,
+    path: PathBuf,
+    sealer: Sealer,
+    id: [u8; 16],
+    blocks: u64,
+}
+
+/// A file that is being read.
+pub(crate) struct SpillReader {
+    file: BufReader<File>,
+    path: PathBuf,
+    sealer: Sealer,
+    id: [u8; 16],
+    blocks: u64,
+    at: u64,
+}
+
+/// Makes the directory of temporary files, or empties it.
+pub(crate) fn prepare(dir: &Path) -> Result<(), Error> {
+    match std::fs::remove_dir_all(dir) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(io(dir, error)),
+        _ => {}
+    }
+    std::fs::create_dir(dir).map_err(|e| io(dir, e))
+}
+
+fn context(id: &[u8; 16], block: u64) -> [u8; 24] {
+    let mut context = [0; 24];
+    let (head, tail) = context.split_at_mut(16);
+    head.copy_from_slice(id);
+    tail.copy_from_slice(&block.to_le_bytes());
+    context
+}
+
+impl SpillWriter {
+    /// A new file in the directory of temporary files.
+    pub(crate) fn create(dir: &Path, sealer: &Sealer) -> Result<SpillWriter, Error> {
+        let id: [u8; 16] = rand::random();
+        let path = dir.join(hex::encode(id));
+        let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path);
+        let file = file.map_err(|e| io(&path, e))?;
+        std::fs::remove_file(&path).map_err(|e| io(&path, e))?;
+        Ok(SpillWriter { file: BufWriter::new(file), path, sealer: sealer.clone(), id, blocks: 0 })
+    }
+
+    /// Appends a block.
+    pub(crate) fn write(&mut self, plain: &[u8]) -> Result<(), Error> {
+        let mut sealed = Vec::with_capacity(plain.len() + crate::seal::OVERHEAD);
+        self.sealer.seal(Purpose::Spill, &context(&self.id, self.blocks), plain, &mut sealed);
+        self.blocks += 1;
+        let length = (sealed.len() as u32).to_le_bytes();
+        let written = self.file.write_all(&length).and_then(|()| self.file.write_all(&sealed));
+        written.map_err(|e| io(&self.path, e))
+    }
+
+    /// Ends writing; what is read back begins with the first block.
+    pub(crate) fn finish(self) -> Result<SpillReader, Error> {
+        let SpillWriter { file, path, sealer, id, blocks } = self;
+        let mut file = file.into_inner().map_err(|e| io(&path, e.into_error()))?;
+        file.rewind().map_err(|e| io(&path, e))?;
+        Ok(SpillReader { file: BufReader::new(file), path, sealer, id, blocks, at: 0 })
+    }
+}
+
+impl SpillReader {
+    /// The next block; none at the end.
+    pub(crate) fn read(&mut self) -> Result<Option<Vec<u8>>, Error> {
+        if self.at == self.blocks {
+            return Ok(None);
+        }
+        let mut length = [0; 4];
+        self.file.read_exact(&mut length).map_err(|e| io(&self.path, e))?;
+        let mut sealed = vec![0; u32::from_le_bytes(length) as usize];
+        self.file.read_exact(&mut sealed).map_err(|e| io(&self.path, e))?;
+        let plain = self.sealer.open(Purpose::Spill, &context(&self.id, self.at), &sealed)?;
+        self.at += 1;
+        Ok(Some(plain.to_vec()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+
+    #[test]
+    fn blocks_come_back_and_no_name_stays() {
+        let (dir, _engine, sealer) = testing::engine();
+        let tmp = dir.path().join("tmp");
+        prepare(&tmp).unwrap();
+        let mut writer = SpillWriter::create(&tmp, &sealer).unwrap();
+        writer.write(b"one").unwrap();
+        writer.write(&[7; 100_000]).unwrap();
+        assert_eq!(std::fs::read_dir(&tmp).unwrap().count(), 0);
+        let mut reader = writer.finish().unwrap();
+        assert_eq!(reader.read().unwrap().as_deref(), Some(&b"one"[..]));
+        assert_eq!(reader.read().unwrap().map(|block| block.len()), Some(100_000));
+        assert_eq!(reader.read().unwrap(), None);
+    }
+}

@@ -1,0 +1,126 @@
+//! Documents whose time has come: found in indexes with EXPIREAFTER, deleted as any other document is, in batches.
+//!
+//! The committer asks again of each document, as it is then, before it deletes it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::SyncSender;
+use std::time::Duration;
+
+use crate::build::ask;
+use crate::collection::CollectionHandle;
+use crate::commit::Message;
+use crate::document::bounds::{Bounds, Edge, Interval};
+use crate::document::ordered::class;
+use crate::document::path::Leaf;
+use crate::document::{RawObject, ValueRef};
+use crate::index::{Index, IndexSpec};
+use crate::record_id::RecordId;
+use crate::shared::Shared;
+use crate::view::{Names, View};
+use crate::{Error, KeyRange};
+
+/// Documents deleted in one unit.
+const BATCH: usize = 500;
+
+/// What is shared with the store's handle.
+#[derive(Debug)]
+pub(crate) struct Ttl {
+    /// Milliseconds between two sweeps.
+    pub(crate) interval_ms: AtomicU64,
+    pub(crate) sweeps: AtomicU64,
+    pub(crate) deleted: AtomicU64,
+}
+
+/// The thread that sweeps.
+pub(crate) struct Sweeper {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) ttl: Arc<Ttl>,
+    pub(crate) queue: SyncSender<Message>,
+    pub(crate) closing: Arc<AtomicBool>,
+    /// Milliseconds since 1970.
+    pub(crate) now_ms: fn() -> u64,
+}
+
+impl Sweeper {
+    /// Sweeps until the store closes.
+    pub(crate) fn run(self) {
+        loop {
+            std::thread::park_timeout(Duration::from_millis(self.ttl.interval_ms.load(Ordering::Relaxed)));
+            if self.closing.load(Ordering::Acquire) {
+                return;
+            }
+            if let Err(error) = self.sweep() {
+                // A full disk, or the end of the store; the next sweep finds the same documents.
+                tracing::debug!(%error, "a sweep of expired documents ended early");
+            }
+            self.ttl.sweeps.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn view(&self) -> View {
+        View { shared: Arc::clone(&self.shared), state: Arc::clone(&self.shared.state.read()) }
+    }
+
+    fn sweep(&self) -> Result<(), Error> {
+        let view = self.view();
+        for collection in view.state.databases.iter().flat_map(Names::values) {
+            for index in collection.indexes().iter().filter(|index| index.is_ready()) {
+                if let Some(seconds) = index.spec.definition.expire_after_s {
+                    self.sweep_index(collection, index, seconds)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn sweep_index(&self, collection: &CollectionHandle, index: &Index, seconds: u64) -> Result<(), Error> {
+        let after_ms = i64::try_from(seconds).unwrap_or(i64::MAX).saturating_mul(1000);
+        let cutoff_ms = ((self.now_ms)() as i64).saturating_sub(after_ms);
+        // The view would hold back what is deleted, so it is not kept for longer than this index.
+        let view = self.view();
+        for range in expired(&index.spec, cutoff_ms) {
+            let mut walk = view.trees().walk(index, &range, false)?;
+            loop {
+                let mut records: Vec<RecordId> = Vec::new();
+                while records.len() < BATCH
+                    && let Some(entry) = walk.entry()
+                {
+                    records.push(entry.record);
+                    walk.advance()?;
+                }
+                if records.is_empty() || self.closing.load(Ordering::Acquire) {
+                    break;
+                }
+                let (of, spec) = (collection.id(), Arc::clone(&index.spec));
+                let deleted = ask(&self.queue, move |tx| {
+                    let mut deleted = 0;
+                    for record in records {
+                        // The collection may be gone, the document changed.
+                        let Ok(Some(document)) = tx.record(of, record) else { continue };
+                        if tx.has_collection(of) && is_expired(&spec, document.root(), cutoff_ms) {
+                            tx.delete(of, record, &document)?;
+                            deleted += 1;
+                        }
+                    }
+                    Ok(deleted)
+                })?;
+                self.ttl.deleted.fetch_add(deleted, Ordering::Relaxed);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Where the dates up to the cutoff are.
+fn expired(spec: &IndexSpec, cutoff_ms: i64) -> Vec<KeyRange> {
+    let dates = Interval { low: Interval::class(class::DATE).low, high: Edge::after(ValueRef::Date(cutoff_ms)) };
+    spec.key_ranges(&[Bounds::new(vec![dates], true)])
+}
+
+/// Whether the earliest date in the field has come. An index with EXPIREAFTER has one field.
+fn is_expired(spec: &IndexSpec, document: RawObject<'_>, cutoff_ms: i64) -> bool {
+    let is_date = |value: Option<ValueRef<'_>>| matches!(value, Some(ValueRef::Date(ms)) if ms <= cutoff_ms);
+    let in_index = spec.partial.as_ref().is_none_or(|filter| filter.matches(document));
+    in_index && spec.fields.iter().any(|field| field.path.any(document, Leaf::Elements, &mut |value| is_date(value)))
+}
