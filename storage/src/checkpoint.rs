@@ -14,7 +14,8 @@ use std::sync::mpsc::{Receiver, SyncSender};
 use crate::Error;
 use crate::collection::{CHECKPOINT_FORMAT, CHECKPOINT_FORMAT_OLDEST, Checkpoint, CollectionRecord};
 use crate::error::io;
-use crate::index::{DirtyPage, PageId, Tree, page_key};
+use crate::collection::CollectionHandle;
+use crate::index::{self, DirtyPage, PageId, Tree, page_key};
 use crate::kv::{Engine, Entry, Snapshot, Space};
 use crate::log;
 use crate::lsn::Lsn;
@@ -39,8 +40,6 @@ pub(crate) struct Request {
     pub(crate) freed_now: Vec<PageId>,
     /// Pages that the last checkpoint or a reader of an older state may still have.
     pub(crate) freed_later: Vec<PageId>,
-    /// Pages of an index that is being built.
-    pub(crate) unfinished: Vec<PageId>,
     /// What was dropped since the last checkpoint.
     pub(crate) dropped: Vec<Dropped>,
     /// The generation that the engine will have.
@@ -53,6 +52,10 @@ pub(crate) struct Done {
     pub(crate) snapshot: Arc<dyn Snapshot>,
     pub(crate) generation: u64,
     pub(crate) page_watermark: PageId,
+    /// Trees of indexes with what was frozen of them: collection, index, tree.
+    pub(crate) trees: Vec<(u32, u32, Tree)>,
+    /// Stored pages that these trees no longer have.
+    pub(crate) replaced: Vec<PageId>,
     /// Stored pages of the dropped trees, to be freed by the next checkpoint.
     pub(crate) freed: Vec<(PageId, Lsn)>,
 }
@@ -183,9 +186,14 @@ fn write(shared: &Shared, request: Request, reclaim: &mut Vec<u32>) -> Result<Do
         });
     let document_marker = marker(Space::Documents, &shared.sealer, state.lsn);
     shared.engine.ingest(Space::Documents, &mut (&mut entries).chain([document_marker]))?;
+    let (trees, replaced) = bring_up(shared, &collections, state.lsn)?;
     let mut pages = Vec::new();
     for collection in &collections {
-        collection.0.trees().for_each(|tree| tree.dirty(&mut pages));
+        collection.0.id_index.dirty(&mut pages);
+        for index in collection.indexes().iter().filter(|index| index.is_kept()) {
+            let key = (collection.id().0, index.id);
+            trees.get(&key).unwrap_or(&index.tree).dirty(&mut pages);
+        }
     }
     write_pages(shared, &pages, &request.freed_now, state.lsn)?;
     let mut freed = Vec::new();
@@ -195,19 +203,30 @@ fn write(shared: &Shared, request: Request, reclaim: &mut Vec<u32>) -> Result<Do
             freed.extend(tree.stored_pages(&shared.pager)?.into_iter().map(|page| (page, dropped.lsn)));
         }
     }
+    let records = collections.iter().map(|collection| {
+        let mut record = CollectionRecord::of(&collection.0);
+        for index in &mut record.indexes {
+            if let Some(tree) = trees.get(&(record.id, index.id)) {
+                index.root = Some(tree.root_page());
+            }
+        }
+        record
+    });
+    // Above every page that was written now. What others have reserved below it, they have made known before.
+    let next_page = shared.pager.watermark();
     let checkpoint = Checkpoint {
         format: CHECKPOINT_FORMAT,
         lsn: state.lsn,
-        next_page: state.page_watermark,
+        next_page,
         next_collection: state.next_collection,
-        collections: collections.iter().map(|c| CollectionRecord::of(&c.0)).collect(),
+        collections: records.collect(),
         reclaim: reclaim.clone(),
         freed_pages: request
             .freed_later
             .into_iter()
             .chain(freed.iter().map(|(page, _)| *page))
             // A crash would leave them to nobody.
-            .chain(request.unfinished)
+            .chain(shared.builds.unfinished_pages())
             .collect(),
     };
     put(&shared.checkpoint_path, &shared.sealer, &checkpoint)?;
@@ -223,8 +242,51 @@ fn write(shared: &Shared, request: Request, reclaim: &mut Vec<u32>) -> Result<Do
         snapshot: shared.engine.snapshot(),
         generation: request.generation,
         page_watermark: state.page_watermark,
+        trees: trees.into_iter().map(|((collection, index), tree)| (collection, index, tree)).collect(),
+        replaced,
         freed,
     })
+}
+
+/// Changes brought to a tree at a time.
+const CHANGES: usize = 20_000;
+
+type Trees = std::collections::BTreeMap<(u32, u32), Tree>;
+
+/// The trees of indexes with what was frozen of them, and the stored pages that they no longer have.
+fn bring_up(shared: &Shared, collections: &[&CollectionHandle], lsn: Lsn) -> Result<(Trees, Vec<PageId>), Error> {
+    let mut trees = Trees::new();
+    let (mut freed, mut dirty_bytes) = (Vec::new(), 0);
+    for collection in collections {
+        for index in collection.indexes() {
+            let Some(frozen) = &index.frozen else { continue };
+            let mut tree = index.tree.clone();
+            let mut last: Option<Box<[u8]>> = None;
+            loop {
+                let changed = frozen.changed(last.as_deref(), CHANGES);
+                let Some((key, _)) = changed.last() else { break };
+                last = Some(key.clone());
+                let record = |key: &[u8]| index::Entry::of(key).map_or(0, |entry| entry.record.0);
+                let changes: Vec<index::Change> = changed
+                    .into_iter()
+                    .map(|(key, there)| {
+                        let value = there.then(|| record(&key));
+                        (key, value)
+                    })
+                    .collect();
+                let mut edit = index::Edit {
+                    pager: &shared.pager,
+                    freed: &mut freed,
+                    lsn,
+                    reserved: None,
+                    dirty_bytes: &mut dirty_bytes,
+                };
+                tree.apply(&mut edit, &changes)?;
+            }
+            trees.insert((collection.id().0, index.id), tree);
+        }
+    }
+    Ok((trees, freed.into_iter().filter(|freed| freed.stored).map(|freed| freed.page).collect()))
 }
 
 /// Brings the engine's pages up to a state: new ones in, freed ones out, by ascending id.

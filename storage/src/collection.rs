@@ -58,7 +58,7 @@ impl CollectionState {
         self.indexes.iter_mut().find(|index| index.id == id)
     }
 
-    /// The trees that a checkpoint has to have.
+    /// The trees that a checkpoint may have.
     pub(crate) fn trees(&self) -> impl Iterator<Item = &Tree> {
         let kept = self.indexes.iter().filter(|index| index.is_kept());
         std::iter::once(&self.id_index).chain(kept.map(|index| &index.tree))

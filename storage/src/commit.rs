@@ -269,7 +269,8 @@ impl Committer {
         // What is in memory still has to be written, and stays twice until the log before it is trimmed.
         let tables = &self.working.sources;
         let pending =
-            tables.active.bytes() + tables.frozen.as_ref().map_or(0, |t| t.bytes()) + self.working.dirty_bytes;
+            tables.active.bytes() + tables.frozen.as_ref().map_or(0, |t| t.bytes()) + self.working.dirty_bytes
+                + self.working.recent_bytes;
         // A file system that cannot say how full it is will say so when it is full.
         let free = rustix::fs::statvfs(&self.shared.log_dir).map_or(u64::MAX, |s| s.f_bavail * s.f_frsize);
         self.space_low = free < self.disk_reserve_bytes + pending as u64;
@@ -312,7 +313,7 @@ impl Committer {
     }
 
     fn checkpoint_if_due(&mut self) -> Result<(), Error> {
-        let memory = self.working.sources.active.bytes();
+        let memory = self.working.sources.active.bytes() + self.working.recent_bytes;
         // Dirty pages cannot leave memory, so they may take half of the index budget at most.
         let dirty = self.working.dirty_bytes > self.shared.pager.budget_bytes() / 2;
         let replay = self.log.bytes_written() - self.log_bytes_at_checkpoint > LOG_BYTES_REPLAYED_MAX;
@@ -333,6 +334,9 @@ impl Committer {
         self.working.sources.frozen =
             Some(std::mem::replace(&mut self.working.sources.active, Arc::new(Memtable::default())));
         self.working.dirty_bytes = 0;
+        self.working.freeze_recent();
+        // In this checkpoint: what it says is nobody's must not be theirs.
+        self.shared.builds.forget_adopted();
         self.publish();
         let state = Arc::clone(&self.shared.state.read());
         // What was made after the last checkpoint and freed since was never stored.
@@ -351,8 +355,6 @@ impl Committer {
             progress: self.log.progress(),
             freed_now: now.into_iter().map(|(page, _)| page).collect(),
             freed_later: later.iter().map(|(page, _)| *page).collect(),
-            // After the state was published, whose watermark may be above ids that were reserved until then.
-            unfinished: self.shared.builds.unfinished_pages(),
             dropped: std::mem::take(&mut self.working.dropped),
             generation: self.working.sources.generation + 1,
         };
@@ -382,6 +384,10 @@ impl Committer {
         self.working.sources.frozen = None;
         self.working.sources.snapshot = done.snapshot;
         self.working.sources.generation = done.generation;
+        // Readers of states up to now may have the trees without what was frozen, and so the pages that it replaced.
+        let lsn_replaced = self.group_lsn + 1;
+        self.working.take_trees(done.trees, lsn_replaced);
+        self.freed_stored.extend(done.replaced.into_iter().map(|page| (page, lsn_replaced)));
         self.freed_stored.extend(done.freed);
         self.page_watermark = done.page_watermark;
         self.lsn_applied = done.lsn;

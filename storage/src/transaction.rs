@@ -329,7 +329,7 @@ impl<'a> Transaction<'a> {
 
     /// The trees of that collection.
     pub fn trees(&self) -> Trees<'_> {
-        Trees::new(&self.shared.pager)
+        Trees::new(&self.shared.pager, Lsn::MAX)
     }
 
     /// The parts that the builder of indexes works on.

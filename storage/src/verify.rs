@@ -52,7 +52,7 @@ impl View {
             }
             for index in &indexes {
                 for key in index.spec().entries(document.root(), record)?.keys {
-                    let right = trees.has(index, &key, record)?;
+                    let right = trees.has(index, &key)?;
                     *(if right { &mut present } else { &mut found.missing }) += 1;
                 }
             }
@@ -66,7 +66,7 @@ impl View {
             walks.push(trees.walk(index, &crate::KeyRange::full(), false)?);
         }
         for mut walk in walks {
-            while walk.raw().is_some() {
+            while walk.key().is_some() {
                 if found.entries % CHECK_EVERY == 0 {
                     go_on()?;
                 }

@@ -63,7 +63,7 @@ impl View {
 
     /// The trees of its collections.
     pub fn trees(&self) -> Trees<'_> {
-        Trees::new(&self.shared.pager)
+        Trees::new(&self.shared.pager, self.state.lsn)
     }
 
     /// A document by its record.

@@ -7,7 +7,9 @@ use crate::Error;
 use crate::collection::{CollectionHandle, CollectionMeta, CollectionState};
 use crate::document::record::Document;
 use crate::effect::Effect;
-use crate::index::{Delta, Edit, Freed, Index, IndexDefinition, IndexEdit, IndexSpec, PageId, Phase, Tree, apply_to_tree};
+use crate::index::{
+    Delta, Edit, Entries, Freed, Index, IndexDefinition, IndexEdit, IndexSpec, PageId, Phase, Tree,
+};
 use crate::lsn::Lsn;
 use crate::memtable::{RecordKey, Version};
 use crate::record_id::RecordId;
@@ -33,6 +35,9 @@ pub(crate) struct Working {
     pub(crate) builds: HashMap<(u32, u32), Delta>,
     /// Indexes whose trees no checkpoint has yet.
     pub(crate) adopted: Vec<(u32, u32)>,
+    /// Collections with entries of indexes that no checkpoint has written yet, and their bytes.
+    pub(crate) recent_in: BTreeSet<u32>,
+    pub(crate) recent_bytes: usize,
     /// Readers have to see something that no unit in the log says.
     pub(crate) publish_due: bool,
     /// Bytes of index pages made since the last checkpoint, about.
@@ -74,6 +79,8 @@ impl Working {
             dropped: Vec::new(),
             builds,
             adopted: Vec::new(),
+            recent_in: BTreeSet::new(),
+            recent_bytes: 0,
             publish_due: false,
             dirty_bytes: 0,
             touched: BTreeSet::new(),
@@ -90,6 +97,11 @@ impl Working {
         fresh.freed.retain(|freed| freed.lsn <= state.lsn);
         fresh.dropped = std::mem::take(&mut self.dropped);
         fresh.dropped.retain(|dropped| dropped.lsn <= state.lsn);
+        fresh.recent_bytes = self.recent_bytes;
+        fresh.recent_in = std::mem::take(&mut self.recent_in);
+        for index in fresh.collections.values().flat_map(|state| &state.indexes) {
+            index.recent.truncate(state.lsn);
+        }
         fresh.builds.values_mut().for_each(|delta| delta.tainted = true);
         fresh.adopted = std::mem::take(&mut self.adopted);
         let collections = &mut fresh.collections;
@@ -190,40 +202,74 @@ impl Working {
     ) -> Result<(), Error> {
         self.enter(shared, (collection, record), lsn, id, document.body.len() as u64)?;
         self.put(collection, record, lsn, Some(document));
-        self.reindex(shared, (collection, record), lsn, edits, false)
+        self.reindex(collection, lsn, edits)
     }
 
-    /// Applies edits to the indexes, or takes them back. Both may be done again after they failed half way.
-    pub(crate) fn reindex(
-        &mut self,
-        shared: &Shared,
-        (collection, record): RecordKey,
-        lsn: Lsn,
-        edits: &[IndexEdit],
-        back: bool,
-    ) -> Result<(), Error> {
+    /// Applies edits to the indexes.
+    fn reindex(&mut self, collection: u32, lsn: Lsn, edits: &[IndexEdit]) -> Result<(), Error> {
         if edits.is_empty() {
             return Ok(());
         }
-        let Working { collections, freed, dirty_bytes, builds, .. } = self;
-        let state = collections.get_mut(&collection).ok_or_else(|| gone(collection))?;
+        let oldest = self.lsn_oldest_reader;
+        let state = self.collections.get_mut(&collection).ok_or_else(|| gone(collection))?;
         for edit in edits {
             let Some(index) = state.index_mut(edit.index) else { continue };
-            let (remove, add) =
-                if back { (&edit.added, &edit.removed) } else { (&edit.removed, &edit.added) };
             if index.is_kept() {
                 index.multikey |= edit.multikey;
                 index.shortened |= edit.shortened;
-                let mut change = Edit { pager: &shared.pager, freed, lsn, reserved: None, dirty_bytes };
-                apply_to_tree(&mut index.tree, &mut change, record, (remove, add))?;
-            } else if let Some(delta) = builds.get_mut(&(collection, edit.index)) {
+                let before = index.recent.bytes();
+                edit.removed.iter().for_each(|key| index.recent.put(key, false, lsn, oldest));
+                edit.added.iter().for_each(|key| index.recent.put(key, true, lsn, oldest));
+                self.recent_bytes += index.recent.bytes() - before;
+                self.recent_in.insert(collection);
+            } else if let Some(delta) = self.builds.get_mut(&(collection, edit.index)) {
                 delta.multikey |= edit.multikey;
                 delta.shortened |= edit.shortened;
-                delta.keys.extend(remove.iter().map(|key| (key.clone(), false)));
-                delta.keys.extend(add.iter().map(|key| (key.clone(), true)));
+                delta.keys.extend(edit.removed.iter().map(|key| (key.clone(), false)));
+                delta.keys.extend(edit.added.iter().map(|key| (key.clone(), true)));
             }
         }
         Ok(())
+    }
+
+    /// Undoes [`Working::reindex`].
+    fn take_back_reindex(&mut self, collection: u32, edits: &[IndexEdit]) -> Result<(), Error> {
+        let state = self.collections.get_mut(&collection).ok_or_else(|| gone(collection))?;
+        for edit in edits.iter().rev() {
+            let Some(index) = state.index_mut(edit.index) else { continue };
+            if index.is_kept() {
+                edit.added.iter().rev().chain(edit.removed.iter().rev()).for_each(|key| index.recent.pop(key));
+            } else if let Some(delta) = self.builds.get_mut(&(collection, edit.index)) {
+                delta.keys.extend(edit.added.iter().map(|key| (key.clone(), false)));
+                delta.keys.extend(edit.removed.iter().map(|key| (key.clone(), true)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Hands what changed in the indexes to the checkpoint that begins.
+    pub(crate) fn freeze_recent(&mut self) {
+        self.recent_bytes = 0;
+        for collection in std::mem::take(&mut self.recent_in) {
+            let Some(state) = self.collections.get_mut(&collection) else { continue };
+            state.indexes.iter_mut().filter(|index| !index.recent.is_empty()).for_each(Index::freeze);
+            self.touched.insert(collection);
+        }
+    }
+
+    /// Takes the trees over that a checkpoint has written; what of it nobody wants is given back.
+    pub(crate) fn take_trees(&mut self, trees: Vec<(u32, u32, Tree)>, lsn: Lsn) {
+        for (collection, id, tree) in trees {
+            let index = self.collections.get_mut(&collection).and_then(|state| state.index_mut(id));
+            match index {
+                Some(index) => {
+                    index.tree = tree;
+                    index.frozen = None;
+                    self.touched.insert(collection);
+                }
+                None => self.dropped.push(Dropped { collection: None, trees: vec![tree], lsn }),
+            }
+        }
     }
 
     /// Undoes [`Working::insert`].
@@ -238,7 +284,7 @@ impl Working {
         edits: &[IndexEdit],
     ) -> Result<(), Error> {
         self.sources.active.pop((collection, record));
-        self.reindex(shared, (collection, record), lsn, edits, true)?;
+        self.take_back_reindex(collection, edits)?;
         self.leave(shared, collection, lsn, id, size)?;
         // Undone newest first, so this was the last record given out.
         if let Some(state) = self.collections.get_mut(&collection) {
@@ -264,7 +310,7 @@ impl Working {
             Ok(())
         })?;
         self.put(collection, record, lsn, Some(document));
-        self.reindex(shared, (collection, record), lsn, edits, false)
+        self.reindex(collection, lsn, edits)
     }
 
     /// Undoes [`Working::replace`].
@@ -279,7 +325,7 @@ impl Working {
         edits: &[IndexEdit],
     ) -> Result<(), Error> {
         self.sources.active.pop((collection, record));
-        self.reindex(shared, (collection, record), lsn, edits, true)?;
+        self.take_back_reindex(collection, edits)?;
         self.edit(shared, collection, lsn, |state, _| {
             state.size = state.size - size + size_before;
             Ok(())
@@ -299,7 +345,7 @@ impl Working {
     ) -> Result<(), Error> {
         self.leave(shared, collection, lsn, id, size)?;
         self.put(collection, record, lsn, None);
-        self.reindex(shared, (collection, record), lsn, edits, false)
+        self.reindex(collection, lsn, edits)
     }
 
     /// Undoes [`Working::delete`].
@@ -314,7 +360,7 @@ impl Working {
         edits: &[IndexEdit],
     ) -> Result<(), Error> {
         self.sources.active.pop((collection, record));
-        self.reindex(shared, (collection, record), lsn, edits, true)?;
+        self.take_back_reindex(collection, edits)?;
         self.enter(shared, (collection, record), lsn, id, size)
     }
 
@@ -423,9 +469,26 @@ impl Working {
         let mut edits = Vec::new();
         for index in state.indexes.iter().filter(|index| index.is_kept()) {
             let entries = index.spec.entries(document.root(), key.1)?;
-            edits.push(IndexEdit::between(index.id, crate::index::Entries::default(), entries));
+            let mut edit = IndexEdit::between(index.id, Entries::default(), entries);
+            edit.added = changing(index, shared, edit.added, true)?;
+            edits.push(edit);
         }
-        self.reindex(shared, key, lsn, &edits, false)
+        self.reindex(key.0, lsn, &edits)
+    }
+
+    /// Removes entries that a document no longer has.
+    fn unindex(
+        &mut self,
+        shared: &Shared,
+        collection: u32,
+        lsn: Lsn,
+        id: u32,
+        keys: Vec<Box<[u8]>>,
+    ) -> Result<(), Error> {
+        let Some(state) = self.collections.get(&collection) else { return Err(gone(collection)) };
+        let Some(index) = state.indexes.iter().find(|index| index.id == id && index.is_kept()) else { return Ok(()) };
+        let removed = changing(index, shared, keys.into_iter().map(Vec::from).collect(), false)?;
+        self.reindex(collection, lsn, &[IndexEdit { index: id, removed, ..IndexEdit::default() }])
     }
 
     /// Does again what the log says was done.
@@ -459,14 +522,20 @@ impl Working {
             }
             Effect::DropIndex { collection, index } => self.take_index(collection, lsn, index).map(|_| ()),
             Effect::FailIndex { collection, index, why } => self.fail_index(collection, lsn, index, &why),
-            Effect::Unindex { collection, index, keys } => {
-                let removed = keys.into_iter().map(Vec::from).collect();
-                let edit = IndexEdit { index, removed, ..IndexEdit::default() };
-                // The record is only told where something is added.
-                self.reindex(shared, (collection, RecordId(0)), lsn, &[edit], false)
-            }
+            Effect::Unindex { collection, index, keys } => self.unindex(shared, collection, lsn, index, keys),
         }
     }
+}
+
+/// The keys whose being there, or not, would be a change.
+fn changing(index: &Index, shared: &Shared, keys: Vec<Vec<u8>>, there: bool) -> Result<Vec<Vec<u8>>, Error> {
+    let mut changes = Vec::with_capacity(keys.len());
+    for key in keys {
+        if index.has(&shared.pager, &key, Lsn::MAX)? != there {
+            changes.push(key);
+        }
+    }
+    Ok(changes)
 }
 
 fn gone(collection: u32) -> Error {

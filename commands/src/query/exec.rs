@@ -85,8 +85,8 @@ pub fn candidates(trees: Trees<'_>, plans: &[&IndexPlan]) -> Result<Vec<RecordId
     for plan in plans {
         for range in &plan.ranges {
             let mut walk = trees.walk(&plan.index, range, false)?;
-            while let Some((_, record)) = walk.raw() {
-                records.push(record);
+            while let Some(entry) = walk.entry() {
+                records.push(entry.record);
                 walk.advance()?;
             }
         }
@@ -165,12 +165,10 @@ impl Runner<'_, '_> {
         for plan in plans {
             for range in &plan.ranges {
                 let mut walk = self.context.view.trees().walk(&plan.index, range, false)?;
-                while let Some((_, record)) = walk.raw() {
+                while let Some(entry) = walk.entry() {
                     self.step()?;
                     self.examined.keys += 1;
-                    let entry = if self.run.covered { walk.entry() } else { None };
-                    let fields = entry.and_then(|entry| plan.index.spec().read_back(&entry));
-                    gathered.push((record, fields));
+                    gathered.push(self.candidate(plan, &entry));
                     walk.advance()?;
                 }
             }

@@ -37,9 +37,19 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 pub(crate) struct Builds {
     /// Ids of pages that the build at hand has written, or will.
     pub(crate) ids: ReservedIds,
-    abandoned: Mutex<Vec<PageId>>,
+    /// Taken before the ids' own lock, so that a page on its way from one list to the next is always in one of them.
+    pages: Mutex<Pages>,
     news: Mutex<bool>,
     wake: Condvar,
+}
+
+/// Pages that builds have written, after the builds.
+#[derive(Debug, Default)]
+struct Pages {
+    /// Of trees that the committer has taken over and no checkpoint has yet.
+    adopted: Vec<PageId>,
+    /// Of trees that nobody will ever want.
+    abandoned: Vec<PageId>,
 }
 
 impl Builds {
@@ -57,18 +67,34 @@ impl Builds {
         *news = false;
     }
 
-    /// Pages in the engine that no state has, and that a build may still want.
+    /// Pages in the engine that the checkpoint that is being written does not have.
     pub(crate) fn unfinished_pages(&self) -> Vec<PageId> {
-        self.ids.all()
+        let pages = self.pages.lock();
+        [&*pages.adopted, &*pages.abandoned, &*self.ids.all()].concat()
+    }
+
+    /// The committer has taken the tree over, which no longer has these pages.
+    pub(crate) fn adopt(&self, replaced: Vec<PageId>) {
+        let mut pages = self.pages.lock();
+        pages.adopted.extend(self.ids.take());
+        pages.abandoned.extend(replaced);
+    }
+
+    /// The checkpoint that begins has the trees that were taken over.
+    pub(crate) fn forget_adopted(&self) {
+        self.pages.lock().adopted.clear();
+    }
+
+    /// Nobody wants the tree at hand, nor these pages.
+    fn abandon(&self, more: Vec<PageId>) {
+        let mut pages = self.pages.lock();
+        pages.abandoned.extend(self.ids.take());
+        pages.abandoned.extend(more);
     }
 
     /// Pages in the engine that nobody will ever want.
     pub(crate) fn take_abandoned(&self) -> Vec<PageId> {
-        std::mem::take(&mut *self.abandoned.lock())
-    }
-
-    pub(crate) fn abandon(&self, pages: impl IntoIterator<Item = PageId>) {
-        self.abandoned.lock().extend(pages);
+        std::mem::take(&mut self.pages.lock().abandoned)
     }
 }
 
@@ -113,7 +139,7 @@ impl Builder {
             };
             let outcome = task::Task::new(&self, collection, index).run();
             if !matches!(outcome, Ok(())) {
-                self.shared.builds.abandon(self.shared.builds.ids.take());
+                self.shared.builds.abandon(Vec::new());
             }
             match outcome {
                 Ok(()) => tracing::info!(collection, index, "index built"),

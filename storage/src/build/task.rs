@@ -7,8 +7,11 @@ use super::sort::{Run, Sorter, SpillPlace};
 use super::{Builder, Stop};
 use crate::Error;
 use crate::collection::CollectionHandle;
-use crate::index::{DUPLICATE, Delta, DirtyPage, Edit, Entry, Freed, Index, IndexSpec, Loader, PageId, Phase, Tree};
+use crate::index::{
+    Change, DUPLICATE, Delta, DirtyPage, Edit, Entry, Freed, Index, IndexSpec, Loader, PageId, Phase, Recent, Tree,
+};
 use crate::kv::Space;
+use crate::lsn::Lsn;
 use crate::record_id::RecordId;
 use crate::transaction::Transaction;
 use crate::view::View;
@@ -76,10 +79,11 @@ impl<'b> Task<'b> {
         let sorter = self.read()?;
         let mut tree = self.load(sorter)?;
         loop {
+            // Applying takes time, in which more may have been collected.
             for mut changes in std::mem::take(&mut self.changes) {
                 self.apply(&mut tree, &mut changes)?;
             }
-            if self.take_changes(LAST_CHANGES)? {
+            if self.changes.is_empty() && self.take_changes(LAST_CHANGES)? {
                 break;
             }
         }
@@ -189,9 +193,17 @@ impl<'b> Task<'b> {
     /// Applies one round of collected changes.
     fn apply(&mut self, tree: &mut Tree, changes: &mut Run) -> Result<(), Stop> {
         let shared = Arc::clone(&self.builder.shared);
-        let mut applied = 0;
-        while let Some((key, there)) = changes.next()? {
-            let Some(record) = Entry::of(&key).map(|entry| entry.record) else { continue };
+        loop {
+            let mut step: Vec<Change> = Vec::new();
+            while step.len() < STEP as usize
+                && let Some((key, there)) = changes.next()?
+            {
+                let value = Entry::of(&key).map(|entry| entry.record.0).filter(|_| there);
+                step.push((key.into_boxed_slice(), value));
+            }
+            if step.is_empty() {
+                return Ok(());
+            }
             let mut edit = Edit {
                 pager: &shared.pager,
                 freed: &mut self.freed,
@@ -199,34 +211,29 @@ impl<'b> Task<'b> {
                 reserved: Some(&shared.builds.ids),
                 dirty_bytes: &mut self.dirty_bytes,
             };
-            if there {
-                tree.insert(&mut edit, &key, record.0)?;
-                self.check_unique(tree, &key, record)?;
-            } else {
-                tree.remove(&mut edit, &key)?;
-            }
+            tree.apply(&mut edit, &step)?;
+            self.check_unique(tree, &step)?;
             if self.dirty_bytes > DIRTY_BYTES {
                 self.write_out(tree)?;
             }
-            applied += 1;
-            if applied % STEP == 0 {
-                self.take_changes(0)?;
-            }
+            self.take_changes(0)?;
         }
-        Ok(())
     }
 
-    fn check_unique(&self, tree: &Tree, key: &[u8], record: RecordId) -> Result<(), Stop> {
+    fn check_unique(&self, tree: &Tree, changes: &[Change]) -> Result<(), Stop> {
         let view = self.builder.view();
         let (_, index) = self.builder.current(&view, self.collection, self.index)?;
         if !index.spec.definition.unique {
             return Ok(());
         }
         let index = Index { tree: tree.clone(), ..index.clone() };
-        match index.other_with_fields(&self.builder.shared.pager, key, record)? {
-            Some(other) => self.fail_if_duplicate(key, other, record),
-            None => Ok(()),
+        for (key, value) in changes {
+            let Some(record) = value.map(RecordId) else { continue };
+            if let Some(other) = index.other_with_fields(&self.builder.shared.pager, key, record)? {
+                self.fail_if_duplicate(key, other, record)?;
+            }
         }
+        Ok(())
     }
 
     /// Fails if both documents have the key at one moment, now. If they do not, whoever gets it later is seen later.
@@ -308,40 +315,28 @@ fn duplicate(
 
 /// Runs on the committer. None: the index is gone.
 fn adopt(tx: &mut Transaction<'_>, key: (u32, u32), adoption: Adoption) -> Result<Option<Adopted>, Error> {
-    let (shared, working, lsn, _) = tx.parts();
-    let lsn = lsn.saturating_sub(1);
+    let (shared, working, ..) = tx.parts();
     let Some(delta) = working.builds.get(&key) else { return Ok(None) };
     if delta.tainted {
         return Ok(Some(Adopted::Again));
     }
-    let Adoption { mut tree, multikey, shortened, freed, dirty_bytes } = adoption;
-    let (mut released, mut changed_bytes) = (Vec::new(), dirty_bytes);
-    let mut edit = Edit {
-        pager: &shared.pager,
-        freed: &mut released,
-        lsn,
-        reserved: Some(&shared.builds.ids),
-        dirty_bytes: &mut changed_bytes,
-    };
-    for (key, there) in &delta.keys {
-        match Entry::of(key) {
-            Some(entry) if *there => {
-                tree.insert(&mut edit, key, entry.record.0)?;
-            }
-            _ => {
-                tree.remove(&mut edit, key)?;
-            }
-        }
-    }
-    let state = working.collections.get(&key.0).ok_or_else(|| Error::NoSuchCollection(format!("number {}", key.0)))?;
+    let Some(state) = working.collections.get(&key.0) else { return Ok(None) };
     let Some(index) = state.indexes.iter().find(|index| index.id == key.1) else { return Ok(None) };
+    let Adoption { tree, multikey, shortened, freed, dirty_bytes } = adoption;
     let index = Index {
         tree,
+        recent: Arc::new(Recent::new(index.spec.definition.unique)),
         phase: Phase::Adopted,
         multikey: index.multikey | multikey | delta.multikey,
         shortened: index.shortened || shortened || delta.shortened,
         ..index.clone()
     };
+    // What is left is the first of what the next checkpoint brings to the tree. Every state that has the index has it.
+    for (key, there) in &delta.keys {
+        if index.has(&shared.pager, key, Lsn::MAX)? != *there {
+            index.recent.put(key, *there, 0, 0);
+        }
+    }
     if index.spec.definition.unique {
         for (key, _) in delta.keys.iter().filter(|(_, there)| **there) {
             let Some(record) = Entry::of(key).map(|entry| entry.record) else { continue };
@@ -350,14 +345,14 @@ fn adopt(tx: &mut Transaction<'_>, key: (u32, u32), adoption: Adoption) -> Resul
             }
         }
     }
-    shared.builds.ids.take();
-    shared.builds.abandon(freed);
-    shared.builds.abandon(released.into_iter().filter(|freed| freed.stored).map(|freed| freed.page));
-    working.dirty_bytes += changed_bytes;
+    shared.builds.adopt(freed);
+    working.dirty_bytes += dirty_bytes;
+    working.recent_bytes += index.recent.bytes();
+    working.recent_in.insert(key.0);
     working.builds.remove(&key);
     working.adopted.push(key);
     working.publish_due = true;
-    if let Some(slot) = working.touch(key.0, lsn)?.index_mut(key.1) {
+    if let Some(slot) = working.touch(key.0, 0)?.index_mut(key.1) {
         *slot = index;
     }
     Ok(Some(Adopted::Done))

@@ -206,7 +206,7 @@ impl IndexSpec {
     }
 
     fn add(&self, entries: &mut Entries, document: RawObject<'_>, row: &Row<'_>, record: RecordId) {
-        let mut key = Vec::with_capacity(16 * row.len() + 16);
+        let mut key = Vec::with_capacity(48 * row.len() + 16);
         self.put_fields(&mut key, row);
         let mut readable = self.rebuildable && self.in_order(document, row);
         if key.len() > FIELDS_BYTES_MAX {

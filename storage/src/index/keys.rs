@@ -23,6 +23,11 @@ pub(crate) struct Keys {
 }
 
 impl Keys {
+    /// No keys yet, and room for some.
+    pub(crate) fn with_capacity(keys: usize, bytes: usize) -> Keys {
+        Keys { ends: Vec::with_capacity(keys), bytes: Vec::with_capacity(bytes) }
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.ends.len()
     }
@@ -106,6 +111,12 @@ impl Keys {
             *end -= start as u32;
         }
         Keys { ends, bytes }
+    }
+
+    /// Makes room for so many keys and bytes in all.
+    pub(crate) fn reserve(&mut self, keys: usize, bytes: usize) {
+        self.ends.reserve(keys.saturating_sub(self.ends.len()));
+        self.bytes.reserve(bytes.saturating_sub(self.bytes.len()));
     }
 
     pub(crate) fn append(&mut self, other: &Keys) {

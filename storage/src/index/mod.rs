@@ -5,6 +5,7 @@
 //! Invariant: a page that a published tree can reach never changes. The committer edits in place only what no published
 //! tree has seen; everything else it copies on the way down.
 
+mod apply;
 mod entry;
 mod ids;
 mod keys;
@@ -13,6 +14,7 @@ mod node;
 mod page;
 mod pager;
 mod ranges;
+mod recent;
 mod scan;
 mod spec;
 mod state;
@@ -20,11 +22,13 @@ mod tree;
 
 pub(crate) use entry::Entries;
 pub use entry::{Entry, FIELDS_BYTES_MAX, SHORTENED_BYTES};
+pub(crate) use recent::Recent;
 pub(crate) use scan::Cursor;
+pub(crate) use apply::Change;
 pub(crate) use ids::ReservedIds;
 pub(crate) use load::Loader;
 pub(crate) use pager::{Edit, Freed, PageId, Pager, page_key};
 pub use spec::{FIELDS_MAX, INDEXES_MAX, IndexDefinition, IndexField, IndexSpec};
 pub use state::Index;
-pub(crate) use state::{DUPLICATE, Delta, IndexEdit, Phase, apply_to_tree, edits};
+pub(crate) use state::{DUPLICATE, Delta, IndexEdit, Phase, edits};
 pub(crate) use tree::{DirtyPage, Tree};

@@ -113,6 +113,11 @@ impl Slot {
         }
     }
 
+    /// Bytes of the node while it is in memory.
+    pub(super) fn bytes(&self) -> usize {
+        self.own_bytes.load(Ordering::Relaxed)
+    }
+
     pub(super) fn is_clean(&self) -> bool {
         self.clean.load(Ordering::Acquire)
     }

@@ -5,12 +5,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::entry::{Entries, Entry};
-use super::pager::{Edit, Pager};
+use super::pager::Pager;
+use super::recent::Recent;
 use super::spec::IndexSpec;
 use super::tree::Tree;
 use crate::Error;
+use crate::document::ordered;
 use crate::document::record::Document;
+use crate::lsn::Lsn;
 use crate::record_id::RecordId;
+use crate::trees::{KeyRange, Trees};
 
 /// What the message of a unique index that cannot be built begins with.
 pub(crate) const DUPLICATE: &str = "duplicate key";
@@ -23,8 +27,12 @@ pub struct Index {
     pub(crate) spec: Arc<IndexSpec>,
     pub(crate) figures: Arc<IndexFigures>,
     pub(crate) phase: Phase,
-    /// Empty until the build is done.
+    /// The entries as the last checkpoint has them; empty until the build is done.
     pub(crate) tree: Tree,
+    /// What changed since the one that is being written began.
+    pub(crate) recent: Arc<Recent>,
+    /// What the one that is being written brings to the tree.
+    pub(crate) frozen: Option<Arc<Recent>>,
     /// A bit for each field whose path ever met an array.
     pub(crate) multikey: u32,
     /// Whether there ever was an entry whose fields were shortened.
@@ -57,7 +65,18 @@ pub(crate) struct IndexFigures {
 
 impl Index {
     pub(crate) fn new(id: u32, spec: Arc<IndexSpec>, phase: Phase, tree: Tree) -> Index {
-        Index { id, spec, figures: Arc::default(), phase, tree, multikey: 0, shortened: false }
+        let recent = Arc::new(Recent::new(spec.definition.unique));
+        Index {
+            id,
+            spec,
+            figures: Arc::default(),
+            phase,
+            tree,
+            recent,
+            frozen: None,
+            multikey: 0,
+            shortened: false,
+        }
     }
 
     /// What it is made of.
@@ -127,9 +146,24 @@ impl Index {
         self.figures.last_used_ms.fetch_max(now_ms, Ordering::Relaxed);
     }
 
+    /// Hands what changed to the checkpoint that begins.
+    pub(crate) fn freeze(&mut self) {
+        let empty = Arc::new(Recent::new(self.spec.definition.unique));
+        self.frozen = Some(std::mem::replace(&mut self.recent, empty));
+    }
+
     /// Whether it has a tree that changes of documents change.
     pub(crate) fn is_kept(&self) -> bool {
         matches!(self.phase, Phase::Adopted | Phase::Ready)
+    }
+
+    /// Whether it has exactly this entry at `lsn`.
+    pub(crate) fn has(&self, pager: &Pager, key: &[u8], lsn: Lsn) -> Result<bool, Error> {
+        let frozen = || self.frozen.as_ref().and_then(|frozen| frozen.get(key, lsn));
+        match self.recent.get(key, lsn).or_else(frozen) {
+            Some(there) => Ok(there),
+            None => Ok(self.tree.get(pager, key)?.is_some()),
+        }
     }
 
     /// Refuses keys that other documents have already.
@@ -155,7 +189,7 @@ impl Index {
         Ok(())
     }
 
-    /// Another document that has an entry with the fields of this key.
+    /// Another document that has an entry with the fields of this key now.
     pub(crate) fn other_with_fields(
         &self,
         pager: &Pager,
@@ -163,17 +197,18 @@ impl Index {
         record: RecordId,
     ) -> Result<Option<RecordId>, Error> {
         let Some(fields) = Entry::of(key).map(|entry| entry.fields) else { return Ok(None) };
-        let mut cursor = self.tree.cursor(pager);
-        cursor.seek(fields)?;
-        while let Some((found, other)) = cursor.entry() {
-            if !found.starts_with(fields) {
-                break;
+        // Nearly always there is nothing, which is found without a walk.
+        let known = |recent: &Arc<Recent>| !recent.is_empty() && recent.may_know(fields);
+        if !known(&self.recent) && !self.frozen.as_ref().is_some_and(known) && !self.tree.has_prefix(pager, fields)? {
+            return Ok(None);
+        }
+        let range = KeyRange { from: fields.to_vec(), to: ordered::after(fields) };
+        let mut walk = Trees::new(pager, Lsn::MAX).walk(self, &range, false)?;
+        while let Some(entry) = walk.entry() {
+            if entry.fields == fields && entry.record != record {
+                return Ok(Some(entry.record));
             }
-            let same = Entry::of(found).is_some_and(|entry| entry.fields == fields);
-            if same && other != record.0 {
-                return Ok(Some(RecordId(other)));
-            }
-            cursor.forward()?;
+            walk.advance()?;
         }
         Ok(None)
     }
@@ -238,20 +273,4 @@ pub(crate) struct Delta {
     pub(crate) shortened: bool,
     /// Units that were taken back may be among the changes: the build has to begin again.
     pub(crate) tainted: bool,
-}
-
-/// Applies an edit, or takes it back, to a tree.
-pub(crate) fn apply_to_tree(
-    tree: &mut Tree,
-    edit: &mut Edit<'_>,
-    record: RecordId,
-    (remove, add): (&[Vec<u8>], &[Vec<u8>]),
-) -> Result<(), Error> {
-    for key in remove {
-        tree.remove(edit, key)?;
-    }
-    for key in add {
-        tree.insert(edit, key, record.0)?;
-    }
-    Ok(())
 }

@@ -86,6 +86,32 @@ impl Tree {
         }
     }
 
+    /// Whether any key begins so.
+    pub(crate) fn has_prefix(&self, pager: &Pager, prefix: &[u8]) -> Result<bool, Error> {
+        let mut node = pager.node(&self.root)?;
+        loop {
+            let child = match &*node {
+                Node::Leaf(leaf) => {
+                    let (Ok(at) | Err(at)) = leaf.keys.search(prefix);
+                    if at < leaf.values.len() {
+                        return Ok(leaf.keys.get(at).starts_with(prefix));
+                    }
+                    break;
+                }
+                Node::Inner(inner) => match inner.children.get(inner.child_of(prefix)) {
+                    Some(child) => pager.node(child)?,
+                    None => return Ok(false),
+                },
+            };
+            node = child;
+        }
+        // The first key that is not less is in another leaf.
+        drop(node);
+        let mut cursor = self.cursor(pager);
+        cursor.seek(prefix)?;
+        Ok(cursor.entry().is_some_and(|(key, _)| key.starts_with(prefix)))
+    }
+
     /// Sets the value of a key; returns the one it had.
     pub(crate) fn insert(&mut self, edit: &mut Edit<'_>, key: &[u8], value: u64) -> Result<Option<u64>, Error> {
         let (before, split) = insert_into(&mut self.root, edit, key, value)?;
@@ -103,7 +129,12 @@ impl Tree {
     /// Removes a key; returns the value it had.
     pub(crate) fn remove(&mut self, edit: &mut Edit<'_>, key: &[u8]) -> Result<Option<u64>, Error> {
         let before = remove_from(&mut self.root, edit, key)?;
-        // A root with one child is that child. A page that cannot be read stays where it is: what was asked for is done.
+        self.lower(edit)?;
+        Ok(before)
+    }
+
+    /// A root with one child is that child. A page that cannot be read stays where it is: what was asked for is done.
+    pub(super) fn lower(&mut self, edit: &mut Edit<'_>) -> Result<(), Error> {
         while let Ok(root) = edit.pager.node(&self.root)
             && let Node::Inner(inner) = &*root
             && let [only] = inner.children.as_slice()
@@ -112,7 +143,7 @@ impl Tree {
             free(edit, &self.root);
             self.root = child;
         }
-        Ok(before)
+        Ok(())
     }
 
     /// Adds the pages that only memory has.
@@ -219,13 +250,17 @@ fn values_below(slot: &Arc<Slot>, pager: &Pager, values: &mut Vec<u64>) -> Resul
     Ok(())
 }
 
-fn new_slot(edit: &mut Edit<'_>, node: Node) -> Arc<Slot> {
+pub(super) fn new_slot(edit: &mut Edit<'_>, node: Node) -> Arc<Slot> {
     *edit.dirty_bytes += node.size();
     let id = edit.reserved.map_or_else(|| edit.pager.new_id(), |reserved| reserved.next(edit.pager));
     Arc::new(Slot::dirty(id, node, &edit.pager.resident_bytes))
 }
 
-fn free(edit: &mut Edit<'_>, slot: &Slot) {
+pub(super) fn free(edit: &mut Edit<'_>, slot: &Slot) {
+    if !slot.is_clean() {
+        // Nobody will write it: only readers of older states still have it.
+        *edit.dirty_bytes = edit.dirty_bytes.saturating_sub(slot.bytes());
+    }
     edit.freed.push(Freed { page: slot.id, lsn: edit.lsn, stored: slot.is_clean() });
 }
 
