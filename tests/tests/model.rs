@@ -11,6 +11,8 @@ use veddb_tests::{Client, Options, Random, Value, seed, setting};
 const DATABASES: [u8; 2] = [0, 3];
 const COLLECTIONS: [&str; 4] = ["alpha", "beta", "gamma delta", "ε"];
 const IDS: usize = 40;
+const INDEXES: [(&str, &str); 4] =
+    [("by_g", r#"{"g":1}"#), ("by_n", r#"{"n":-1}"#), ("by_a", r#"{"a":1}"#), ("by_g_n", r#"{"g":-1,"n":1}"#)];
 
 /// A document of the model; members in their order.
 #[derive(Debug, Clone, PartialEq)]
@@ -161,7 +163,7 @@ impl History {
             self.select(db)?;
         }
         let name = *self.random.pick(&COLLECTIONS);
-        match self.random.below(22) {
+        match self.random.below(24) {
             0..=4 => self.insert(name),
             5..=8 => self.set(name),
             9..=10 => self.del(name),
@@ -170,6 +172,8 @@ impl History {
             16..=18 => self.bulk(name),
             19 => self.create(name),
             20 => self.rename(name),
+            21 => self.index(name),
+            22 => self.find(name),
             _ if self.random.one_in(4) => self.drop(name),
             _ => self.upsert(name),
         }
@@ -385,6 +389,33 @@ impl History {
         Ok(())
     }
 
+    /// Makes or drops an index. Nothing that the model knows changes.
+    fn index(&mut self, name: &str) -> Result<()> {
+        if self.model.0.get(&(self.db, name.to_owned())).is_none() {
+            return Ok(());
+        }
+        let (index, keys) = *self.random.pick(&INDEXES);
+        if self.random.one_in(3) {
+            self.client.ask(&["IDX.DROP", name, index])?;
+        } else if self.random.one_in(2) {
+            self.client.ask(&["IDX.CREATE", name, index, keys])?;
+        } else {
+            self.client.ask(&["IDX.CREATE", name, index, keys, "SYNC"])?;
+        }
+        Ok(())
+    }
+
+    /// Documents by a filter, under whatever plan the indexes of the moment give.
+    fn find(&mut self, name: &str) -> Result<()> {
+        let (filter, passes) = a_filter(&mut self.random);
+        let found = self.client.ask(&["DOC.FIND", name, &filter.to_string()])?;
+        let found: Vec<&str> = found.expect_array().iter().map(Value::expect_text).collect();
+        let expected: Vec<String> =
+            self.peek(name).iter().filter(|stored| passes(stored)).map(Stored::text).collect();
+        assert_eq!(found, expected, "DOC.FIND {name} {filter}");
+        Ok(())
+    }
+
     fn rename(&mut self, name: &str) -> Result<()> {
         let to = *self.random.pick(&COLLECTIONS);
         if to == name {
@@ -412,6 +443,12 @@ impl History {
             let expected: Vec<&str> =
                 self.model.0.keys().filter(|(of, _)| *of == db).map(|(_, name)| name.as_str()).collect();
             assert_eq!(names, expected, "the collections of database {db}");
+            for name in expected {
+                let verified = self.client.ask(&["IDX.VERIFY", name])?;
+                for wrong in ["missing", "dangling"] {
+                    assert_eq!(verified.get(wrong), Some(&Value::Integer(0)), "IDX.VERIFY {name}: {verified}");
+                }
+            }
             for name in COLLECTIONS {
                 let documents: Vec<Stored> = self.peek(name).to_vec();
                 let found = self.client.ask(&["DOC.FIND", name, "{}"])?;

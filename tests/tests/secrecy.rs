@@ -9,8 +9,16 @@ use base64::Engine;
 use veddb_tests::{Options, Server};
 
 /// Long enough that none of its forms stands in a file by chance.
-const MARKS: [&str; 6] =
-    ["MarkedFieldName", "MarkedTextValue", "MarkedDocumentId", "MarkedCollection", "MarkedNestedName", "MarkedElement"];
+const MARKS: [&str; 8] = [
+    "MarkedFieldName",
+    "MarkedTextValue",
+    "MarkedDocumentId",
+    "MarkedCollection",
+    "MarkedNestedName",
+    "MarkedElement",
+    "MarkedIndexName",
+    "MarkedFilterValue",
+];
 
 /// The forms in which a mark could be found: as it is, in UTF-16, in hexadecimal, and in base64 at each alignment.
 fn forms(mark: &str) -> Vec<Vec<u8>> {
@@ -77,6 +85,10 @@ fn write(server: &Server, round: usize) -> Result<()> {
         r#"{"$set":{"MarkedFieldName":"MarkedTextValue"}}"#,
     ])?;
     client.ask(&["DOC.DEL", "MarkedCollection", &format!("MarkedDocumentId{round}-9")])?;
+    let partial = r#"{"MarkedFieldName":{"$gt":"MarkedFilterValue"}}"#;
+    client.ask(&["IDX.CREATE", "MarkedCollection", "MarkedIndexName", r#"{"MarkedFieldName":1}"#, "PARTIAL", partial])?;
+    let keys = r#"{"n.MarkedNestedName":-1}"#;
+    client.ask(&["IDX.CREATE", "MarkedCollection", &format!("MarkedIndexName{round}"), keys, "SYNC"])?;
     client.ask(&["DOC.CREATE", &format!("MarkedCollection{round}")])?;
     client.ask(&["DOC.RENAME", &format!("MarkedCollection{round}"), &format!("MarkedCollectionOther{round}")])?;
     Ok(())
@@ -106,6 +118,43 @@ fn no_mark_is_found_in_any_file() -> Result<()> {
     for mark in MARKS {
         assert!(!log.contains(mark), "the server's log holds {mark}");
     }
+    Ok(())
+}
+
+/// While an index is built its entries go through temporary files, which have no name to be found by: they are read by
+/// way of the process that has them open.
+#[test]
+fn no_mark_is_found_in_temporary_files() -> Result<()> {
+    let server = Options::new().set("maxmemory-index-build", "1mb").start()?;
+    let mut client = server.client()?;
+    let filler = "x".repeat(200);
+    for part in 0..20 {
+        let document = |at: usize| format!(r#"{{"_id":"{part}-{at}","MarkedFieldName":"MarkedTextValue{filler}{at}"}}"#);
+        let documents = (0..1000).map(document);
+        let request: Vec<String> = ["DOC.INSERT", "c"].map(str::to_owned).into_iter().chain(documents).collect();
+        client.ask(&request)?;
+    }
+    client.ask(&["IDX.CREATE", "c", "i", r#"{"MarkedFieldName":1}"#])?;
+    let descriptors = format!("/proc/{}/fd", server.pid().unwrap_or_default());
+    let mut seen = 0;
+    while !client.ask(&["IDX.LIST", "c"])?.to_string().contains("ready") {
+        for entry in fs::read_dir(&descriptors)? {
+            let path = entry?.path();
+            let Ok(target) = fs::read_link(&path) else { continue };
+            if !target.to_string_lossy().contains("/tmp/") || !target.to_string_lossy().ends_with("(deleted)") {
+                continue;
+            }
+            let Ok(bytes) = fs::read(&path) else { continue };
+            seen += usize::from(!bytes.is_empty());
+            for mark in MARKS {
+                for form in forms(mark) {
+                    assert!(memchr::memmem::find(&bytes, &form).is_none(), "a temporary file holds {mark}");
+                }
+            }
+        }
+    }
+    assert!(seen > 0, "no temporary file was seen");
+    assert_eq!(fs::read_dir(server.dir().join("tmp"))?.count(), 0, "a temporary file has a name");
     Ok(())
 }
 
