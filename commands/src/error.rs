@@ -202,7 +202,9 @@ impl From<veddb_storage::Error> for CommandError {
             E::TooBig(_) => ErrorCode::TooBig,
             E::NoSpace => ErrorCode::NoSpace,
             E::LogFailed(_) => ErrorCode::Misconf,
-            E::CollectionExists(_) | E::NoSuchCollection(_) | E::BadCollectionName(_) | E::BadIndex(_) => ErrorCode::Err,
+            E::CollectionExists(_) | E::NoSuchCollection(_) | E::BadCollectionName(_) | E::BadIndex(_) => {
+                ErrorCode::Err
+            }
             E::ShuttingDown | E::Refused(_) | E::Damaged { .. } | E::Io { .. } | E::Engine(_) | E::Sealing(_) => {
                 ErrorCode::Err
             }

@@ -70,8 +70,7 @@ impl Database {
     ) -> Result<Step, CommandError> {
         let limits = Limits::default();
         let cancelled = AtomicBool::new(false);
-        let context =
-            ReadContext::new(view, 0, 0, &limits, &cancelled, Instant::now());
+        let context = ReadContext::new(view, 0, 0, &limits, &cancelled, Instant::now());
         phased.next(&context, before)
     }
 
@@ -99,8 +98,7 @@ impl Database {
         if let Run::Read(run) = &command(parts[0]).run {
             let (view, limits, cancelled) = (self.store.view(), Limits::default(), AtomicBool::new(false));
             let started = Instant::now();
-            let context =
-                ReadContext::new(&view, 0, 0, &limits, &cancelled, started);
+            let context = ReadContext::new(&view, 0, 0, &limits, &cancelled, started);
             return run(&args(parts), &context).unwrap();
         }
         self.run_between(parts, |_| {}).unwrap()

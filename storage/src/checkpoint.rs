@@ -12,9 +12,9 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender};
 
 use crate::Error;
+use crate::collection::CollectionHandle;
 use crate::collection::{CHECKPOINT_FORMAT, CHECKPOINT_FORMAT_OLDEST, Checkpoint, CollectionRecord};
 use crate::error::io;
-use crate::collection::CollectionHandle;
 use crate::index::{self, DirtyPage, PageId, Tree, page_key};
 use crate::kv::{Engine, Entry, Snapshot, Space};
 use crate::log;

@@ -268,9 +268,10 @@ impl Committer {
         self.space_checked_at = written;
         // What is in memory still has to be written, and stays twice until the log before it is trimmed.
         let tables = &self.working.sources;
-        let pending =
-            tables.active.bytes() + tables.frozen.as_ref().map_or(0, |t| t.bytes()) + self.working.dirty_bytes
-                + self.working.recent_bytes;
+        let pending = tables.active.bytes()
+            + tables.frozen.as_ref().map_or(0, |t| t.bytes())
+            + self.working.dirty_bytes
+            + self.working.recent_bytes;
         // A file system that cannot say how full it is will say so when it is full.
         let free = rustix::fs::statvfs(&self.shared.log_dir).map_or(u64::MAX, |s| s.f_bavail * s.f_frsize);
         self.space_low = free < self.disk_reserve_bytes + pending as u64;

@@ -230,9 +230,7 @@ fn decode(rest: &mut &[u8]) -> Option<Effect> {
             size_before: take_number(rest)?,
             id: take_string(rest)?.into(),
         },
-        CREATE_INDEX => {
-            Effect::CreateIndex { collection, index: take_u32(rest)?, definition: take_text(rest)? }
-        }
+        CREATE_INDEX => Effect::CreateIndex { collection, index: take_u32(rest)?, definition: take_text(rest)? },
         DROP_INDEX => Effect::DropIndex { collection, index: take_u32(rest)? },
         FAIL_INDEX => Effect::FailIndex { collection, index: take_u32(rest)?, why: take_text(rest)? },
         UNINDEX => {

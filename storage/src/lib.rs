@@ -39,7 +39,9 @@ pub use collection::{CollectionHandle, CollectionId, check_name};
 pub use commit::Job;
 pub use document::record::Document;
 pub use error::Error;
-pub use index::{Entry, FIELDS_BYTES_MAX, FIELDS_MAX, INDEXES_MAX, Index, IndexDefinition, IndexField, IndexSpec, SHORTENED_BYTES};
+pub use index::{
+    Entry, FIELDS_BYTES_MAX, FIELDS_MAX, INDEXES_MAX, Index, IndexDefinition, IndexField, IndexSpec, SHORTENED_BYTES,
+};
 pub use lsn::Lsn;
 pub use options::{FsyncPolicy, OnFatal, Options};
 pub use record_id::RecordId;

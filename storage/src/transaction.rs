@@ -39,8 +39,6 @@ pub struct Transaction<'a> {
     now_ms: u64,
     effects: &'a mut EffectWriter,
     undo: Vec<Undo>,
-    /// A change failed half way and could not be taken back.
-    broken: Option<Error>,
 }
 
 impl std::fmt::Debug for Transaction<'_> {
@@ -58,7 +56,7 @@ impl<'a> Transaction<'a> {
         now_ms: u64,
         effects: &'a mut EffectWriter,
     ) -> Transaction<'a> {
-        Transaction { shared, working, lsn, now_ms, effects, undo: Vec::new(), broken: None }
+        Transaction { shared, working, lsn, now_ms, effects, undo: Vec::new() }
     }
 
     /// How many effects there are, once the unit has succeeded.
@@ -68,9 +66,6 @@ impl<'a> Transaction<'a> {
 
     /// Undoes everything, newest first.
     pub(crate) fn undo(&mut self) -> Result<(), Error> {
-        if let Some(error) = self.broken.take() {
-            return Err(error);
-        }
         let (shared, lsn) = (self.shared, self.lsn);
         let working = &mut *self.working;
         while let Some(undo) = self.undo.pop() {
@@ -81,13 +76,16 @@ impl<'a> Transaction<'a> {
                 Undo::Drop { state } => working.put_collection_back(*state),
                 Undo::Rename { collection, from } => working.rename(collection, &from)?,
                 Undo::Insert { collection, record, id, size, edits } => {
-                    working.take_back_insert(shared, collection, record, lsn, &id, size, &edits)?;
+                    working.take_back_reindex(collection, &edits)?;
+                    working.take_back_insert(shared, collection, record, lsn, &id, size)?;
                 }
                 Undo::Replace { collection, record, size_before, size, edits } => {
-                    working.take_back_replace(shared, collection, record, lsn, size_before, size, &edits)?;
+                    working.take_back_reindex(collection, &edits)?;
+                    working.take_back_replace(shared, collection, record, lsn, size_before, size)?;
                 }
                 Undo::Delete { collection, record, id, size, edits } => {
-                    working.take_back_delete(shared, collection, record, lsn, &id, size, &edits)?;
+                    working.take_back_reindex(collection, &edits)?;
+                    working.take_back_delete(shared, collection, record, lsn, &id, size)?;
                 }
                 Undo::CreateIndex { collection, index } => {
                     working.take_index(collection, lsn, index)?;
@@ -203,8 +201,9 @@ impl<'a> Transaction<'a> {
         let document = Arc::new(Document::new(1, body));
         let edits = self.index_edits(collection, record, None, Some(&document))?;
         self.effects.insert(collection.0, record, &document.body);
-        let done = self.working.insert(self.shared, collection.0, record, self.lsn, id, document, &edits);
-        self.keep(done, Undo::Insert { collection: collection.0, record, id: id.into(), size, edits })?;
+        self.working.insert(self.shared, collection.0, record, self.lsn, id, document)?;
+        self.working.reindex(collection.0, self.lsn, &edits)?;
+        self.undo.push(Undo::Insert { collection: collection.0, record, id: id.into(), size, edits });
         Ok(record)
     }
 
@@ -223,8 +222,9 @@ impl<'a> Transaction<'a> {
         let document = Arc::new(Document::new(version, body));
         let edits = self.index_edits(collection, record, Some(before), Some(&document))?;
         self.effects.replace(collection.0, record, version, size_before, &document.body);
-        let done = self.working.replace(self.shared, collection.0, record, self.lsn, size_before, document, &edits);
-        self.keep(done, Undo::Replace { collection: collection.0, record, size_before, size, edits })?;
+        self.working.replace(self.shared, collection.0, record, self.lsn, size_before, document)?;
+        self.working.reindex(collection.0, self.lsn, &edits)?;
+        self.undo.push(Undo::Replace { collection: collection.0, record, size_before, size, edits });
         Ok(version)
     }
 
@@ -234,8 +234,10 @@ impl<'a> Transaction<'a> {
         let size = before.body.len() as u64;
         let edits = self.index_edits(collection, record, Some(before), None)?;
         self.effects.delete(collection.0, record, size, &id);
-        let done = self.working.delete(self.shared, collection.0, record, self.lsn, &id, size, &edits);
-        self.keep(done, Undo::Delete { collection: collection.0, record, id, size, edits })
+        self.working.delete(self.shared, collection.0, record, self.lsn, &id, size)?;
+        self.working.reindex(collection.0, self.lsn, &edits)?;
+        self.undo.push(Undo::Delete { collection: collection.0, record, id, size, edits });
+        Ok(())
     }
 
     /// What a change of a document does to the indexes; notes what a replay cannot find out by itself.
@@ -263,16 +265,6 @@ impl<'a> Transaction<'a> {
             self.effects.unindex(collection.0, edit.index, &edit.removed);
         }
         Ok(edits)
-    }
-
-    /// Notes how a change is undone. One that failed half way, because a page could not be read, is undone at once.
-    fn keep(&mut self, done: Result<(), Error>, undo: Undo) -> Result<(), Error> {
-        self.undo.push(undo);
-        let Err(error) = done else { return Ok(()) };
-        if let Err(worse) = self.undo() {
-            self.broken = Some(worse);
-        }
-        Err(error)
     }
 
     /// Adds an index, which is built in the background. False: there is one of this name and definition already. One whose

@@ -74,13 +74,8 @@ impl<'p> Trees<'p> {
         let changed = |recent: &Arc<Recent>| Changed::new(Arc::clone(recent), range, self.lsn, reverse);
         // The newer one first: it has the last word.
         let tables = std::iter::once(&index.recent).chain(&index.frozen).filter(|recent| !recent.is_empty());
-        let mut walk = Walk {
-            stored,
-            changed: tables.map(changed).collect(),
-            range: range.clone(),
-            reverse,
-            at: At::End,
-        };
+        let mut walk =
+            Walk { stored, changed: tables.map(changed).collect(), range: range.clone(), reverse, at: At::End };
         walk.settle()?;
         Ok(walk)
     }
@@ -89,8 +84,7 @@ impl<'p> Trees<'p> {
     pub fn walk_ids(&self, collection: &CollectionHandle) -> Result<Walk<'p>, Error> {
         let mut stored = collection.0.id_index.cursor(self.pager);
         stored.seek(&[])?;
-        let mut walk =
-            Walk { stored, changed: SmallVec::new(), range: KeyRange::full(), reverse: false, at: At::End };
+        let mut walk = Walk { stored, changed: SmallVec::new(), range: KeyRange::full(), reverse: false, at: At::End };
         walk.settle()?;
         Ok(walk)
     }

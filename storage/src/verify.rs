@@ -42,7 +42,7 @@ impl View {
         let mut present = 0;
         for item in self.scan(collection) {
             let (record, document) = item?;
-            if found.documents % CHECK_EVERY == 0 {
+            if found.documents.is_multiple_of(CHECK_EVERY) {
                 go_on()?;
             }
             found.documents += 1;
@@ -67,7 +67,7 @@ impl View {
         }
         for mut walk in walks {
             while walk.key().is_some() {
-                if found.entries % CHECK_EVERY == 0 {
+                if found.entries.is_multiple_of(CHECK_EVERY) {
                     go_on()?;
                 }
                 found.entries += 1;

@@ -108,6 +108,8 @@ pub struct Scan {
     recent: VecDeque<(RecordId, Version)>,
     /// Where the next chunk of the memory tables begins; none at their end.
     recent_from: Option<RecordId>,
+    /// Stored documents are looked for in the cache, and put there.
+    cached: bool,
     failed: bool,
 }
 
@@ -129,12 +131,36 @@ impl Scan {
             stored_next: None,
             recent: VecDeque::new(),
             recent_from: Some(first),
+            cached: false,
             failed: false,
         };
         if let Err(error) = scan.advance_stored() {
             scan.stored = Box::new(std::iter::once(Err(error)));
         }
         scan
+    }
+
+    /// For a scan that is likely to end soon: the next one will look at the same documents. A long one would only push
+    /// others out of the cache.
+    #[must_use]
+    pub fn cached(mut self) -> Scan {
+        self.cached = true;
+        self
+    }
+
+    fn open(&self, record: RecordId, sealed: &[u8]) -> Result<Arc<Document>, Error> {
+        let (shared, key) = (&self.view.shared, (self.collection, record));
+        let generation = self.view.state.sources.generation;
+        if self.cached
+            && let Some(document) = shared.cache.get(key, generation)
+        {
+            return Ok(document);
+        }
+        let document = Arc::new(open_document(&shared.sealer, &document_key(self.collection, record), sealed)?);
+        if self.cached {
+            shared.cache.fill(key, generation, &document);
+        }
+        Ok(document)
     }
 
     fn advance_stored(&mut self) -> Result<(), Error> {
@@ -180,10 +206,7 @@ impl Scan {
             if !from_recent {
                 let Some((record, sealed)) = self.stored_next.take() else { return Ok(None) };
                 self.advance_stored()?;
-                let shared = &self.view.shared;
-                let document =
-                    Arc::new(open_document(&shared.sealer, &document_key(self.collection, record), &sealed)?);
-                return Ok(Some((record, document)));
+                return Ok(Some((record, self.open(record, &sealed)?)));
             }
             if recent == stored {
                 self.advance_stored()?;

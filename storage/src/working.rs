@@ -7,9 +7,7 @@ use crate::Error;
 use crate::collection::{CollectionHandle, CollectionMeta, CollectionState};
 use crate::document::record::Document;
 use crate::effect::Effect;
-use crate::index::{
-    Delta, Edit, Entries, Freed, Index, IndexDefinition, IndexEdit, IndexSpec, PageId, Phase, Tree,
-};
+use crate::index::{Delta, Edit, Entries, Freed, Index, IndexDefinition, IndexEdit, IndexSpec, PageId, Phase, Tree};
 use crate::lsn::Lsn;
 use crate::memtable::{RecordKey, Version};
 use crate::record_id::RecordId;
@@ -198,15 +196,14 @@ impl Working {
         lsn: Lsn,
         id: &[u8],
         document: Arc<Document>,
-        edits: &[IndexEdit],
     ) -> Result<(), Error> {
         self.enter(shared, (collection, record), lsn, id, document.body.len() as u64)?;
         self.put(collection, record, lsn, Some(document));
-        self.reindex(collection, lsn, edits)
+        Ok(())
     }
 
     /// Applies edits to the indexes.
-    fn reindex(&mut self, collection: u32, lsn: Lsn, edits: &[IndexEdit]) -> Result<(), Error> {
+    pub(crate) fn reindex(&mut self, collection: u32, lsn: Lsn, edits: &[IndexEdit]) -> Result<(), Error> {
         if edits.is_empty() {
             return Ok(());
         }
@@ -233,7 +230,7 @@ impl Working {
     }
 
     /// Undoes [`Working::reindex`].
-    fn take_back_reindex(&mut self, collection: u32, edits: &[IndexEdit]) -> Result<(), Error> {
+    pub(crate) fn take_back_reindex(&mut self, collection: u32, edits: &[IndexEdit]) -> Result<(), Error> {
         let state = self.collections.get_mut(&collection).ok_or_else(|| gone(collection))?;
         for edit in edits.iter().rev() {
             let Some(index) = state.index_mut(edit.index) else { continue };
@@ -281,10 +278,8 @@ impl Working {
         lsn: Lsn,
         id: &[u8],
         size: u64,
-        edits: &[IndexEdit],
     ) -> Result<(), Error> {
         self.sources.active.pop((collection, record));
-        self.take_back_reindex(collection, edits)?;
         self.leave(shared, collection, lsn, id, size)?;
         // Undone newest first, so this was the last record given out.
         if let Some(state) = self.collections.get_mut(&collection) {
@@ -302,7 +297,6 @@ impl Working {
         lsn: Lsn,
         size_before: u64,
         document: Arc<Document>,
-        edits: &[IndexEdit],
     ) -> Result<(), Error> {
         let size = document.body.len() as u64;
         self.edit(shared, collection, lsn, |state, _| {
@@ -310,7 +304,7 @@ impl Working {
             Ok(())
         })?;
         self.put(collection, record, lsn, Some(document));
-        self.reindex(collection, lsn, edits)
+        Ok(())
     }
 
     /// Undoes [`Working::replace`].
@@ -322,10 +316,8 @@ impl Working {
         lsn: Lsn,
         size_before: u64,
         size: u64,
-        edits: &[IndexEdit],
     ) -> Result<(), Error> {
         self.sources.active.pop((collection, record));
-        self.take_back_reindex(collection, edits)?;
         self.edit(shared, collection, lsn, |state, _| {
             state.size = state.size - size + size_before;
             Ok(())
@@ -341,11 +333,10 @@ impl Working {
         lsn: Lsn,
         id: &[u8],
         size: u64,
-        edits: &[IndexEdit],
     ) -> Result<(), Error> {
         self.leave(shared, collection, lsn, id, size)?;
         self.put(collection, record, lsn, None);
-        self.reindex(collection, lsn, edits)
+        Ok(())
     }
 
     /// Undoes [`Working::delete`].
@@ -357,10 +348,8 @@ impl Working {
         lsn: Lsn,
         id: &[u8],
         size: u64,
-        edits: &[IndexEdit],
     ) -> Result<(), Error> {
         self.sources.active.pop((collection, record));
-        self.take_back_reindex(collection, edits)?;
         self.enter(shared, (collection, record), lsn, id, size)
     }
 
@@ -504,16 +493,16 @@ impl Working {
             Effect::Insert { collection, record, body } => {
                 let document = Arc::new(Document::new(1, body));
                 let id = document.id().into_owned();
-                self.insert(shared, collection, record, lsn, &id, Arc::clone(&document), &[])?;
+                self.insert(shared, collection, record, lsn, &id, Arc::clone(&document))?;
                 self.index_again(shared, (collection, record), lsn, &document)
             }
             Effect::Replace { collection, record, version, size_before, body } => {
                 let document = Arc::new(Document::new(version, body));
-                self.replace(shared, collection, record, lsn, size_before, Arc::clone(&document), &[])?;
+                self.replace(shared, collection, record, lsn, size_before, Arc::clone(&document))?;
                 self.index_again(shared, (collection, record), lsn, &document)
             }
             Effect::Delete { collection, record, size_before, id } => {
-                self.delete(shared, collection, record, lsn, &id, size_before, &[])
+                self.delete(shared, collection, record, lsn, &id, size_before)
             }
             Effect::CreateIndex { collection, index, definition } => {
                 let definition: IndexDefinition =

@@ -391,7 +391,7 @@ impl History {
 
     /// Makes or drops an index. Nothing that the model knows changes.
     fn index(&mut self, name: &str) -> Result<()> {
-        if self.model.0.get(&(self.db, name.to_owned())).is_none() {
+        if !self.model.0.contains_key(&(self.db, name.to_owned())) {
             return Ok(());
         }
         let (index, keys) = *self.random.pick(&INDEXES);
@@ -410,8 +410,7 @@ impl History {
         let (filter, passes) = a_filter(&mut self.random);
         let found = self.client.ask(&["DOC.FIND", name, &filter.to_string()])?;
         let found: Vec<&str> = found.expect_array().iter().map(Value::expect_text).collect();
-        let expected: Vec<String> =
-            self.peek(name).iter().filter(|stored| passes(stored)).map(Stored::text).collect();
+        let expected: Vec<String> = self.peek(name).iter().filter(|stored| passes(stored)).map(Stored::text).collect();
         assert_eq!(found, expected, "DOC.FIND {name} {filter}");
         Ok(())
     }

@@ -86,7 +86,14 @@ fn write(server: &Server, round: usize) -> Result<()> {
     ])?;
     client.ask(&["DOC.DEL", "MarkedCollection", &format!("MarkedDocumentId{round}-9")])?;
     let partial = r#"{"MarkedFieldName":{"$gt":"MarkedFilterValue"}}"#;
-    client.ask(&["IDX.CREATE", "MarkedCollection", "MarkedIndexName", r#"{"MarkedFieldName":1}"#, "PARTIAL", partial])?;
+    client.ask(&[
+        "IDX.CREATE",
+        "MarkedCollection",
+        "MarkedIndexName",
+        r#"{"MarkedFieldName":1}"#,
+        "PARTIAL",
+        partial,
+    ])?;
     let keys = r#"{"n.MarkedNestedName":-1}"#;
     client.ask(&["IDX.CREATE", "MarkedCollection", &format!("MarkedIndexName{round}"), keys, "SYNC"])?;
     client.ask(&["DOC.CREATE", &format!("MarkedCollection{round}")])?;
@@ -129,7 +136,8 @@ fn no_mark_is_found_in_temporary_files() -> Result<()> {
     let mut client = server.client()?;
     let filler = "x".repeat(200);
     for part in 0..20 {
-        let document = |at: usize| format!(r#"{{"_id":"{part}-{at}","MarkedFieldName":"MarkedTextValue{filler}{at}"}}"#);
+        let document =
+            |at: usize| format!(r#"{{"_id":"{part}-{at}","MarkedFieldName":"MarkedTextValue{filler}{at}"}}"#);
         let documents = (0..1000).map(document);
         let request: Vec<String> = ["DOC.INSERT", "c"].map(str::to_owned).into_iter().chain(documents).collect();
         client.ask(&request)?;

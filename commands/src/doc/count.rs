@@ -70,7 +70,8 @@ pub(super) fn count(
         return Ok(plan.entries);
     }
     let mut count = 0;
-    let run = RunPlan { filter: &query.filter, plan, first: usize::MAX, covered: covered(query, plan), max_time_ms: None };
+    let run =
+        RunPlan { filter: &query.filter, plan, first: usize::MAX, covered: covered(query, plan), max_time_ms: None };
     matching(context, collection, run, examined, &mut |_, _| {
         count += 1;
         true

@@ -89,8 +89,7 @@ fn run(args: &Args, context: &ReadContext<'_>) -> Result<Reply, CommandError> {
             let name = if least == 4 { "doc.update" } else { "doc.delete" };
             return Err(CommandError::arity(name));
         }
-        let write =
-            parse(&inner, &WriteContext { db: context.db, now_ms: context.now_ms, limits: context.limits })?;
+        let write = parse(&inner, &WriteContext { db: context.db, now_ms: context.now_ms, limits: context.limits })?;
         match &collection {
             Some(collection) => {
                 let choice = write.choose(context, collection)?;

@@ -15,6 +15,9 @@ use crate::error::CommandError;
 /// Every how many candidates it is asked whether to go on.
 const CHECK_EVERY: u64 = 64;
 
+/// A scan for fewer matches than this is thought to end soon.
+const SHORT_SCAN: usize = 1000;
+
 /// What was looked at while a plan ran.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Examined {
@@ -111,12 +114,13 @@ type Candidate = (RecordId, Option<Box<[u8]>>);
 impl Runner<'_, '_> {
     fn step(&mut self) -> Result<(), CommandError> {
         self.steps += 1;
-        if self.steps % CHECK_EVERY == 0 { self.context.check(self.run.max_time_ms) } else { Ok(()) }
+        if self.steps.is_multiple_of(CHECK_EVERY) { self.context.check(self.run.max_time_ms) } else { Ok(()) }
     }
 
     fn scan(&mut self) -> Result<(), CommandError> {
         self.context.check(self.run.max_time_ms)?;
-        for found in self.context.view.scan(self.collection) {
+        let scan = self.context.view.scan(self.collection);
+        for found in if self.run.first < SHORT_SCAN { scan.cached() } else { scan } {
             self.step()?;
             let (record, document) = found?;
             self.examined.documents += 1;

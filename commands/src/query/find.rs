@@ -94,11 +94,7 @@ impl Query {
     }
 
     /// The plan.
-    pub fn choose(
-        &self,
-        context: &ReadContext<'_>,
-        collection: &CollectionHandle,
-    ) -> Result<Choice, CommandError> {
+    pub fn choose(&self, context: &ReadContext<'_>, collection: &CollectionHandle) -> Result<Choice, CommandError> {
         let wanted = Wanted { sort: self.sort.as_ref(), first: self.first(), hint: self.hint.as_deref() };
         Choice::new(context.view.trees(), collection, &self.filter, &wanted)
     }

@@ -171,7 +171,12 @@ impl Builder {
     }
 
     /// The collection as it is now, and the index if it is still to be built.
-    fn current<'v>(&self, view: &'v View, collection: u32, index: u32) -> Result<(&'v CollectionHandle, &'v Index), Stop> {
+    fn current<'v>(
+        &self,
+        view: &'v View,
+        collection: u32,
+        index: u32,
+    ) -> Result<(&'v CollectionHandle, &'v Index), Stop> {
         if self.closing.load(Ordering::Acquire) {
             return Err(Stop::Gone);
         }

@@ -217,8 +217,7 @@ mod tests {
         let (dir, _engine, sealer) = testing::engine();
         let place = SpillPlace { dir: dir.path().to_path_buf(), sealer };
         let mut random = testing::Random::new(3);
-        let mut keys: Vec<Vec<u8>> =
-            (0..20_000).map(|_| format!("{}", random.below(1 << 30)).into_bytes()).collect();
+        let mut keys: Vec<Vec<u8>> = (0..20_000).map(|_| format!("{}", random.below(1 << 30)).into_bytes()).collect();
         let mut sorter = Sorter::new(place.clone(), 50_000);
         keys.iter().for_each(|key| sorter.push(key).unwrap());
         assert!(sorter.runs.len() > 3);

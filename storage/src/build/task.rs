@@ -170,7 +170,7 @@ impl<'b> Task<'b> {
         let mut merge = sorter.finish()?;
         let mut loader = Loader::new(&shared.pager, &*shared.engine, &shared.builds.ids);
         let mut last: Vec<u8> = Vec::new();
-        let mut loaded = 0;
+        let mut loaded: u64 = 0;
         while let Some(key) = merge.next()? {
             let Some(entry) = Entry::of(&key) else { continue };
             if spec.definition.unique
@@ -182,7 +182,7 @@ impl<'b> Task<'b> {
             loader.push(&key, entry.record.0)?;
             last = key;
             loaded += 1;
-            if loaded % STEP == 0 {
+            if loaded.is_multiple_of(STEP) {
                 self.check_space()?;
                 self.take_changes(0)?;
             }
@@ -309,8 +309,11 @@ fn duplicate(
         ids.push(serde_json::Value::from(String::from_utf8_lossy(&document.id())).to_string());
     }
     let (name, key) = (spec.name(), spec.describe(key));
-    Ok(Some(format!("{DUPLICATE}: index {name} of collection {} cannot be unique: documents {} have the key {key}",
-        collection.name(), ids.join(" and "))))
+    Ok(Some(format!(
+        "{DUPLICATE}: index {name} of collection {} cannot be unique: documents {} have the key {key}",
+        collection.name(),
+        ids.join(" and ")
+    )))
 }
 
 /// Runs on the committer. None: the index is gone.
@@ -368,4 +371,3 @@ pub(super) fn fail(tx: &mut Transaction<'_>, collection: u32, index: u32, why: &
     }
     Ok(())
 }
-

@@ -182,7 +182,11 @@ impl Bounds {
             let a_ends_first = compare(&a.high, &b.high).is_le();
             let high = if a_ends_first { &a.high } else { &b.high };
             found.push(Interval { low: low.clone(), high: high.clone() });
-            if a_ends_first { left.next() } else { right.next() };
+            if a_ends_first {
+                left.next()
+            } else {
+                right.next()
+            };
         }
         Bounds::new(found, self.exact && other.exact)
     }

@@ -11,8 +11,8 @@ use smallvec::SmallVec;
 
 use super::spec::IndexSpec;
 use crate::Error;
-use crate::document::ordered::{self, Decoded};
 use crate::document::json::render_object;
+use crate::document::ordered::{self, Decoded};
 use crate::document::path::{Leaf, Meets, Path};
 use crate::document::value::{Kind, Object, Value};
 use crate::document::{RawArray, RawObject, ValueRef, codec};

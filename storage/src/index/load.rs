@@ -86,9 +86,8 @@ impl<'a> Loader<'a> {
 
     fn flush(&mut self) -> Result<(), Error> {
         self.batch_bytes = 0;
-        let entry = |(id, sealed): (PageId, Vec<u8>)| -> Entry {
-            (Bytes::copy_from_slice(&page_key(id)), Some(sealed.into()))
-        };
+        let entry =
+            |(id, sealed): (PageId, Vec<u8>)| -> Entry { (Bytes::copy_from_slice(&page_key(id)), Some(sealed.into())) };
         let batch = std::mem::take(&mut self.batch);
         if batch.is_empty() { Ok(()) } else { self.engine.ingest(Space::Pages, &mut batch.into_iter().map(entry)) }
     }

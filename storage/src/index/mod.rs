@@ -20,14 +20,14 @@ mod spec;
 mod state;
 mod tree;
 
+pub(crate) use apply::Change;
 pub(crate) use entry::Entries;
 pub use entry::{Entry, FIELDS_BYTES_MAX, SHORTENED_BYTES};
-pub(crate) use recent::Recent;
-pub(crate) use scan::Cursor;
-pub(crate) use apply::Change;
 pub(crate) use ids::ReservedIds;
 pub(crate) use load::Loader;
 pub(crate) use pager::{Edit, Freed, PageId, Pager, page_key};
+pub(crate) use recent::Recent;
+pub(crate) use scan::Cursor;
 pub use spec::{FIELDS_MAX, INDEXES_MAX, IndexDefinition, IndexField, IndexSpec};
 pub use state::Index;
 pub(crate) use state::{DUPLICATE, Delta, IndexEdit, Phase, edits};

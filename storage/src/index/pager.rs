@@ -150,7 +150,9 @@ impl Pager {
     /// The same, to be kept for longer than a step down a tree.
     pub(super) fn load(&self, slot: &Arc<Slot>) -> Result<Arc<Node>, Error> {
         Ok(match self.node(slot)? {
-            NodeRef::Found(guard) => Arc::clone(guard.as_ref().expect("Pager::node makes it of a guard that holds a node")),
+            NodeRef::Found(guard) => {
+                Arc::clone(guard.as_ref().expect("Pager::node makes it of a guard that holds a node"))
+            }
             NodeRef::Loaded(node) => node,
         })
     }

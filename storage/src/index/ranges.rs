@@ -118,7 +118,7 @@ mod tests {
                 let (above, below) = (order::compare(low_ref, x_ref), order::compare(x_ref, high_ref));
                 let expected = if open { above.is_lt() && below.is_lt() } else { above.is_le() && below.is_le() };
                 let single = spec(keys);
-                prop_assert_eq!(inside(&single.key_ranges(&[bounds.clone()]), &key(&single, &[&x])), expected);
+                prop_assert_eq!(inside(&single.key_ranges(std::slice::from_ref(&bounds)), &key(&single, &[&x])), expected);
                 for keys in [r#"{"a":1,"b":1}"#, r#"{"a":-1,"b":-1}"#, r#"{"a":1,"b":-1}"#] {
                     let double = spec(keys);
                     let scalar_point = Bounds::new(vec![Interval::point(point_ref)], true);

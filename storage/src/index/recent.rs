@@ -254,9 +254,7 @@ impl Recent {
         let last = to.map_or(table.pieces.len(), |to| table.piece_of(to) + 1);
         let rest = table.pieces.get(..last.min(table.pieces.len())).unwrap_or_default();
         let entries = rest.iter().rev().flat_map(|piece| piece.iter().rev());
-        let inside = entries
-            .skip_while(|(key, _)| to.is_some_and(|to| *key >= to))
-            .take_while(|(key, _)| *key >= from);
+        let inside = entries.skip_while(|(key, _)| to.is_some_and(|to| *key >= to)).take_while(|(key, _)| *key >= from);
         inside.take(limit).map(|(key, state)| (key.into(), state.at(lsn))).collect()
     }
 
@@ -287,7 +285,11 @@ mod tests {
         for lsn in 1..=3000 {
             let k = key(random.below(600));
             let there = !now.contains(&k);
-            if there { now.insert(k.clone()) } else { now.remove(&k) };
+            if there {
+                now.insert(k.clone())
+            } else {
+                now.remove(&k)
+            };
             table.put(&k, there, lsn, 0);
             // A unit that fails leaves nothing.
             if random.below(5) == 0 {
@@ -324,7 +326,11 @@ mod tests {
             let Some((key, _)) = some.last() else { break };
             last = Some(key.clone());
             for (key, there) in some {
-                if there { changed.insert(key.into()) } else { changed.remove(&*key) };
+                if there {
+                    changed.insert(key.into())
+                } else {
+                    changed.remove(&*key)
+                };
             }
         }
         assert_eq!(changed, now);

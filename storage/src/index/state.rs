@@ -66,17 +66,7 @@ pub(crate) struct IndexFigures {
 impl Index {
     pub(crate) fn new(id: u32, spec: Arc<IndexSpec>, phase: Phase, tree: Tree) -> Index {
         let recent = Arc::new(Recent::new(spec.definition.unique));
-        Index {
-            id,
-            spec,
-            figures: Arc::default(),
-            phase,
-            tree,
-            recent,
-            frozen: None,
-            multikey: 0,
-            shortened: false,
-        }
+        Index { id, spec, figures: Arc::default(), phase, tree, recent, frozen: None, multikey: 0, shortened: false }
     }
 
     /// What it is made of.
@@ -110,8 +100,7 @@ impl Index {
 
     /// How much of the build is done, 0 to 1.
     pub fn progress(&self) -> f64 {
-        let (done, all) =
-            (self.figures.scanned.load(Ordering::Relaxed), self.figures.to_scan.load(Ordering::Relaxed));
+        let (done, all) = (self.figures.scanned.load(Ordering::Relaxed), self.figures.to_scan.load(Ordering::Relaxed));
         match self.phase {
             Phase::Ready => 1.0,
             _ if all == 0 => 0.0,

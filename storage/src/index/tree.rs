@@ -479,7 +479,8 @@ mod tests {
         let mut random = testing::Random::new(7);
         let mut snapshots: Vec<(Tree, BTreeMap<Vec<u8>, u64>)> = Vec::new();
         for step in 0..30_000_u64 {
-            let mut edit = Edit { pager: &pager, freed: &mut freed, lsn: step, reserved: None, dirty_bytes: &mut dirty_bytes };
+            let mut edit =
+                Edit { pager: &pager, freed: &mut freed, lsn: step, reserved: None, dirty_bytes: &mut dirty_bytes };
             let width = if random.below(50) == 0 { 300 } else { 1 };
             let key = format!("{:0w$}", random.below(4_000), w = width).into_bytes();
             // Grow, then shrink.

@@ -96,11 +96,7 @@ fn points(bounds: &Bounds) -> Option<usize> {
 }
 
 /// Bounds for the index's first fields, and how many predicates they take in.
-fn choose_bounds(
-    trees: Trees<'_>,
-    index: &Index,
-    predicates: &Predicates<'_>,
-) -> Result<(Vec<Bounds>, usize), Error> {
+fn choose_bounds(trees: Trees<'_>, index: &Index, predicates: &Predicates<'_>) -> Result<(Vec<Bounds>, usize), Error> {
     let spec = index.spec();
     let mut chosen: Vec<Bounds> = Vec::new();
     let (mut used, mut combinations) = (0, 1);
