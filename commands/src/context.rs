@@ -52,6 +52,8 @@ pub struct ReadContext<'a> {
     pub started: Instant,
     /// What a read may cost here, ns; none where it may take its time.
     pub patience_ns: Option<f64>,
+    /// When the run began: a request may have waited for those before it.
+    pub begun: Instant,
     /// Set when the read costs more than that: it is to be run again where it may take its time.
     pub deferred: Cell<bool>,
 }
@@ -67,7 +69,7 @@ impl<'a> ReadContext<'a> {
         started: Instant,
     ) -> ReadContext<'a> {
         let deferred = Cell::new(false);
-        ReadContext { view, db, now_ms, limits, cancelled, started, patience_ns: None, deferred }
+        ReadContext { view, db, now_ms, limits, cancelled, started, patience_ns: None, begun: Instant::now(), deferred }
     }
 
     /// Ends a read that would cost too much here. Asked before anything is done.
@@ -83,6 +85,10 @@ impl<'a> ReadContext<'a> {
     pub fn check(&self, max_time_ms: Option<u64>) -> Result<(), CommandError> {
         if self.cancelled.load(Ordering::Relaxed) {
             return Err(CommandError::err("the client is gone"));
+        }
+        if self.patience_ns.is_some() {
+            // An estimate may be wrong.
+            self.afford(self.begun.elapsed().as_nanos() as f64)?;
         }
         if let Some(limit_ms) = max_time_ms
             && self.started.elapsed().as_millis() as u64 >= limit_ms

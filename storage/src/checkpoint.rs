@@ -221,12 +221,15 @@ fn write(shared: &Shared, request: Request, reclaim: &mut Vec<u32>) -> Result<Do
         next_collection: state.next_collection,
         collections: records.collect(),
         reclaim: reclaim.clone(),
+        // Those that a crash would leave to nobody are among them. What was reserved since the line above is not: after a
+        // crash its ids are given out again.
         freed_pages: request
             .freed_later
             .into_iter()
             .chain(freed.iter().map(|(page, _)| *page))
-            // A crash would leave them to nobody.
+            .chain(replaced.iter().copied())
             .chain(shared.builds.unfinished_pages())
+            .filter(|page| *page < next_page)
             .collect(),
     };
     put(&shared.checkpoint_path, &shared.sealer, &checkpoint)?;

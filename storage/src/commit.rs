@@ -387,7 +387,7 @@ impl Committer {
         self.working.sources.generation = done.generation;
         // Readers of states up to now may have the trees without what was frozen, and so the pages that it replaced.
         let lsn_replaced = self.group_lsn + 1;
-        self.working.take_trees(done.trees, lsn_replaced);
+        self.working.take_trees(done.trees, self.group_lsn);
         self.freed_stored.extend(done.replaced.into_iter().map(|page| (page, lsn_replaced)));
         self.freed_stored.extend(done.freed);
         self.page_watermark = done.page_watermark;

@@ -261,6 +261,7 @@ impl<'a> Transaction<'a> {
         }
         let unindexed: Vec<&IndexEdit> =
             edits.iter().filter(|edit| !edit.removed.is_empty() && kept(edit).is_some()).collect();
+        self.room_for(unindexed.iter().flat_map(|edit| &edit.removed).map(|key| key.len() + 8).sum())?;
         for edit in unindexed {
             self.effects.unindex(collection.0, edit.index, &edit.removed);
         }
@@ -314,9 +315,10 @@ impl<'a> Transaction<'a> {
         self.working.collections.get(&collection.0).map(|state| CollectionHandle(Arc::new(state.clone())))
     }
 
-    /// Whether the collection is still there.
-    pub(crate) fn has_collection(&self, collection: CollectionId) -> bool {
-        self.working.collections.contains_key(&collection.0)
+    /// Whether the collection still has this index.
+    pub(crate) fn has_index(&self, collection: CollectionId, id: u32) -> bool {
+        let state = self.working.collections.get(&collection.0);
+        state.is_some_and(|state| state.indexes.iter().any(|index| index.id == id && index.is_kept()))
     }
 
     /// The trees of that collection.
@@ -336,6 +338,11 @@ impl<'a> Transaction<'a> {
         let mut records: Vec<RecordId> = state.id_index.values(&self.shared.pager)?.into_iter().map(RecordId).collect();
         records.sort_unstable();
         Ok(records)
+    }
+
+    /// Bytes of what the unit has done so far. One that does the same to many documents had better end when this is large.
+    pub fn bytes(&self) -> usize {
+        self.effects.bytes.len()
     }
 
     fn existing(&self, collection: CollectionId) -> Result<&CollectionState, Error> {

@@ -8,7 +8,7 @@ use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
 use crate::build::ask;
-use crate::collection::CollectionHandle;
+use crate::collection::CollectionId;
 use crate::commit::Message;
 use crate::document::bounds::{Bounds, Edge, Interval};
 use crate::document::ordered::class;
@@ -22,6 +22,8 @@ use crate::{Error, KeyRange};
 
 /// Documents deleted in one unit.
 const BATCH: usize = 500;
+/// A unit ends when it has done this much, bytes.
+const UNIT_BYTES: usize = 16 << 20;
 
 /// What is shared with the store's handle.
 #[derive(Debug)]
@@ -63,22 +65,25 @@ impl Sweeper {
     }
 
     fn sweep(&self) -> Result<(), Error> {
-        let view = self.view();
-        for collection in view.state.databases.iter().flat_map(Names::values) {
-            for index in collection.indexes().iter().filter(|index| index.is_ready()) {
-                if let Some(seconds) = index.spec.definition.expire_after_s {
-                    self.sweep_index(collection, index, seconds)?;
-                }
-            }
+        let mut due = Vec::new();
+        for collection in self.view().state.databases.iter().flat_map(Names::values) {
+            let timed = |index: &&Index| index.is_ready() && index.spec.definition.expire_after_s.is_some();
+            due.extend(collection.indexes().iter().filter(timed).map(|index| (collection.id(), index.id)));
         }
-        Ok(())
+        due.into_iter().try_for_each(|(collection, index)| self.sweep_index(collection, index))
     }
 
-    fn sweep_index(&self, collection: &CollectionHandle, index: &Index, seconds: u64) -> Result<(), Error> {
-        let after_ms = i64::try_from(seconds).unwrap_or(i64::MAX).saturating_mul(1000);
-        let cutoff_ms = ((self.now_ms)() as i64).saturating_sub(after_ms);
-        // The view would hold back what is deleted, so it is not kept for longer than this index.
+    fn sweep_index(&self, of: CollectionId, id: u32) -> Result<(), Error> {
+        // A view holds back what is deleted, so each index has its own.
         let view = self.view();
+        let mut collections = view.state.databases.iter().flat_map(Names::values);
+        let found = collections.find(|collection| collection.id() == of);
+        let Some(index) = found.and_then(|found| found.indexes().iter().find(|index| index.id == id)) else {
+            return Ok(());
+        };
+        let Some(seconds) = index.spec.definition.expire_after_s else { return Ok(()) };
+        let after_ms = i64::try_from(seconds).unwrap_or(i64::MAX).saturating_mul(1000);
+        let cutoff_ms = i64::try_from((self.now_ms)()).unwrap_or(i64::MAX).saturating_sub(after_ms);
         for range in expired(&index.spec, cutoff_ms) {
             let mut walk = view.trees().walk(index, &range, false)?;
             loop {
@@ -92,13 +97,16 @@ impl Sweeper {
                 if records.is_empty() || self.closing.load(Ordering::Acquire) {
                     break;
                 }
-                let (of, spec) = (collection.id(), Arc::clone(&index.spec));
+                let spec = Arc::clone(&index.spec);
                 let deleted = ask(&self.queue, move |tx| {
                     let mut deleted = 0;
                     for record in records {
-                        // The collection may be gone, the document changed.
-                        let Ok(Some(document)) = tx.record(of, record) else { continue };
-                        if tx.has_collection(of) && is_expired(&spec, document.root(), cutoff_ms) {
+                        // The next sweep finds what is left.
+                        if !tx.has_index(of, id) || tx.bytes() > UNIT_BYTES {
+                            break;
+                        }
+                        let Some(document) = tx.record(of, record)? else { continue };
+                        if is_expired(&spec, document.root(), cutoff_ms) {
                             tx.delete(of, record, &document)?;
                             deleted += 1;
                         }
@@ -115,7 +123,7 @@ impl Sweeper {
 /// Where the dates up to the cutoff are.
 fn expired(spec: &IndexSpec, cutoff_ms: i64) -> Vec<KeyRange> {
     let dates = Interval { low: Interval::class(class::DATE).low, high: Edge::after(ValueRef::Date(cutoff_ms)) };
-    spec.key_ranges(&[Bounds::new(vec![dates], true)])
+    spec.key_ranges(&[Bounds::new(vec![dates], true)]).0
 }
 
 /// Whether the earliest date in the field has come. An index with EXPIREAFTER has one field.

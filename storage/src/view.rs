@@ -108,8 +108,8 @@ pub struct Scan {
     recent: VecDeque<(RecordId, Version)>,
     /// Where the next chunk of the memory tables begins; none at their end.
     recent_from: Option<RecordId>,
-    /// Stored documents are looked for in the cache, and put there.
-    cached: bool,
+    /// So many more stored documents are looked for in the cache, and put there.
+    cached: usize,
     failed: bool,
 }
 
@@ -131,7 +131,7 @@ impl Scan {
             stored_next: None,
             recent: VecDeque::new(),
             recent_from: Some(first),
-            cached: false,
+            cached: 0,
             failed: false,
         };
         if let Err(error) = scan.advance_stored() {
@@ -140,25 +140,26 @@ impl Scan {
         scan
     }
 
-    /// For a scan that is likely to end soon: the next one will look at the same documents. A long one would only push
-    /// others out of the cache.
+    /// Keeps the first documents in the cache, for a scan that is likely to end soon: the next one will look at the same.
+    /// All of a long one would only push others out.
     #[must_use]
-    pub fn cached(mut self) -> Scan {
-        self.cached = true;
+    pub fn cached(mut self, documents: usize) -> Scan {
+        self.cached = documents;
         self
     }
 
-    fn open(&self, record: RecordId, sealed: &[u8]) -> Result<Arc<Document>, Error> {
+    fn open(&mut self, record: RecordId, sealed: &[u8]) -> Result<Arc<Document>, Error> {
         let (shared, key) = (&self.view.shared, (self.collection, record));
         let generation = self.view.state.sources.generation;
-        if self.cached
-            && let Some(document) = shared.cache.get(key, generation)
-        {
+        let cached = self.cached > 0;
+        if cached && let Some(document) = shared.cache.get(key, generation) {
+            self.cached -= 1;
             return Ok(document);
         }
         let document = Arc::new(open_document(&shared.sealer, &document_key(self.collection, record), sealed)?);
-        if self.cached {
+        if cached {
             shared.cache.fill(key, generation, &document);
+            self.cached -= 1;
         }
         Ok(document)
     }

@@ -217,9 +217,10 @@ impl Working {
                 let before = index.recent.bytes();
                 edit.removed.iter().for_each(|key| index.recent.put(key, false, lsn, oldest));
                 edit.added.iter().for_each(|key| index.recent.put(key, true, lsn, oldest));
-                self.recent_bytes += index.recent.bytes() - before;
+                // Entries that came and went are forgotten, so it may have become less.
+                self.recent_bytes = (self.recent_bytes + index.recent.bytes()).saturating_sub(before);
                 self.recent_in.insert(collection);
-            } else if let Some(delta) = self.builds.get_mut(&(collection, edit.index)) {
+            } else if let Some(delta) = self.builds.get_mut(&(collection, edit.index)).filter(|d| d.collecting) {
                 delta.multikey |= edit.multikey;
                 delta.shortened |= edit.shortened;
                 delta.keys.extend(edit.removed.iter().map(|key| (key.clone(), false)));

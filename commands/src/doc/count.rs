@@ -7,7 +7,7 @@ use crate::args::Args;
 use crate::context::ReadContext;
 use crate::error::CommandError;
 use crate::query::exec::{Examined, Run as RunPlan, matching};
-use crate::query::find::Query;
+use crate::query::find::{Query, planning_cost};
 use crate::query::parse_filter;
 use crate::query::plan::{Choice, Plan};
 use crate::reply::Reply;
@@ -30,6 +30,7 @@ pub static SPEC: Command = Command {
 };
 
 fn run(args: &Args, context: &ReadContext<'_>) -> Result<Reply, CommandError> {
+    context.afford(planning_cost(args.bytes(2)))?;
     let filter = match args.len() {
         2 => None,
         3 => Some(parse_filter(args.bytes(2), context.limits)?).filter(|filter| !filter.is_empty()),
@@ -42,8 +43,9 @@ fn run(args: &Args, context: &ReadContext<'_>) -> Result<Reply, CommandError> {
     let query = Query::of(filter);
     let choice = query.choose(context, &collection)?;
     context.afford(count_cost(&choice))?;
+    let counted = count(context, &collection, &query, &choice.plan, &mut Examined::default())?;
     choice.plan.note_use(context.now_ms);
-    count(context, &collection, &query, &choice.plan, &mut Examined::default()).map(Reply::count)
+    Ok(Reply::count(counted))
 }
 
 /// What counting costs, ns: little where the trees know the number.

@@ -5,7 +5,7 @@ use crate::args::Args;
 use crate::context::ReadContext;
 use crate::error::CommandError;
 use crate::query::exec::Examined;
-use crate::query::find::Query;
+use crate::query::find::{Query, planning_cost};
 use crate::reply::Reply;
 use crate::spec::{Arg, Command, Group, Keys, Run};
 
@@ -39,13 +39,14 @@ pub static SPEC: Command = Command {
 };
 
 fn run(args: &Args, context: &ReadContext<'_>) -> Result<Reply, CommandError> {
+    context.afford(planning_cost(args.bytes(2)))?;
     let query = Query::parse(args, 2, context.limits)?;
     let Some(collection) = collection(args, 1, context)? else {
         return query.without_collection();
     };
     let choice = query.choose(context, &collection)?;
     context.afford(choice.cost)?;
-    choice.plan.note_use(context.now_ms);
     let replies = query.run(context, &collection, &choice.plan, &mut Examined::default())?;
+    choice.plan.note_use(context.now_ms);
     Ok(Reply::Array(replies))
 }

@@ -15,8 +15,8 @@ use crate::error::CommandError;
 /// Every how many candidates it is asked whether to go on.
 const CHECK_EVERY: u64 = 64;
 
-/// A scan for fewer matches than this is thought to end soon.
-const SHORT_SCAN: usize = 1000;
+/// A scan for fewer matches than this is thought to end soon; it keeps so many documents in the cache.
+const CACHED_DOCUMENTS: usize = 1000;
 
 /// What was looked at while a plan ran.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -120,7 +120,8 @@ impl Runner<'_, '_> {
     fn scan(&mut self) -> Result<(), CommandError> {
         self.context.check(self.run.max_time_ms)?;
         let scan = self.context.view.scan(self.collection);
-        for found in if self.run.first < SHORT_SCAN { scan.cached() } else { scan } {
+        let cached = if self.run.first < CACHED_DOCUMENTS { CACHED_DOCUMENTS } else { 0 };
+        for found in scan.cached(cached) {
             self.step()?;
             let (record, document) = found?;
             self.examined.documents += 1;

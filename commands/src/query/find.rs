@@ -16,6 +16,12 @@ use crate::context::{Limits, ReadContext};
 use crate::error::{CommandError, ErrorCode};
 use crate::reply::Reply;
 
+/// What reading a filter and planning for it may cost, ns: mostly little, but a list of thousands of values is looked up
+/// value by value.
+pub fn planning_cost(filter: &[u8]) -> f64 {
+    50.0 * filter.len() as f64
+}
+
 /// A parsed query.
 #[derive(Debug)]
 pub struct Query {

@@ -5,7 +5,7 @@
 use std::cmp::Ordering;
 
 use veddb_storage::document::json::parse_value;
-use veddb_storage::document::path::{Leaf, Path};
+use veddb_storage::document::path::{INDEXES_MAX, Leaf, Path};
 use veddb_storage::document::{Kind, Packed, RawObject, ValueRef, order};
 
 use crate::context::Limits;
@@ -55,7 +55,11 @@ impl Sort {
                 Some(-1) => true,
                 _ => return Err(format!("{path} needs 1 or -1")),
             };
-            keys.push((Path::new(path), descending));
+            let parsed = Path::new(path);
+            if parsed.is_ambiguous() {
+                return Err(format!("{path} has more than {INDEXES_MAX} array indexes"));
+            }
+            keys.push((parsed, descending));
         }
         if keys.is_empty() || keys.len() > KEYS_MAX {
             return Err(format!("needs 1 to {KEYS_MAX} keys"));

@@ -23,6 +23,9 @@ use crate::reply::Reply;
 /// Records changed in one atomic unit of a longer write.
 const UNIT_RECORDS: usize = 1000;
 
+/// A unit of a longer write ends when it has done this much, bytes.
+const UNIT_BYTES: usize = 32 << 20;
+
 /// How often a write looks again before it looks inside its unit.
 const TRIES_MAX: u8 = 3;
 
@@ -231,6 +234,8 @@ impl FilteredWrite {
 enum Found {
     /// It did this much.
     Done(Outcome),
+    /// It did this much, and ended before these records, last first.
+    Part(Outcome, Vec<RecordId>),
     /// The data moved under it; it did nothing.
     Moved,
 }
@@ -329,7 +334,15 @@ impl Looking {
         self.commit(move |write, tx| {
             let mut outcome = Outcome::default();
             if let Some(collection) = tx.collection(write.db, &write.collection) {
-                write.touch_all(tx, collection, &records, &mut outcome)?;
+                for (at, record) in records.iter().enumerate() {
+                    if tx.bytes() > UNIT_BYTES {
+                        return Ok(Found::Part(outcome, records.iter().skip(at).rev().copied().collect()));
+                    }
+                    write.touch(tx, collection, *record, &mut outcome)?;
+                    if write.one && outcome.matched > 0 {
+                        break;
+                    }
+                }
             }
             Ok(if outcome.matched == 0 { Found::Moved } else { Found::Done(outcome) })
         })
@@ -347,8 +360,11 @@ impl Looking {
         if !self.started {
             return self.look(context);
         }
+        if let Some(Found::Part(_, rest)) = self.last.get() {
+            self.records.extend(rest);
+        }
         let moved = match self.last.get() {
-            Some(Found::Done(did)) => {
+            Some(Found::Done(did) | Found::Part(did, _)) => {
                 self.total.matched += did.matched;
                 self.total.modified += did.modified;
                 self.total.deleted += did.deleted;

@@ -143,7 +143,10 @@ impl Builder {
             }
             match outcome {
                 Ok(()) => tracing::info!(collection, index, "index built"),
-                Err(Stop::Again) => tracing::info!(collection, index, "the build of an index begins again"),
+                Err(Stop::Again) => {
+                    tracing::info!(collection, index, "the build of an index begins again");
+                    self.shared.builds.wait();
+                }
                 Err(Stop::Gone) => {}
                 Err(Stop::Failed(why)) => {
                     tracing::warn!(collection, index, "the build of an index failed; IDX.LIST says why");
@@ -189,8 +192,12 @@ impl Builder {
     fn ask<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Transaction<'_>) -> Result<T, Error> + Send + 'static,
-    ) -> Result<T, Error> {
-        ask(&self.queue, work)
+    ) -> Result<T, Stop> {
+        ask(&self.queue, work).map_err(|error| match error {
+            // What others wanted to write had no room; the index is none the worse for it.
+            Error::NoSpace => Stop::Again,
+            other => other.into(),
+        })
     }
 }
 

@@ -88,6 +88,14 @@ impl Run {
         writer.finish()
     }
 
+    /// What of it is in memory.
+    pub(super) fn memory_bytes(&self) -> usize {
+        match &self.0 {
+            Kind::Memory { arena, .. } => arena.size(),
+            Kind::File { .. } => BLOCK_BYTES,
+        }
+    }
+
     /// The next key; none at the end.
     pub(super) fn next(&mut self) -> Result<Option<(Vec<u8>, bool)>, Error> {
         match &mut self.0 {

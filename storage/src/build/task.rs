@@ -20,6 +20,8 @@ use crate::view::View;
 const PIECE: usize = 10_000;
 /// Entries loaded or applied between two looks at what the committer has collected.
 const STEP: u64 = 50_000;
+/// Fewer collected changes than this are left where they are while documents are read and entries loaded.
+const ROUND_CHANGES: usize = 50_000;
 /// So few collected changes are left to the committer.
 const LAST_CHANGES: usize = 2_000;
 /// Changed pages are written once there are this many bytes of them.
@@ -35,6 +37,10 @@ pub(super) struct Task<'b> {
     place: SpillPlace,
     /// Changes that the committer has collected, oldest first.
     changes: Vec<Run>,
+    /// What of them is in memory.
+    changes_bytes: usize,
+    /// Two documents seemed to have one key of a unique index, and did not at one moment.
+    doubtful: bool,
     multikey: u32,
     shortened: bool,
     freed: Vec<Freed>,
@@ -67,6 +73,8 @@ impl<'b> Task<'b> {
             index,
             place,
             changes: Vec::new(),
+            changes_bytes: 0,
+            doubtful: false,
             multikey: 0,
             shortened: false,
             freed: Vec::new(),
@@ -82,6 +90,7 @@ impl<'b> Task<'b> {
             // Applying takes time, in which more may have been collected.
             for mut changes in std::mem::take(&mut self.changes) {
                 self.apply(&mut tree, &mut changes)?;
+                self.changes_bytes = self.changes_bytes.saturating_sub(changes.memory_bytes());
             }
             if self.changes.is_empty() && self.take_changes(LAST_CHANGES)? {
                 break;
@@ -99,7 +108,7 @@ impl<'b> Task<'b> {
         let key = self.key();
         let known = self.builder.ask(move |tx| {
             let builds = &mut tx.parts().1.builds;
-            Ok(builds.get_mut(&key).map(|delta| *delta = Delta::default()).is_some())
+            Ok(builds.get_mut(&key).map(|delta| *delta = Delta { collecting: true, ..Delta::default() }).is_some())
         })?;
         if known { Ok(()) } else { Err(Stop::Gone) }
     }
@@ -111,7 +120,7 @@ impl<'b> Task<'b> {
             let builds = &mut tx.parts().1.builds;
             Ok(builds.get_mut(&key).map(|delta| {
                 let enough = delta.tainted || delta.keys.len() > few;
-                enough.then(|| std::mem::take(delta))
+                enough.then(|| std::mem::replace(delta, Delta { collecting: true, ..Delta::default() }))
             }))
         })?;
         let Some(delta) = taken.ok_or(Stop::Gone)? else { return Ok(true) };
@@ -121,7 +130,11 @@ impl<'b> Task<'b> {
         self.multikey |= delta.multikey;
         self.shortened |= delta.shortened;
         let keys = delta.keys.iter().map(|(key, there)| (key.as_slice(), *there));
-        self.changes.push(Run::of(keys, CHANGES_BYTES, &self.place)?);
+        // All rounds together have as much memory as the entries that are sorted.
+        let memory_bytes = CHANGES_BYTES.min(self.builder.memory_bytes.saturating_sub(self.changes_bytes));
+        let run = Run::of(keys, memory_bytes, &self.place)?;
+        self.changes_bytes += run.memory_bytes();
+        self.changes.push(run);
         Ok(false)
     }
 
@@ -155,7 +168,7 @@ impl<'b> Task<'b> {
             }
             drop(view);
             self.check_space()?;
-            self.take_changes(0)?;
+            self.take_changes(ROUND_CHANGES)?;
         }
     }
 
@@ -184,7 +197,7 @@ impl<'b> Task<'b> {
             loaded += 1;
             if loaded.is_multiple_of(STEP) {
                 self.check_space()?;
-                self.take_changes(0)?;
+                self.take_changes(ROUND_CHANGES)?;
             }
         }
         Ok(loader.finish()?)
@@ -216,11 +229,11 @@ impl<'b> Task<'b> {
             if self.dirty_bytes > DIRTY_BYTES {
                 self.write_out(tree)?;
             }
-            self.take_changes(0)?;
+            self.take_changes(ROUND_CHANGES)?;
         }
     }
 
-    fn check_unique(&self, tree: &Tree, changes: &[Change]) -> Result<(), Stop> {
+    fn check_unique(&mut self, tree: &Tree, changes: &[Change]) -> Result<(), Stop> {
         let view = self.builder.view();
         let (_, index) = self.builder.current(&view, self.collection, self.index)?;
         if !index.spec.definition.unique {
@@ -237,13 +250,38 @@ impl<'b> Task<'b> {
     }
 
     /// Fails if both documents have the key at one moment, now. If they do not, whoever gets it later is seen later.
-    fn fail_if_duplicate(&self, key: &[u8], a: RecordId, b: RecordId) -> Result<(), Stop> {
+    fn fail_if_duplicate(&mut self, key: &[u8], a: RecordId, b: RecordId) -> Result<(), Stop> {
         let view = self.builder.view();
         let (collection, index) = self.builder.current(&view, self.collection, self.index)?;
         match duplicate(&view, collection, &index.spec, key, a, b)? {
             Some(message) => Err(Stop::Failed(message)),
-            None => Ok(()),
+            None => {
+                // Of three documents only neighbours were compared.
+                self.doubtful = true;
+                Ok(())
+            }
         }
+    }
+
+    /// Compares all neighbours of a tree that has everything up to the last round.
+    fn compare_neighbours(&mut self, tree: &Tree) -> Result<(), Stop> {
+        let shared = Arc::clone(&self.builder.shared);
+        let mut cursor = tree.cursor(&shared.pager);
+        cursor.seek(&[])?;
+        let mut last: Vec<u8> = Vec::new();
+        while let Some((key, _)) = cursor.entry() {
+            if let (Some(before), Some(entry)) = (Entry::of(&last), Entry::of(key))
+                && before.fields == entry.fields
+            {
+                let (key, a, b) = (key.to_vec(), before.record, entry.record);
+                self.fail_if_duplicate(&key, a, b)?;
+                // It was written since the last round.
+                return Err(Stop::Again);
+            }
+            last = key.to_vec();
+            cursor.forward()?;
+        }
+        Ok(())
     }
 
     /// Brings changed pages to the engine.
@@ -265,6 +303,9 @@ impl<'b> Task<'b> {
 
     /// Has the committer apply the last changes and go on with the tree.
     fn hand_over(mut self, tree: Tree) -> Result<(), Stop> {
+        if self.doubtful {
+            self.compare_neighbours(&tree)?;
+        }
         let key = self.key();
         let freed = self.freed.drain(..).filter(|freed| freed.stored).map(|freed| freed.page).collect();
         let (multikey, shortened, dirty_bytes) = (self.multikey, self.shortened, self.dirty_bytes);

@@ -156,6 +156,14 @@ impl Bounds {
         &self.intervals
     }
 
+    /// All values from the first to the last.
+    #[must_use]
+    pub fn hull(&self) -> Bounds {
+        let ends = self.intervals.first().zip(self.intervals.last());
+        let hull = ends.map(|(first, last)| Interval { low: first.low.clone(), high: last.high.clone() });
+        Bounds { intervals: hull.into_iter().collect(), exact: false }
+    }
+
     /// Whether every value is inside.
     pub fn is_full(&self) -> bool {
         self.intervals == [Interval::full()]

@@ -12,6 +12,9 @@ pub struct Path {
     segments: Box<[Segment]>,
 }
 
+/// The most steps of a path that are array indexes.
+pub const INDEXES_MAX: usize = 8;
+
 /// One step of a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Segment {
@@ -36,6 +39,12 @@ impl Path {
     /// The path of this text. Any text is one; an empty segment names the member "".
     pub fn new(text: &str) -> Path {
         Path { segments: text.split('.').map(Segment::new).collect() }
+    }
+
+    /// Whether it has more steps that are array indexes than can be followed: each may be a member of an array's elements
+    /// as well, so that every one doubles the ways.
+    pub fn is_ambiguous(&self) -> bool {
+        self.segments.iter().filter(|segment| segment.index.is_some()).count() > INDEXES_MAX
     }
 
     /// Its steps; at least one.

@@ -23,6 +23,11 @@ pub const FIELDS_BYTES_MAX: usize = 8192;
 /// What is kept of fields that are too long. Ranges are cut to it as well, so none of them misses an entry.
 pub const SHORTENED_BYTES: usize = FIELDS_BYTES_MAX - 32;
 
+/// The most entries that a document may have in one index, as in MongoDB.
+pub(super) const ENTRIES_MAX: usize = 100_000;
+/// The most bytes that these may take.
+pub(super) const ENTRIES_BYTES_MAX: usize = 32 << 20;
+
 /// In the tail: the values cannot be read back, the document has to be looked at.
 const UNREADABLE: u8 = 0xff;
 
@@ -94,8 +99,13 @@ impl IndexSpec {
             let paths: Vec<(usize, Path)> = self.fields.iter().map(|field| field.path.clone()).enumerate().collect();
             let mut rows = Vec::new();
             self.rows(document, &paths, row, &mut rows)?;
+            let mut bytes = 0;
             for row in rows {
                 self.add(&mut entries, document, &row, record);
+                bytes += entries.keys.last().map_or(0, Vec::len);
+                if bytes > ENTRIES_BYTES_MAX {
+                    return Err(self.too_many());
+                }
             }
             entries.keys.sort_unstable();
             // Equal values of different types are one entry: a multikey index does not read values back.
@@ -131,6 +141,9 @@ impl IndexSpec {
                 Values::One(value) => set(&mut row, *at, value),
                 Values::Many(found) => many.push((*at, path, found)),
             }
+        }
+        if rows.len() + many.iter().map(|(_, _, found)| found.len()).max().unwrap_or(0) > ENTRIES_MAX {
+            return Err(self.too_many());
         }
         match many.as_slice() {
             [] => rows.push(row),
@@ -187,6 +200,9 @@ impl IndexSpec {
                 _ if reached => rows.push(row),
                 _ => {}
             }
+            if rows.len() > ENTRIES_MAX {
+                return Err(self.too_many());
+            }
         }
         if rows.len() == before {
             let mut row = row.clone();
@@ -197,6 +213,13 @@ impl IndexSpec {
             rows.push(row);
         }
         Ok(())
+    }
+
+    fn too_many(&self) -> Error {
+        let name = self.name();
+        Error::BadDocument(format!(
+            "index {name} would have more than {ENTRIES_MAX} entries, or {ENTRIES_BYTES_MAX} bytes of them, of one document"
+        ))
     }
 
     fn parallel(&self) -> Error {
@@ -364,9 +387,10 @@ fn values<'a>(path: &Path, document: RawObject<'a>) -> Values<'a> {
         Meets::Nothing => Values::One(None),
         Meets::Array => {
             let mut found = Vec::new();
+            // One more than there may be is enough to refuse the document.
             path.any(document, Leaf::Elements, &mut |value| {
                 found.push(value);
-                false
+                found.len() > ENTRIES_MAX
             });
             if found.is_empty() {
                 found.push(None);

@@ -8,9 +8,10 @@ use crate::trees::KeyRange;
 
 impl IndexSpec {
     /// The ranges of keys of the entries whose first fields lie inside these bounds, ascending. All bounds but the last
-    /// must be points: what is in one range then differs only in the last field and those after it.
-    pub fn key_ranges(&self, bounds: &[Bounds]) -> Vec<KeyRange> {
-        let Some((last, points)) = bounds.split_last() else { return vec![KeyRange::full()] };
+    /// must be points: what is in one range then differs only in the last field and those after it. Also whether a bound
+    /// was too long and had to be cut: then there may be others in the ranges.
+    pub fn key_ranges(&self, bounds: &[Bounds]) -> (Vec<KeyRange>, bool) {
+        let Some((last, points)) = bounds.split_last() else { return (vec![KeyRange::full()], false) };
         let mut prefixes: Vec<Vec<u8>> = vec![Vec::new()];
         for (field, bounds) in self.fields.iter().zip(points) {
             let mut values: Vec<Vec<u8>> =
@@ -19,16 +20,30 @@ impl IndexSpec {
             prefixes = prefixes.iter().flat_map(|p| values.iter().map(move |v| [&**p, &**v].concat())).collect();
         }
         let descending = self.fields.get(points.len()).is_some_and(|field| field.descending);
-        let mut ranges = Vec::new();
+        let mut ranges: Vec<KeyRange> = Vec::new();
+        let mut cut = false;
         for prefix in &prefixes {
             let of_prefix = last.intervals().iter().filter_map(|interval| range(prefix, interval, descending));
-            let first = ranges.len();
-            ranges.extend(of_prefix);
-            if descending && let Some(added) = ranges.get_mut(first..) {
-                added.reverse();
+            let mut of_prefix: Vec<KeyRange> = of_prefix.collect();
+            if descending {
+                of_prefix.reverse();
             }
+            ranges.extend(of_prefix);
         }
-        ranges
+        for range in &mut ranges {
+            cut |= shorten(range);
+        }
+        if cut {
+            // Bounds that differ only in what was cut off are one.
+            ranges.dedup_by(|next, last| {
+                let meets = last.to.as_ref().is_none_or(|to| next.from < *to);
+                if meets && last.to.is_some() && next.to.as_ref().is_none_or(|to| Some(to) > last.to.as_ref()) {
+                    last.to.clone_from(&next.to);
+                }
+                meets
+            });
+        }
+        (ranges, cut)
     }
 }
 
@@ -49,17 +64,25 @@ fn range(prefix: &[u8], interval: &Interval, descending: bool) -> Option<KeyRang
     } else {
         (low?, high)
     };
-    let mut from = [prefix, &from].concat();
-    let mut to = match to {
+    let from = [prefix, &from].concat();
+    let to = match to {
         Some(to) => Some([prefix, &to].concat()),
         None => after(prefix),
     };
-    // Long fields are shortened, so nothing can be said of what comes after.
-    from.truncate(SHORTENED_BYTES);
-    if to.as_ref().is_some_and(|to| to.len() > SHORTENED_BYTES) {
-        to = to.and_then(|to| after(to.get(..SHORTENED_BYTES)?));
-    }
     Some(KeyRange { from, to })
+}
+
+/// Long fields are shortened, so nothing can be said of what comes after that.
+fn shorten(range: &mut KeyRange) -> bool {
+    let cut = range.from.len() > SHORTENED_BYTES;
+    range.from.truncate(SHORTENED_BYTES);
+    match &range.to {
+        Some(to) if to.len() > SHORTENED_BYTES => {
+            range.to = to.get(..SHORTENED_BYTES).and_then(after);
+            true
+        }
+        _ => cut,
+    }
 }
 
 #[cfg(test)]
@@ -92,10 +115,13 @@ mod tests {
     fn long_bounds_are_cut() {
         let spec = spec(r#"{"a":-1}"#);
         let text = "x".repeat(9000);
-        let ranges = spec.key_ranges(&[Bounds::equal(ValueRef::String(&text))]);
+        let (ranges, cut) = spec.key_ranges(&[Bounds::equal(ValueRef::String(&text))]);
+        assert!(cut);
         let packed = parse_value(format!(r#"{{"a":"{text}"}}"#).as_bytes(), ParseLimits::default()).unwrap();
         let ValueRef::Object(root) = packed.get() else { panic!("not an object") };
         assert!(inside(&ranges, &spec.entries(root, RecordId(1)).unwrap().keys[0]));
+        let several = Bounds::equal(ValueRef::String(&format!("{text}1")));
+        assert_eq!(spec.key_ranges(&[Bounds::equal(ValueRef::String(&text)).union(&several)]).0.len(), 1);
     }
 
     fn scalar() -> impl Strategy<Value = Value> {
@@ -118,11 +144,11 @@ mod tests {
                 let (above, below) = (order::compare(low_ref, x_ref), order::compare(x_ref, high_ref));
                 let expected = if open { above.is_lt() && below.is_lt() } else { above.is_le() && below.is_le() };
                 let single = spec(keys);
-                prop_assert_eq!(inside(&single.key_ranges(std::slice::from_ref(&bounds)), &key(&single, &[&x])), expected);
+                prop_assert_eq!(inside(&single.key_ranges(std::slice::from_ref(&bounds)).0, &key(&single, &[&x])), expected);
                 for keys in [r#"{"a":1,"b":1}"#, r#"{"a":-1,"b":-1}"#, r#"{"a":1,"b":-1}"#] {
                     let double = spec(keys);
                     let scalar_point = Bounds::new(vec![Interval::point(point_ref)], true);
-                    let ranges = double.key_ranges(&[scalar_point, bounds.clone()]);
+                    let (ranges, _) = double.key_ranges(&[scalar_point, bounds.clone()]);
                     prop_assert_eq!(inside(&ranges, &key(&double, &[&point, &x])), expected);
                     prop_assert!(!expected || order::compare(x_ref, point_ref).is_eq()
                         || !inside(&ranges, &key(&double, &[&x, &x])));

@@ -77,6 +77,21 @@ impl Piece {
         self.entries.iter().enumerate().map(|(at, state)| (self.keys.get(at), state))
     }
 
+    /// Drops entries that are again as they were below, for every reader there is; answers how many bytes that gives.
+    fn forget(&mut self, lsn_oldest_reader: Lsn) -> usize {
+        let mut bytes = 0;
+        for at in (0..self.entries.len()).rev() {
+            let settled = |state: &State| {
+                state.versions.last().is_some_and(|(lsn, there)| *lsn <= lsn_oldest_reader && *there == state.below)
+            };
+            if self.entries.get(at).is_some_and(settled) {
+                bytes += self.keys.get(at).len() + ENTRY_OVERHEAD_BYTES;
+                self.remove(at);
+            }
+        }
+        bytes
+    }
+
     fn remove(&mut self, at: usize) {
         self.keys.remove(at);
         self.entries.remove(at);
@@ -169,11 +184,13 @@ impl Recent {
                 piece.keys.insert(place, key);
                 piece.entries.insert(place, State { below: !there, versions: SmallVec::from_buf([(lsn, there)]) });
                 self.bytes.fetch_add(key.len() + ENTRY_OVERHEAD_BYTES, Ordering::Relaxed);
-                let full = piece.entries.len() > PIECE_ENTRIES_MAX;
-                table.note_fields(key);
-                if full {
-                    table.split(at);
+                if piece.entries.len() > PIECE_ENTRIES_MAX {
+                    self.bytes.fetch_sub(piece.forget(lsn_oldest_reader), Ordering::Relaxed);
+                    if piece.entries.len() > PIECE_ENTRIES_MAX / 2 {
+                        table.split(at);
+                    }
                 }
+                table.note_fields(key);
             }
         }
     }

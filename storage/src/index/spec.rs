@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use crate::Error;
 use crate::document::Filter;
 use crate::document::filter::FilterLimits;
-use crate::document::path::Path;
+use crate::document::path::{INDEXES_MAX as ARRAY_INDEXES_MAX, Path};
 
 /// The most indexes of a collection beside the one on `_id`.
 pub const INDEXES_MAX: usize = 64;
@@ -136,7 +136,11 @@ fn parse_keys(text: &str) -> Result<Vec<IndexField>, Error> {
             Some(-1.0) => true,
             _ => return bad(format!("keys: {text} needs 1 or -1")),
         };
-        fields.push(IndexField { path: Path::new(&text), text, descending });
+        let path = Path::new(&text);
+        if path.is_ambiguous() {
+            return bad(format!("keys: {text} has more than {ARRAY_INDEXES_MAX} array indexes"));
+        }
+        fields.push(IndexField { path, text, descending });
     }
     Ok(fields)
 }

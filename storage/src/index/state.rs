@@ -246,7 +246,9 @@ pub(crate) fn edits(
         // What cannot be indexed now was not when it was written: the index is younger.
         let before = before.and_then(|document| index.spec.entries(document.root(), record).ok()).unwrap_or_default();
         let edit = IndexEdit::between(index.id, before, after);
-        if !edit.is_empty() {
+        // An array of one element has the keys of that element alone, but it is an array.
+        let new_array = edit.multikey & !index.multikey != 0;
+        if !edit.is_empty() || new_array || (edit.shortened && !index.shortened) {
             edits.push(edit);
         }
     }
@@ -260,6 +262,8 @@ pub(crate) struct Delta {
     pub(crate) keys: BTreeMap<Vec<u8>, bool>,
     pub(crate) multikey: u32,
     pub(crate) shortened: bool,
+    /// The build has begun: what was written before it is in what it reads.
+    pub(crate) collecting: bool,
     /// Units that were taken back may be among the changes: the build has to begin again.
     pub(crate) tainted: bool,
 }

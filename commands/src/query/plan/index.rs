@@ -6,8 +6,10 @@ use veddb_storage::{CollectionHandle, Error, Index, KeyRange, Trees};
 use super::predicates::Predicates;
 use crate::query::sort::Sort;
 
-/// The most combinations of points that a plan looks up one by one.
+/// The most combinations of points after which a plan goes on to the next field.
 const COMBINATIONS_MAX: usize = 1000;
+/// The most ranges of a plan. Of more, only their ends count.
+const RANGES_MAX: usize = 10_000;
 
 /// A walk over ranges of an index.
 #[derive(Debug, Clone)]
@@ -57,14 +59,16 @@ impl IndexPlan {
             return Ok(None);
         }
         let order = sort.and_then(|sort| order(index, &bounds, sort));
+        let (ranges, cut) = spec.key_ranges(&bounds);
+        let order = order.filter(|_| !cut);
         if bounds.is_empty() && order.is_none() && !forced {
             return Ok(None);
         }
-        let ranges = spec.key_ranges(&bounds);
         let entries = count(trees, index, &ranges)?;
         let one_entry_each = bounds.iter().enumerate().all(|(at, b)| !index.is_multikey(at) || is_point(b))
             && (bounds.len()..spec.fields.len()).all(|at| !index.is_multikey(at));
-        let exact = !predicates.more && used == predicates.all.len() && one_entry_each && !index.has_shortened();
+        let exact =
+            !predicates.more && used == predicates.all.len() && one_entry_each && !index.has_shortened() && !cut;
         Ok(Some(IndexPlan { index: index.clone(), bounds, ranges, entries, exact, order }))
     }
 
@@ -119,8 +123,12 @@ fn choose_bounds(trees: Trees<'_>, index: &Index, predicates: &Predicates<'_>) -
             // Two predicates may be met by two elements, so only one of them bounds: the one with the fewest entries.
             let mut best: Option<(u64, &Bounds)> = None;
             for bounds in of_field {
+                if combinations * bounds.intervals().len() > RANGES_MAX {
+                    best = best.or(Some((u64::MAX, bounds)));
+                    continue;
+                }
                 let tried = [&*chosen, std::slice::from_ref(bounds)].concat();
-                let entries = count(trees, index, &spec.key_ranges(&tried))?;
+                let entries = count(trees, index, &spec.key_ranges(&tried).0)?;
                 if best.is_none_or(|(fewest, _)| entries < fewest) {
                     best = Some((entries, bounds));
                 }
@@ -130,6 +138,12 @@ fn choose_bounds(trees: Trees<'_>, index: &Index, predicates: &Predicates<'_>) -
             arrays.push(first_step);
             bounds.clone()
         };
+        if combinations * found.intervals().len() > RANGES_MAX {
+            // What is between the first and the last value has all of them.
+            chosen.push(found.hull());
+            used -= 1;
+            break;
+        }
         let points = points(&found).filter(|points| combinations * points <= COMBINATIONS_MAX);
         chosen.push(found);
         match points {

@@ -64,6 +64,9 @@ pub struct Choice {
 /// Nanoseconds, about, on one core with the data in memory.
 pub type Cost = f64;
 
+/// The most branches of an `$or` that are looked up one by one.
+const BRANCHES_MAX: usize = 200;
+
 /// What steps cost, ns; measured by `tests/benches/indexes` on documents of 350 bytes. Only their ratios matter.
 mod ns {
     /// One entry of a walk.
@@ -89,7 +92,7 @@ impl Choice {
         filter: &Filter,
         wanted: &Wanted<'_>,
     ) -> Result<Choice, CommandError> {
-        let predicates = Predicates::of(&[filter.root()]);
+        let predicates = Predicates::of(filter.root());
         let alone = |plan: Plan, cost| Ok(Choice { plan, cost, rejected: Vec::new() });
         match wanted.hint {
             Some(NATURAL) => return alone(Plan::Scan, ns::SCAN * collection.count() as f64),
@@ -119,7 +122,7 @@ impl Choice {
             plans.extend(IndexPlan::new(trees, index, &predicates, wanted.sort, false)?.map(Plan::Index));
         }
         for branches in &predicates.any {
-            plans.extend(union(trees, collection, filter.root(), branches)?);
+            plans.extend(union(trees, collection, &predicates, branches)?);
         }
         // No plan's bounds hold fewer entries than there are matches, if indexes with several entries a document are set aside.
         let documents = collection.count();
@@ -202,16 +205,20 @@ fn scan_cost(documents: u64, matches: u64, wanted: &Wanted<'_>) -> Cost {
 }
 
 /// The best index for each branch of an `$or`; none when a branch has none.
-fn union(
+fn union<'f>(
     trees: Trees<'_>,
     collection: &CollectionHandle,
-    root: &Node,
-    branches: &[Node],
+    root: &Predicates<'f>,
+    branches: &'f [Node],
 ) -> Result<Option<Plan>, CommandError> {
+    if branches.len() > BRANCHES_MAX {
+        return Ok(None);
+    }
     let mut plans = Vec::with_capacity(branches.len());
     for branch in branches {
         // What holds for the whole filter holds in each branch as well.
-        let predicates = Predicates::of(&[branch, root]);
+        let mut predicates = root.clone();
+        predicates.add(branch);
         let mut best: Option<IndexPlan> = None;
         for index in collection.indexes() {
             if let Some(plan) = IndexPlan::new(trees, index, &predicates, None, false)?

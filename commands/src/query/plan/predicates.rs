@@ -11,7 +11,7 @@ pub(super) struct Predicate {
 }
 
 /// The predicates that every match of a filter meets.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(super) struct Predicates<'f> {
     pub(super) all: Vec<Predicate>,
     /// Lists of filters of which a match meets at least one each.
@@ -21,15 +21,15 @@ pub(super) struct Predicates<'f> {
 }
 
 impl<'f> Predicates<'f> {
-    /// Of the filters that must all hold.
-    pub(super) fn of(nodes: &[&'f Node]) -> Predicates<'f> {
+    /// Of a filter.
+    pub(super) fn of(root: &'f Node) -> Predicates<'f> {
         let mut found = Predicates::default();
-        nodes.iter().for_each(|node| found.add(node));
+        found.add(root);
         found
     }
 
-    // A filter's depth bounds this and the two below.
-    fn add(&mut self, node: &'f Node) {
+    /// Adds what another filter, which must hold as well, says. Its depth bounds this and the two below.
+    pub(super) fn add(&mut self, node: &'f Node) {
         match node {
             Node::And(nodes) => nodes.iter().for_each(|node| self.add(node)),
             Node::Or(nodes) => match nodes.as_slice() {
@@ -74,8 +74,8 @@ impl<'f> Predicates<'f> {
             Node::Field(path, test) => {
                 // A nested array is asked as an object whose names are its indexes; a path through it means another thing.
                 let plain = path.segments().first().is_some_and(|segment| segment.index.is_none());
-                if plain && let Some(bounds) = test.bounds() {
-                    let mut bounds = bounds;
+                // Of such an array a missing value is met without one being in the index.
+                if plain && let Some(mut bounds) = test.bounds().filter(|bounds| !bounds.has_missing()) {
                     bounds.exact = false;
                     self.all.push(Predicate { path: format!("{outer}.{path}"), bounds });
                 }

@@ -2,6 +2,7 @@
 
 use super::super::codec::{Packed, RawObject, ValueRef};
 use super::super::json::{ParseLimits, parse_value};
+use super::super::path::{INDEXES_MAX, Path};
 use super::{FIELD, FieldOperator, Filter, FilterError, Node, Operand, TREE, compare, pattern};
 
 /// Bounds of one filter.
@@ -60,6 +61,9 @@ impl<'l> Parser<'l> {
         for (name, value) in object.iter() {
             self.count()?;
             if !name.starts_with('$') {
+                if Path::new(name).is_ambiguous() {
+                    return Err(FilterError(format!("{name} has more than {INDEXES_MAX} array indexes")));
+                }
                 all.push(self.condition(name, value)?);
                 continue;
             }
