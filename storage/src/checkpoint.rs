@@ -195,7 +195,7 @@ fn write(shared: &Shared, request: Request, reclaim: &mut Vec<u32>) -> Result<Do
             trees.get(&key).unwrap_or(&index.tree).dirty(&mut pages);
         }
     }
-    write_pages(shared, &pages, &request.freed_now, state.lsn)?;
+    write_pages(shared, &pages, &request.freed_now, Some(state.lsn))?;
     let mut freed = Vec::new();
     for dropped in &request.dropped {
         reclaim.extend(dropped.collection);
@@ -285,6 +285,14 @@ fn bring_up(shared: &Shared, collections: &[&CollectionHandle], lsn: Lsn) -> Res
                     dirty_bytes: &mut dirty_bytes,
                 };
                 tree.apply(&mut edit, &changes)?;
+                // Pages cannot leave memory before the engine has them.
+                if dirty_bytes > shared.pager.budget_bytes() / 8 {
+                    let mut pages = Vec::new();
+                    tree.dirty(&mut pages);
+                    write_pages(shared, &pages, &[], None)?;
+                    Tree::mark_clean(&shared.pager, pages);
+                    dirty_bytes = 0;
+                }
             }
             trees.insert((collection.id().0, index.id), tree);
         }
@@ -292,8 +300,8 @@ fn bring_up(shared: &Shared, collections: &[&CollectionHandle], lsn: Lsn) -> Res
     Ok((trees, freed.into_iter().filter(|freed| freed.stored).map(|freed| freed.page).collect()))
 }
 
-/// Brings the engine's pages up to a state: new ones in, freed ones out, by ascending id.
-fn write_pages(shared: &Shared, pages: &[DirtyPage], freed: &[PageId], lsn: Lsn) -> Result<(), Error> {
+/// Brings pages to the engine: new ones in, freed ones out, by ascending id; with the LSN when they are all of a state.
+fn write_pages(shared: &Shared, pages: &[DirtyPage], freed: &[PageId], lsn: Option<Lsn>) -> Result<(), Error> {
     let mut edits: Vec<(PageId, Option<&DirtyPage>)> = pages.iter().map(|page| (page.id(), Some(page))).collect();
     edits.extend(freed.iter().map(|id| (*id, None)));
     // A page that a crash left behind may have been freed under an id that is now used again; what is written wins.
@@ -303,7 +311,8 @@ fn write_pages(shared: &Shared, pages: &[DirtyPage], freed: &[PageId], lsn: Lsn)
         Some(page) => page.entry(&shared.pager),
         None => (Bytes::copy_from_slice(&page_key(id)), None),
     });
-    shared.engine.ingest(Space::Pages, &mut (&mut entries).chain([marker(Space::Pages, &shared.sealer, lsn)]))
+    let marker = lsn.map(|lsn| marker(Space::Pages, &shared.sealer, lsn));
+    shared.engine.ingest(Space::Pages, &mut (&mut entries).chain(marker))
 }
 
 /// Deletes one batch of a dropped collection's documents. What is left is found again after a restart, since the last

@@ -64,6 +64,8 @@ pub(crate) struct Control {
     pub(crate) log_bytes: AtomicU64,
     pub(crate) checkpoints: AtomicU64,
     pub(crate) lsn_applied: AtomicU64,
+    /// Bytes of index entries that no checkpoint has written yet.
+    pub(crate) recent_bytes: AtomicU64,
 }
 
 impl Control {
@@ -76,6 +78,7 @@ impl Control {
             log_bytes: AtomicU64::new(0),
             checkpoints: AtomicU64::new(0),
             lsn_applied: AtomicU64::new(0),
+            recent_bytes: AtomicU64::new(0),
         };
         control.set_fsync(policy);
         control
@@ -245,6 +248,7 @@ impl Committer {
             self.control.groups.fetch_add(1, Ordering::Relaxed);
             self.control.units.fetch_add(u64::from(units), Ordering::Relaxed);
             self.control.log_bytes.store(self.log.bytes_written(), Ordering::Relaxed);
+            self.control.recent_bytes.store(self.working.recent_bytes as u64, Ordering::Relaxed);
         } else if std::mem::take(&mut self.working.publish_due) {
             self.publish();
         }

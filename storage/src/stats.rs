@@ -27,7 +27,7 @@ pub struct Stats {
     pub engine_disk_bytes: u64,
     /// Checkpoints made since the start.
     pub checkpoints: u64,
-    /// Bytes of documents that no checkpoint has written yet.
+    /// Bytes of documents and index entries that no checkpoint has written yet.
     pub write_memory_bytes: u64,
     /// Bytes of index pages in memory.
     pub index_memory_bytes: u64,

@@ -419,13 +419,15 @@ fn what_collides_and_what_does_not() -> Result<()> {
     create(&mut client, "plain", r#"{"k":1}"#, &[])?;
     create(&mut client, "sparse", r#"{"k":1}"#, &["SPARSE"])?;
     create(&mut client, "partial", r#"{"k":1}"#, &["PARTIAL", r#"{"live":true}"#])?;
+    // More fields that can be null than combinations are looked up for.
+    create(&mut client, "many", r#"{"a":1,"b":1,"c":-1,"d":1,"e":-1,"f":1,"g":1,"h":1,"i":1}"#, &[])?;
     create(&mut client, "pair", r#"{"k":1,"l":-1}"#, &[])?;
     // A document, and whether it can go in after those above it.
     let cases = [
         ("plain", r#"{}"#, true),
         ("plain", r#"{"other":1}"#, false),
-        ("plain", r#"{"k":null}"#, true),
-        ("plain", r#"{"k":null,"other":1}"#, false),
+        // Missing and null are different keys to a query and equal to a unique index, as in MongoDB.
+        ("plain", r#"{"k":null}"#, false),
         ("plain", r#"{"k":1}"#, true),
         ("plain", r#"{"k":1.0}"#, false),
         ("plain", r#"{"k":{"$numberLong":"1"}}"#, false),
@@ -451,8 +453,17 @@ fn what_collides_and_what_does_not() -> Result<()> {
         ("pair", r#"{"k":1,"l":1}"#, true),
         ("pair", r#"{"k":1,"l":2}"#, true),
         ("pair", r#"{"k":1}"#, true),
-        ("pair", r#"{"k":1,"l":null}"#, true),
+        ("pair", r#"{"k":1,"l":null}"#, false),
+        ("pair", r#"{"l":5}"#, true),
+        ("pair", r#"{"k":null,"l":5}"#, false),
+        ("pair", r#"{"k":null,"l":6}"#, true),
+        ("pair", r#"{"l":6}"#, false),
         ("pair", r#"{"k":1,"l":1}"#, false),
+        ("many", r#"{"a":1,"h":null}"#, true),
+        ("many", r#"{"a":1,"c":null}"#, false),
+        ("many", r#"{"a":1,"c":2}"#, true),
+        ("many", r#"{"a":1,"b":null,"c":2,"h":null}"#, false),
+        ("many", r#"{"a":2}"#, true),
         ("pair", r#"{"k":1}"#, false),
     ];
     for (collection, document, fits) in cases {
@@ -462,6 +473,12 @@ fn what_collides_and_what_does_not() -> Result<()> {
             assert!(reply.to_string().contains(INDEX), "the message does not name the index: {reply}");
         }
     }
+    // A build finds what an insert would.
+    client.ask(&["DOC.INSERT", "built", r#"{"_id":"one","k":null,"l":3}"#, r#"{"_id":"two","k":1,"l":3}"#])?;
+    client.ask(&["DOC.INSERT", "built", r#"{"_id":"three","l":3}"#])?;
+    let reply = client.run(&["IDX.CREATE", "built", INDEX, r#"{"k":1,"l":1}"#, "UNIQUE", "SYNC"])?;
+    assert!(reply.is_error("DUPKEY"), "{reply}");
+    assert!(reply.to_string().contains("one") && reply.to_string().contains("three"), "{reply}");
     // Leaving and entering the partial index is a change like any other.
     let reply = client.run(&["DOC.UPDATE", "partial", r#"{"live":false}"#, r#"{"$set":{"live":true}}"#])?;
     assert!(reply.is_error("DUPKEY"), "{reply}");

@@ -9,7 +9,7 @@ use crate::error::CommandError;
 use crate::query::exec::{Examined, Run as RunPlan, matching};
 use crate::query::find::{Query, planning_cost};
 use crate::query::parse_filter;
-use crate::query::plan::{Choice, Plan};
+use crate::query::plan::Plan;
 use crate::reply::Reply;
 use crate::spec::{Arg, Command, Group, Keys, Run};
 
@@ -40,20 +40,12 @@ fn run(args: &Args, context: &ReadContext<'_>) -> Result<Reply, CommandError> {
         return Ok(Reply::Integer(0));
     };
     let Some(filter) = filter else { return Ok(Reply::count(collection.count())) };
-    let query = Query::of(filter);
+    let query = Query::count(filter);
     let choice = query.choose(context, &collection)?;
-    context.afford(count_cost(&choice))?;
+    context.afford(choice.cost)?;
     let counted = count(context, &collection, &query, &choice.plan, &mut Examined::default())?;
     choice.plan.note_use(context.now_ms);
     Ok(Reply::count(counted))
-}
-
-/// What counting costs, ns: little where the trees know the number.
-fn count_cost(choice: &Choice) -> f64 {
-    match &choice.plan {
-        Plan::Index(plan) if plan.exact => 0.0,
-        _ => choice.cost,
-    }
 }
 
 /// How many documents match.
@@ -64,6 +56,9 @@ pub(super) fn count(
     plan: &Plan,
     examined: &mut Examined,
 ) -> Result<u64, CommandError> {
+    if query.filter.is_empty() {
+        return Ok(collection.count());
+    }
     if let Plan::Index(plan) = plan
         && plan.exact
     {

@@ -13,7 +13,7 @@ use crate::error::CommandError;
 use crate::query::exec::Examined;
 use crate::query::find::Query;
 use crate::query::parse_filter;
-use crate::query::plan::{Choice, Cost, IndexPlan, Plan};
+use crate::query::plan::{Choice, Cost, ID_INDEX, IndexPlan, Plan};
 use crate::reply::Reply;
 use crate::spec::{Arg, Command, Group, Keys, Run};
 
@@ -80,7 +80,7 @@ fn run(args: &Args, context: &ReadContext<'_>) -> Result<Reply, CommandError> {
             return Err(CommandError::syntax());
         }
         let text = inner.get(2).cloned().unwrap_or(Bytes::from_static(b"{}"));
-        let query = Query::of(parse_filter(&text, context.limits)?);
+        let query = Query::count(parse_filter(&text, context.limits)?);
         collection.as_ref().map(|collection| count_of(context, collection, &query, &mut examined)).transpose()?
     } else if inner.is(0, "UPDATE") || inner.is(0, "DELETE") {
         let parse = if inner.is(0, "UPDATE") { update::parse } else { delete::parse };
@@ -154,7 +154,7 @@ fn describe(plan: &Plan, cost: Cost, covered: bool) -> Json {
         Plan::Scan => put("stage", json!("COLLSCAN")),
         Plan::IdLookup(_) => {
             put("stage", json!("IDLOOKUP"));
-            put("index", json!("_id_"));
+            put("index", json!(ID_INDEX));
         }
         Plan::Index(plan) => {
             put("stage", json!("IXSCAN"));
@@ -164,12 +164,17 @@ fn describe(plan: &Plan, cost: Cost, covered: bool) -> Json {
             put("reverse", json!(plan.order.is_some_and(|order| order.reverse)));
             put("multikey", json!(plan.index.has_multikey()));
         }
-        Plan::Union(plans) => {
+        Plan::Union(union) => {
             put("stage", json!("IXSCAN"));
-            let names: Vec<&str> = plans.iter().map(|plan| plan.index.spec().name()).collect();
-            put("index", json!(names.join(",")));
             let branch = |plan: &IndexPlan| json!({"index": plan.index.spec().name(), "bounds": bounds(plan)});
-            put("union", plans.iter().map(branch).collect());
+            let mut names: Vec<&str> = union.indexes.iter().map(|plan| plan.index.spec().name()).collect();
+            let mut branches: Vec<Json> = union.indexes.iter().map(branch).collect();
+            if !union.ids.is_empty() {
+                names.push(ID_INDEX);
+                branches.push(json!({"index": ID_INDEX, "ids": union.ids.len()}));
+            }
+            put("index", json!(names.join(",")));
+            put("union", Json::Array(branches));
         }
     }
     put("sortFromIndex", json!(plan.is_ordered()));

@@ -76,15 +76,23 @@ pub fn matching(
         Plan::IdLookup(keys) => runner.look_up(keys),
         Plan::Index(plan) => match plan.order {
             Some(order) => runner.ordered(plan, order),
-            None => runner.natural(&[plan]),
+            None => runner.natural(std::slice::from_ref(plan), &[]),
         },
-        Plan::Union(plans) => runner.natural(&plans.iter().collect::<Vec<_>>()),
+        Plan::Union(union) => runner.natural(&union.indexes, &union.ids),
     }
 }
 
 /// The records of a plan's candidates in natural order, for a unit that looks while nobody else writes.
-pub fn candidates(trees: Trees<'_>, plans: &[&IndexPlan]) -> Result<Vec<RecordId>, CommandError> {
+pub fn candidates(
+    trees: Trees<'_>,
+    collection: &CollectionHandle,
+    plans: &[IndexPlan],
+    ids: &[Vec<u8>],
+) -> Result<Vec<RecordId>, CommandError> {
     let mut records = Vec::new();
+    for id in ids {
+        records.extend(trees.find_id(collection, id)?);
+    }
     for plan in plans {
         for range in &plan.ranges {
             let mut walk = trees.walk(&plan.index, range, false)?;
@@ -165,8 +173,13 @@ impl Runner<'_, '_> {
     }
 
     /// Gathers all entries, then hands them on in natural order.
-    fn natural(&mut self, plans: &[&IndexPlan]) -> Result<(), CommandError> {
+    fn natural(&mut self, plans: &[IndexPlan], ids: &[Vec<u8>]) -> Result<(), CommandError> {
         let mut gathered: Vec<Candidate> = Vec::new();
+        for id in ids {
+            self.step()?;
+            self.examined.keys += 1;
+            gathered.extend(self.context.view.find_id(self.collection, id)?.map(|record| (record, None)));
+        }
         for plan in plans {
             for range in &plan.ranges {
                 let mut walk = self.context.view.trees().walk(&plan.index, range, false)?;

@@ -41,6 +41,8 @@ pub struct Query {
     pub with_version: bool,
     /// When it ends at the latest, ms.
     pub max_time_ms: Option<u64>,
+    /// Only the number of matches is wanted.
+    pub counting: bool,
 }
 
 impl Query {
@@ -55,7 +57,13 @@ impl Query {
             hint: None,
             with_version: false,
             max_time_ms: None,
+            counting: false,
         }
+    }
+
+    /// The number of matches of a filter.
+    pub fn count(filter: Filter) -> Query {
+        Query { counting: true, ..Query::of(filter) }
     }
 
     /// Reads the filter at `at` and the options after it.
@@ -101,7 +109,8 @@ impl Query {
 
     /// The plan.
     pub fn choose(&self, context: &ReadContext<'_>, collection: &CollectionHandle) -> Result<Choice, CommandError> {
-        let wanted = Wanted { sort: self.sort.as_ref(), first: self.first(), hint: self.hint.as_deref() };
+        let (sort, hint) = (self.sort.as_ref(), self.hint.as_deref());
+        let wanted = Wanted { sort, first: self.first(), hint, counting: self.counting };
         Choice::new(context.view.trees(), collection, &self.filter, &wanted)
     }
 

@@ -134,8 +134,8 @@ impl FilteredWrite {
         if let Some(handle) = tx.handle(collection) {
             let plan = Choice::new(tx.trees(), &handle, &self.filter, &Wanted::ALL)?.plan;
             match &plan {
-                Plan::Index(plan) => return candidates(tx.trees(), &[plan]),
-                Plan::Union(plans) => return candidates(tx.trees(), &plans.iter().collect::<Vec<_>>()),
+                Plan::Index(plan) => return candidates(tx.trees(), &handle, std::slice::from_ref(plan), &[]),
+                Plan::Union(union) => return candidates(tx.trees(), &handle, &union.indexes, &union.ids),
                 Plan::IdLookup(_) | Plan::Scan => {}
             }
         }

@@ -192,6 +192,9 @@ impl<'b> Task<'b> {
             {
                 self.fail_if_duplicate(&key, before.record, entry.record)?;
             }
+            // An equal one may stand elsewhere; all are compared in the end.
+            self.doubtful |=
+                spec.definition.unique && spec.equal_fields(entry.fields).is_none_or(|equal| equal.len() > 1);
             loader.push(&key, entry.record.0)?;
             last = key;
             loaded += 1;
@@ -266,17 +269,30 @@ impl<'b> Task<'b> {
     /// Compares all neighbours of a tree that has everything up to the last round.
     fn compare_neighbours(&mut self, tree: &Tree) -> Result<(), Stop> {
         let shared = Arc::clone(&self.builder.shared);
+        let index = {
+            let view = self.builder.view();
+            let (_, index) = self.builder.current(&view, self.collection, self.index)?;
+            Index { tree: tree.clone(), ..index.clone() }
+        };
         let mut cursor = tree.cursor(&shared.pager);
         cursor.seek(&[])?;
         let mut last: Vec<u8> = Vec::new();
         while let Some((key, _)) = cursor.entry() {
-            if let (Some(before), Some(entry)) = (Entry::of(&last), Entry::of(key))
-                && before.fields == entry.fields
-            {
-                let (key, a, b) = (key.to_vec(), before.record, entry.record);
-                self.fail_if_duplicate(&key, a, b)?;
-                // It was written since the last round.
-                return Err(Stop::Again);
+            if let Some(entry) = Entry::of(key) {
+                let before = Entry::of(&last).filter(|before| before.fields == entry.fields);
+                // Missing and null are equal, and do not stand side by side.
+                let null = index.spec.equal_fields(entry.fields).is_none_or(|equal| equal.len() > 1);
+                let other = match before {
+                    Some(before) => Some(before.record),
+                    None if null => index.other_with_fields(&shared.pager, key, entry.record)?,
+                    None => None,
+                };
+                if let Some(other) = other {
+                    let (key, record) = (key.to_vec(), entry.record);
+                    self.fail_if_duplicate(&key, other, record)?;
+                    // It was written since the last round.
+                    return Err(Stop::Again);
+                }
             }
             last = key.to_vec();
             cursor.forward()?;
@@ -339,12 +355,12 @@ fn duplicate(
     a: RecordId,
     b: RecordId,
 ) -> Result<Option<String>, Error> {
-    let Some(fields) = Entry::of(key).map(|entry| entry.fields) else { return Ok(None) };
+    let Some(wanted) = Entry::of(key) else { return Ok(None) };
     let mut ids = Vec::new();
     for record in [a, b] {
         let Some(document) = view.record(collection, record)? else { return Ok(None) };
         let entries = spec.entries(document.root(), record)?;
-        if !entries.keys.iter().any(|key| Entry::of(key).is_some_and(|entry| entry.fields == fields)) {
+        if !entries.keys.iter().any(|key| Entry::of(key).is_some_and(|entry| spec.is_equal(&wanted, &entry))) {
             return Ok(None);
         }
         ids.push(serde_json::Value::from(String::from_utf8_lossy(&document.id())).to_string());

@@ -28,6 +28,9 @@ pub(super) const ENTRIES_MAX: usize = 100_000;
 /// The most bytes that these may take.
 pub(super) const ENTRIES_BYTES_MAX: usize = 32 << 20;
 
+/// Up to so many nulls in one key of a unique index each combination is looked up; of more, what begins alike is walked.
+const EQUAL_NULLS_MAX: usize = 6;
+
 /// In the tail: the values cannot be read back, the document has to be looked at.
 const UNREADABLE: u8 = 0xff;
 
@@ -292,6 +295,54 @@ impl IndexSpec {
             }
         }
         false
+    }
+
+    /// The fields of a key with every combination of missing and null values that a unique index takes for equal, as
+    /// MongoDB does; itself first. None when there are too many nulls for that.
+    pub(crate) fn equal_fields(&self, fields: &[u8]) -> Option<SmallVec<[Vec<u8>; 2]>> {
+        let mut nulls: SmallVec<[(usize, u8); 2]> = SmallVec::new();
+        let mut at = 0;
+        for field in &self.fields {
+            let rest = fields.get(at..).unwrap_or_default();
+            let flip = if field.descending { 0xff } else { 0 };
+            let length = match rest.first().map(|byte| byte ^ flip) {
+                Some(ordered::class::MISSING | ordered::class::NULL) => {
+                    nulls.push((at, flip));
+                    Some(1)
+                }
+                _ if field.descending => ordered::length(&rest.iter().map(|byte| !*byte).collect::<Vec<u8>>()),
+                _ => ordered::length(rest),
+            };
+            // What was shortened has its rest in its digest.
+            let Some(length) = length else { break };
+            at += length;
+        }
+        if nulls.len() > EQUAL_NULLS_MAX {
+            return None;
+        }
+        let mut equal: SmallVec<[Vec<u8>; 2]> = SmallVec::new();
+        equal.push(fields.to_vec());
+        for (at, flip) in nulls {
+            for mut other in equal.clone() {
+                if let Some(byte) = other.get_mut(at) {
+                    *byte = if *byte ^ flip == ordered::class::NULL {
+                        ordered::class::MISSING
+                    } else {
+                        ordered::class::NULL
+                    } ^ flip;
+                }
+                equal.push(other);
+            }
+        }
+        Some(equal)
+    }
+
+    /// Whether a unique index takes the fields of two entries for equal: missing and null are.
+    pub(crate) fn is_equal(&self, a: &Entry<'_>, b: &Entry<'_>) -> bool {
+        let (mut left, mut right) = (Vec::new(), Vec::new());
+        let count = self.fields.len();
+        let whole = self.sort_bytes(a, count, &mut left).is_some() && self.sort_bytes(b, count, &mut right).is_some();
+        a.fields == b.fields || (whole && left == right)
     }
 
     /// Writes what the first fields of an entry sort by: as in the key, but a missing value is null. Answers how many of

@@ -178,7 +178,7 @@ impl Index {
         Ok(())
     }
 
-    /// Another document that has an entry with the fields of this key now.
+    /// Another document that has an entry now that equals this key's fields; missing and null are equal here.
     pub(crate) fn other_with_fields(
         &self,
         pager: &Pager,
@@ -186,15 +186,38 @@ impl Index {
         record: RecordId,
     ) -> Result<Option<RecordId>, Error> {
         let Some(fields) = Entry::of(key).map(|entry| entry.fields) else { return Ok(None) };
-        // Nearly always there is nothing, which is found without a walk.
-        let known = |recent: &Arc<Recent>| !recent.is_empty() && recent.may_know(fields);
-        if !known(&self.recent) && !self.frozen.as_ref().is_some_and(known) && !self.tree.has_prefix(pager, fields)? {
-            return Ok(None);
+        let Some(equal) = self.spec.equal_fields(fields) else { return self.other_with_nulls(pager, key, record) };
+        for fields in &equal {
+            // Nearly always there is nothing, which is found without a walk.
+            let known = |recent: &Arc<Recent>| !recent.is_empty() && recent.may_know(fields);
+            let recently = known(&self.recent) || self.frozen.as_ref().is_some_and(known);
+            if !recently && !self.tree.has_prefix(pager, fields)? {
+                continue;
+            }
+            let range = KeyRange { from: fields.clone(), to: ordered::after(fields) };
+            let mut walk = Trees::new(pager, Lsn::MAX).walk(self, &range, false)?;
+            while let Some(entry) = walk.entry() {
+                if entry.fields == fields.as_slice() && entry.record != record {
+                    return Ok(Some(entry.record));
+                }
+                walk.advance()?;
+            }
         }
-        let range = KeyRange { from: fields.to_vec(), to: ordered::after(fields) };
+        Ok(None)
+    }
+
+    /// The same for keys with many nulls: compares with all that sort like them.
+    fn other_with_nulls(&self, pager: &Pager, key: &[u8], record: RecordId) -> Result<Option<RecordId>, Error> {
+        let mut sorted = Vec::new();
+        let Some(wanted) = Entry::of(key) else { return Ok(None) };
+        let settled =
+            self.spec.sort_bytes(&wanted, self.spec.fields.len(), &mut sorted).map_or(0, |(settled, _)| settled);
+        // What comes before the first null is in the key as it is.
+        let prefix = wanted.fields.get(..settled.saturating_sub(1)).unwrap_or_default();
+        let range = KeyRange { from: prefix.to_vec(), to: ordered::after(prefix) };
         let mut walk = Trees::new(pager, Lsn::MAX).walk(self, &range, false)?;
         while let Some(entry) = walk.entry() {
-            if entry.fields == fields && entry.record != record {
+            if entry.record != record && self.spec.is_equal(&wanted, &entry) {
                 return Ok(Some(entry.record));
             }
             walk.advance()?;

@@ -23,10 +23,19 @@ pub enum Plan {
     IdLookup(Vec<Vec<u8>>),
     /// Walks ranges of an index.
     Index(IndexPlan),
-    /// Walks ranges of several, for the branches of an `$or`.
-    Union(Vec<IndexPlan>),
+    /// Does both for the branches of an `$or`.
+    Union(Union),
     /// Looks at every document, in natural order.
     Scan,
+}
+
+/// The plans of an `$or`'s branches.
+#[derive(Debug, Clone, Default)]
+pub struct Union {
+    /// Of those that an index has.
+    pub indexes: Vec<IndexPlan>,
+    /// Keys in the `_id` index, of those that pin `_id`.
+    pub ids: Vec<Vec<u8>>,
 }
 
 /// The index on `_id`, by which HINT may name it.
@@ -43,11 +52,13 @@ pub struct Wanted<'q> {
     pub first: usize,
     /// The index that a HINT named.
     pub hint: Option<&'q str>,
+    /// Only their number is wanted.
+    pub counting: bool,
 }
 
 impl Wanted<'_> {
     /// Every match, in natural order.
-    pub const ALL: Wanted<'static> = Wanted { sort: None, first: usize::MAX, hint: None };
+    pub const ALL: Wanted<'static> = Wanted { sort: None, first: usize::MAX, hint: None, counting: false };
 }
 
 /// A plan, what it is thought to cost, and those that were not taken.
@@ -147,7 +158,7 @@ impl Plan {
         match self {
             Plan::IdLookup(keys) => keys.len() as u64,
             Plan::Index(plan) => plan.entries,
-            Plan::Union(plans) => plans.iter().map(|plan| plan.entries).sum(),
+            Plan::Union(union) => union.indexes.iter().map(|plan| plan.entries).sum::<u64>() + union.ids.len() as u64,
             Plan::Scan => 0,
         }
     }
@@ -161,7 +172,7 @@ impl Plan {
     pub fn note_use(&self, now_ms: u64) {
         match self {
             Plan::Index(plan) => plan.index.note_use(now_ms),
-            Plan::Union(plans) => plans.iter().for_each(|plan| plan.index.note_use(now_ms)),
+            Plan::Union(union) => union.indexes.iter().for_each(|plan| plan.index.note_use(now_ms)),
             Plan::IdLookup(_) | Plan::Scan => {}
         }
     }
@@ -182,6 +193,10 @@ fn looked_at(candidates: u64, matches: u64, wanted: &Wanted<'_>) -> f64 {
 
 fn index_cost(plan: &IndexPlan, wanted: &Wanted<'_>, matches: u64) -> Cost {
     let seeks = ns::SEEK * plan.ranges.len() as f64;
+    if wanted.counting && plan.exact {
+        // The tree knows how many there are.
+        return seeks;
+    }
     match plan.order {
         Some(_) => seeks + looked_at(plan.entries, matches, wanted) * (ns::ENTRY + ns::FETCH),
         None => gathered_cost(plan.entries, wanted, matches, seeks),
@@ -214,8 +229,12 @@ fn union<'f>(
     if branches.len() > BRANCHES_MAX {
         return Ok(None);
     }
-    let mut plans = Vec::with_capacity(branches.len());
+    let mut found = Union::default();
     for branch in branches {
+        if let Some(keys) = branch.id_keys() {
+            found.ids.extend(keys);
+            continue;
+        }
         // What holds for the whole filter holds in each branch as well.
         let mut predicates = root.clone();
         predicates.add(branch);
@@ -228,9 +247,9 @@ fn union<'f>(
             }
         }
         match best {
-            Some(plan) => plans.push(plan),
+            Some(plan) => found.indexes.push(plan),
             None => return Ok(None),
         }
     }
-    Ok(Some(Plan::Union(plans)))
+    Ok(Some(Plan::Union(found)))
 }

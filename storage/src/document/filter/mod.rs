@@ -172,10 +172,7 @@ impl Filter {
     /// The only keys under which a match can stand, when the filter pins `_id` to constants. What is found there must
     /// still be asked the whole filter: the key of `5` is also the key of `"5"`.
     pub fn id_keys(&self) -> Option<Vec<Vec<u8>>> {
-        let mut keys: Vec<Vec<u8>> = self.root.id_constants()?.iter().flat_map(|c| id_candidates(c.get())).collect();
-        keys.sort();
-        keys.dedup();
-        Some(keys)
+        self.root.id_keys()
     }
 
     /// The path and value of every equality that any match must have, in order: what an upsert starts from.
@@ -187,6 +184,14 @@ impl Filter {
 }
 
 impl Node {
+    /// See [`Filter::id_keys`].
+    pub fn id_keys(&self) -> Option<Vec<Vec<u8>>> {
+        let mut keys: Vec<Vec<u8>> = self.id_constants()?.iter().flat_map(|c| id_candidates(c.get())).collect();
+        keys.sort();
+        keys.dedup();
+        Some(keys)
+    }
+
     fn matches(&self, document: RawObject<'_>) -> bool {
         match self {
             Node::And(nodes) => nodes.iter().all(|n| n.matches(document)),
