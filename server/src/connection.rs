@@ -259,6 +259,8 @@ impl Connection {
 
     async fn run_long_read(&mut self, entry: &'static Entry, started: Instant, run: ReadFn, args: Args) {
         let caller = self.caller(started);
+        // It sees a later moment, before which the reads after it must not go back.
+        self.view = None;
         let outcome = unless_gone(&self.socket, &self.client, caller.read_long(run, args)).await;
         self.answer(entry, started, outcome);
     }
