@@ -8,7 +8,6 @@
 
 use parking_lot::RwLock;
 use rustc_hash::{FxHashSet, FxHasher};
-use smallvec::SmallVec;
 use std::hash::Hasher as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -20,7 +19,7 @@ use crate::lsn::Lsn;
 /// that a search touches few cache lines.
 const PIECE_ENTRIES_MAX: usize = 48;
 /// What an entry costs beside its key.
-const ENTRY_OVERHEAD_BYTES: usize = 56;
+const ENTRY_OVERHEAD_BYTES: usize = 40;
 
 /// A table of changed entries.
 #[derive(Debug, Default)]
@@ -49,22 +48,84 @@ struct Piece {
     lsn_newest: Lsn,
 }
 
-/// What became of one entry.
+/// What became of one entry. Small, since there is one for every change: mostly there is a single version.
 #[derive(Debug)]
 struct State {
-    /// Whether it was there before its first change.
-    below: bool,
-    /// From which unit on it is there, or not.
-    versions: SmallVec<[(Lsn, bool); 1]>,
+    /// The first version that a reader may still need, and whether the entry was there before its first change.
+    first: Packed,
+    /// The versions after it.
+    more: Option<Box<Vec<(Lsn, bool)>>>,
+}
+
+/// An LSN and two flags in eight bytes.
+#[derive(Debug, Clone, Copy)]
+struct Packed(u64);
+
+impl Packed {
+    fn new(lsn: Lsn, there: bool, below: bool) -> Packed {
+        Packed(lsn << 2 | u64::from(there) << 1 | u64::from(below))
+    }
+
+    fn version(self) -> (Lsn, bool) {
+        (self.0 >> 2, self.0 & 2 != 0)
+    }
+
+    fn below(self) -> bool {
+        self.0 & 1 != 0
+    }
 }
 
 impl State {
+    fn new(lsn: Lsn, there: bool) -> State {
+        State { first: Packed::new(lsn, there, !there), more: None }
+    }
+
+    fn below(&self) -> bool {
+        self.first.below()
+    }
+
+    fn last(&self) -> (Lsn, bool) {
+        self.more.as_ref().and_then(|more| more.last().copied()).unwrap_or(self.first.version())
+    }
+
     fn at(&self, lsn: Lsn) -> bool {
-        self.versions.iter().rev().find(|(at, _)| *at <= lsn).map_or(self.below, |(_, there)| *there)
+        let more = self.more.iter().flat_map(|more| more.iter().rev().copied());
+        let mut versions = more.chain([self.first.version()]);
+        versions.find(|(at, _)| *at <= lsn).map_or(self.below(), |(_, there)| there)
     }
 
     fn net(&self, lsn: Lsn) -> i64 {
-        i64::from(self.at(lsn)) - i64::from(self.below)
+        i64::from(self.at(lsn)) - i64::from(self.below())
+    }
+
+    fn push(&mut self, lsn: Lsn, there: bool, lsn_oldest_reader: Lsn) {
+        let (last, was_there) = self.last();
+        if last <= lsn_oldest_reader {
+            // Nobody sees the versions before it.
+            self.first = Packed::new(last, was_there, self.below());
+            self.more = None;
+        }
+        self.more.get_or_insert_default().push((lsn, there));
+    }
+
+    /// Takes the newest version back; none when there is no other left.
+    fn pop(&mut self) -> Option<()> {
+        let more = self.more.as_mut()?;
+        more.pop();
+        if more.is_empty() {
+            self.more = None;
+        }
+        Some(())
+    }
+
+    /// Takes versions after `lsn` back; false when none is left.
+    fn truncate(&mut self, lsn: Lsn) -> bool {
+        while self.last().0 > lsn {
+            if self.pop().is_none() {
+                return false;
+            }
+        }
+        true
     }
 }
 
@@ -82,7 +143,8 @@ impl Piece {
         let mut bytes = 0;
         for at in (0..self.entries.len()).rev() {
             let settled = |state: &State| {
-                state.versions.last().is_some_and(|(lsn, there)| *lsn <= lsn_oldest_reader && *there == state.below)
+                let (lsn, there) = state.last();
+                lsn <= lsn_oldest_reader && there == state.below()
             };
             if self.entries.get(at).is_some_and(settled) {
                 bytes += self.keys.get(at).len() + ENTRY_OVERHEAD_BYTES;
@@ -119,7 +181,7 @@ impl Table {
         let mut entries = piece.entries.split_off(middle);
         let mut keys = piece.keys.split_off(middle);
         entries.reserve(PIECE_ENTRIES_MAX + 1 - entries.len());
-        keys.reserve(PIECE_ENTRIES_MAX + 1, 3 * keys.size());
+        keys.reserve(PIECE_ENTRIES_MAX + 1, 2 * keys.size());
         let net = entries.iter().map(|entry| entry.net(Lsn::MAX)).sum();
         piece.net -= net;
         let lsn_newest = piece.lsn_newest;
@@ -176,13 +238,11 @@ impl Recent {
         match piece.keys.search(key) {
             Ok(found) => {
                 let Some(entry) = piece.entries.get_mut(found) else { return };
-                let needless = entry.versions.iter().rposition(|(at, _)| *at <= lsn_oldest_reader).unwrap_or(0);
-                entry.versions.drain(..needless);
-                entry.versions.push((lsn, there));
+                entry.push(lsn, there, lsn_oldest_reader);
             }
             Err(place) => {
                 piece.keys.insert(place, key);
-                piece.entries.insert(place, State { below: !there, versions: SmallVec::from_buf([(lsn, there)]) });
+                piece.entries.insert(place, State::new(lsn, there));
                 self.bytes.fetch_add(key.len() + ENTRY_OVERHEAD_BYTES, Ordering::Relaxed);
                 if piece.entries.len() > PIECE_ENTRIES_MAX {
                     self.bytes.fetch_sub(piece.forget(lsn_oldest_reader), Ordering::Relaxed);
@@ -202,9 +262,8 @@ impl Recent {
         let Some(piece) = table.pieces.get_mut(at) else { return };
         let Ok(found) = piece.keys.search(key) else { return };
         let Some(entry) = piece.entries.get_mut(found) else { return };
-        let Some((_, there)) = entry.versions.pop() else { return };
-        piece.net -= if there { 1 } else { -1 };
-        if entry.versions.is_empty() {
+        piece.net -= if entry.last().1 { 1 } else { -1 };
+        if entry.pop().is_none() {
             piece.remove(found);
             self.bytes.fetch_sub(key.len() + ENTRY_OVERHEAD_BYTES, Ordering::Relaxed);
         }
@@ -216,9 +275,7 @@ impl Recent {
         let mut bytes = 0;
         for piece in &mut table.pieces {
             for at in (0..piece.entries.len()).rev() {
-                let Some(entry) = piece.entries.get_mut(at) else { continue };
-                entry.versions.retain(|(at, _)| *at <= lsn);
-                if entry.versions.is_empty() {
+                if piece.entries.get_mut(at).is_some_and(|entry| !entry.truncate(lsn)) {
                     piece.remove(at);
                 }
             }
@@ -280,7 +337,7 @@ impl Recent {
     pub(crate) fn changed(&self, after: Option<&[u8]>, limit: usize) -> Vec<(Box<[u8]>, bool)> {
         let table = self.table.read();
         let rest = table.from(after.unwrap_or_default()).skip_while(|(key, _)| after == Some(*key));
-        let changed = rest.filter(|(_, state)| state.at(Lsn::MAX) != state.below);
+        let changed = rest.filter(|(_, state)| state.at(Lsn::MAX) != state.below());
         changed.take(limit).map(|(key, state)| (key.into(), state.at(Lsn::MAX))).collect()
     }
 }
