@@ -54,6 +54,7 @@ struct State {
     /// The first version that a reader may still need, and whether the entry was there before its first change.
     first: Packed,
     /// The versions after it.
+    #[expect(clippy::box_collection, reason = "rarely there, and eight bytes where a vector alone has twenty-four")]
     more: Option<Box<Vec<(Lsn, bool)>>>,
 }
 
