@@ -79,7 +79,6 @@ impl<'s> Environment<'s> {
     }
 
     /// Takes the innermost variable out of sight, with its value.
-    #[allow(dead_code, reason = "the families that use it follow")]
     pub(crate) fn take(&mut self) -> Option<Value> {
         self.variables.pop().flatten()
     }

@@ -4,15 +4,31 @@
 //! entry and its tests. An expression is used by `$expr`, computed projections, pipeline updates and the stages.
 //! Does not know collections, commands or the clock: now is handed in.
 
+mod accumulate;
 mod arithmetic;
+mod array;
+mod binary;
+mod bitwise;
 mod boolean;
+mod calendar;
 mod comparison;
 mod conditional;
+mod convert;
+mod date;
+mod date_math;
+mod date_text;
+mod element;
 mod evaluate;
+mod misc;
 mod number;
+mod object;
 mod parse;
+mod regex;
+mod set;
 #[cfg(test)]
 mod tests;
+mod text;
+mod trigonometry;
 mod variable;
 
 use std::fmt;
@@ -83,7 +99,6 @@ const fn list(
 }
 
 /// An operator with arguments by name.
-#[allow(dead_code, reason = "the families that use it follow")]
 const fn named(
     name: &'static str,
     summary: &'static str,
@@ -108,10 +123,24 @@ const ANY: (usize, usize) = (0, usize::MAX);
 /// Every operator, by family.
 pub const OPERATORS: &[(&str, &[Operator])] = &[
     ("arithmetic", arithmetic::OPERATORS),
+    ("trigonometry", trigonometry::OPERATORS),
+    ("bitwise", bitwise::OPERATORS),
     ("comparison", comparison::OPERATORS),
     ("boolean", boolean::OPERATORS),
     ("conditional", conditional::OPERATORS),
+    ("text", text::OPERATORS),
+    ("regular expressions", regex::OPERATORS),
+    ("arrays", array::OPERATORS),
+    ("elements", element::OPERATORS),
+    ("sets", set::OPERATORS),
+    ("objects", object::OPERATORS),
+    ("parts of dates", date::OPERATORS),
+    ("reckoning with dates", date_math::OPERATORS),
+    ("dates as text", date_text::OPERATORS),
+    ("conversion", convert::OPERATORS),
+    ("accumulation", accumulate::OPERATORS),
     ("variables", variable::OPERATORS),
+    ("miscellany", misc::OPERATORS),
 ];
 
 impl fmt::Debug for Operator {

@@ -158,6 +158,11 @@ impl<'l> Parser<'l> {
         Ok(Node::Path(base, rest))
     }
 
+    /// What stands for `$$CURRENT` where a variable does.
+    pub(crate) fn current(&self) -> Option<Base> {
+        self.slot("CURRENT").map(Base::Slot)
+    }
+
     fn slot(&self, name: &str) -> Option<usize> {
         self.variables.iter().rposition(|known| known == name)
     }
