@@ -8,6 +8,7 @@ use veddb_storage::document::ordered::after;
 use veddb_storage::document::{Filter, RawObject};
 use veddb_storage::{CollectionHandle, Document, KeyRange, RecordId, Trees};
 
+use super::bad_filter;
 use super::plan::{IndexPlan, Order, Plan};
 use crate::context::ReadContext;
 use crate::error::CommandError;
@@ -133,7 +134,7 @@ impl Runner<'_, '_> {
             self.step()?;
             let (record, document) = found?;
             self.examined.documents += 1;
-            if self.run.filter.matches(document.root()) && !(self.each)(record, Found::Document(document)) {
+            if self.matches(document.root())? && !(self.each)(record, Found::Document(document)) {
                 break;
             }
         }
@@ -169,7 +170,11 @@ impl Runner<'_, '_> {
                 }
             }
         };
-        Ok(!self.run.filter.matches(found.root()) || (self.each)(record, found))
+        Ok(!self.matches(found.root())? || (self.each)(record, found))
+    }
+
+    fn matches(&self, document: RawObject<'_>) -> Result<bool, CommandError> {
+        self.run.filter.test(document, self.context.now_ms).map_err(bad_filter)
     }
 
     /// Gathers all entries, then hands them on in natural order.

@@ -12,6 +12,7 @@ use std::sync::{Arc, OnceLock};
 use veddb_storage::document::Filter;
 use veddb_storage::{CollectionHandle, CollectionId, Error, RecordId, Transaction};
 
+use super::bad_filter;
 use super::exec::{Examined, Run, candidates, matching};
 use super::plan::{Choice, Plan, Wanted};
 use super::update::{Update, bad_update};
@@ -191,7 +192,7 @@ impl FilteredWrite {
         outcome: &mut Outcome,
     ) -> Result<(), CommandError> {
         let Some(document) = tx.record(collection, record)? else { return Ok(()) };
-        if !self.filter.matches(document.root()) {
+        if !self.filter.test(document.root(), tx.now_ms()).map_err(bad_filter)? {
             return Ok(());
         }
         if let Some(expected) = self.if_version

@@ -4,6 +4,7 @@
 
 pub mod bounds;
 pub mod codec;
+pub mod expression;
 pub mod filter;
 pub mod id;
 pub mod json;
@@ -14,5 +15,6 @@ pub mod record;
 pub mod value;
 
 pub use codec::{Packed, RawArray, RawObject, ValueRef};
+pub use expression::Expression;
 pub use filter::Filter;
 pub use value::{Kind, Object, Value};

@@ -50,9 +50,47 @@ pub fn compare(a: ValueRef<'_>, b: ValueRef<'_>) -> Ordering {
     }
 }
 
-/// Compares two owned values.
+/// Compares two owned values. Recursion is bounded by their nesting.
 pub fn compare_values(a: &Value, b: &Value) -> Ordering {
-    compare(super::codec::pack_value(a).get(), super::codec::pack_value(b).get())
+    match (a, b) {
+        (Value::Object(a), Value::Object(b)) => {
+            let members = |(name_a, a): &(String, Value), (name_b, b): &(String, Value)| {
+                let kinds = class(a.kind()).cmp(&class(b.kind()));
+                kinds.then_with(|| name_a.cmp(name_b)).then_with(|| compare_values(a, b))
+            };
+            let mut pairs = a.0.iter().zip(&b.0).map(|(a, b)| members(a, b));
+            pairs.find(|order| order.is_ne()).unwrap_or_else(|| a.0.len().cmp(&b.0.len()))
+        }
+        (Value::Array(a), Value::Array(b)) => {
+            let mut pairs = a.iter().zip(b).map(|(a, b)| compare_values(a, b));
+            pairs.find(|order| order.is_ne()).unwrap_or_else(|| a.len().cmp(&b.len()))
+        }
+        (a, b) => match (scalar(a), scalar(b)) {
+            (Some(a), Some(b)) => compare(a, b),
+            _ => class(a.kind()).cmp(&class(b.kind())),
+        },
+    }
+}
+
+/// A value that is neither an object nor an array, borrowed.
+fn scalar(value: &Value) -> Option<ValueRef<'_>> {
+    Some(match value {
+        Value::MinKey => ValueRef::MinKey,
+        Value::Null => ValueRef::Null,
+        Value::Int32(n) => ValueRef::Int32(*n),
+        Value::Int64(n) => ValueRef::Int64(*n),
+        Value::Double(n) => ValueRef::Double(*n),
+        Value::Decimal(n) => ValueRef::Decimal(*n),
+        Value::String(text) => ValueRef::String(text),
+        Value::Object(_) | Value::Array(_) => return None,
+        Value::Binary { subtype, bytes } => ValueRef::Binary { subtype: *subtype, bytes },
+        Value::ObjectId(id) => ValueRef::ObjectId(*id),
+        Value::Bool(flag) => ValueRef::Bool(*flag),
+        Value::Date(ms) => ValueRef::Date(*ms),
+        Value::Timestamp { seconds, increment } => ValueRef::Timestamp { seconds: *seconds, increment: *increment },
+        Value::Regex { pattern, options } => ValueRef::Regex { pattern, options },
+        Value::MaxKey => ValueRef::MaxKey,
+    })
 }
 
 fn compare_objects(a: RawObject<'_>, b: RawObject<'_>) -> Ordering {
@@ -206,7 +244,10 @@ mod tests {
         ];
         for (i, a) in ladder.iter().enumerate() {
             for (j, b) in ladder.iter().enumerate() {
-                assert_eq!(compare(packed(a).get(), packed(b).get()), i.cmp(&j), "{a} and {b}");
+                let (left, right) = (packed(a), packed(b));
+                assert_eq!(compare(left.get(), right.get()), i.cmp(&j), "{a} and {b}");
+                let owned = compare_values(&left.get().to_value(), &right.get().to_value());
+                assert_eq!(owned, i.cmp(&j), "{a} and {b}, owned");
             }
         }
     }

@@ -77,6 +77,9 @@ impl IndexSpec {
                     .map_err(|error| Error::BadIndex(format!("PARTIAL: {error}")))?,
             ),
         };
+        if partial.as_ref().is_some_and(Filter::reads_documents) {
+            return bad("PARTIAL: tests of whole documents, such as $expr, cannot stand there");
+        }
         if definition.expire_after_s.is_some() && fields.len() != 1 {
             return bad("EXPIREAFTER needs an index on a single field");
         }

@@ -42,6 +42,7 @@ impl<'f> Predicates<'f> {
             },
             Node::Nor(nodes) => nodes.iter().for_each(|node| self.add_not(node)),
             Node::Not(node) => self.add_not(node),
+            Node::Document(_) => self.more = true,
             Node::Field(path, test) => {
                 match test.bounds() {
                     Some(bounds) => {
@@ -80,7 +81,7 @@ impl<'f> Predicates<'f> {
                     self.all.push(Predicate { path: format!("{outer}.{path}"), bounds });
                 }
             }
-            Node::Or(_) | Node::Nor(_) | Node::Not(_) => {}
+            Node::Or(_) | Node::Nor(_) | Node::Not(_) | Node::Document(_) => {}
         }
     }
 
@@ -94,7 +95,7 @@ impl<'f> Predicates<'f> {
                 let inside = |p: &&Predicate| p.bounds.intersect(&outside).intervals().is_empty();
                 self.all.iter().filter(|p| p.path == path).any(|p| inside(&p))
             }
-            Node::Or(_) | Node::Nor(_) | Node::Not(_) => false,
+            Node::Or(_) | Node::Nor(_) | Node::Not(_) | Node::Document(_) => false,
         }
     }
 }

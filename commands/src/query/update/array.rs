@@ -159,7 +159,11 @@ fn pull(value: &Value, limits: &Limits) -> Result<Action, String> {
     let condition = match packed.get() {
         // A plain object is a filter over elements that are objects.
         ValueRef::Object(object) if modifiers(value).is_none() => {
-            PullCondition::Objects(Filter::from_object(object, &limits).map_err(|e| e.0)?)
+            let filter = Filter::from_object(object, &limits).map_err(|e| e.0)?;
+            if filter.reads_documents() {
+                return Err("tests of whole documents, such as $expr, cannot stand in its condition".into());
+            }
+            PullCondition::Objects(filter)
         }
         condition @ (ValueRef::Object(_) | ValueRef::Regex { .. }) => {
             PullCondition::Values(Filter::condition(condition, &limits).map_err(|e| e.0)?)

@@ -43,6 +43,9 @@ fn elem_match(parser: &mut Parser<'_>, operand: Operand<'_>) -> Result<Node, Fil
     let tree = |name: &str| super::TREE.iter().any(|o| o.name == name);
     let values = first_name(object).is_some_and(|n| n.starts_with('$') && !tree(n));
     let node = if values { parser.operators(operand.path, object)? } else { parser.object(object)? };
+    if node.reads_documents() {
+        return Err(operand.error("tests of whole documents, such as $expr, cannot stand inside"));
+    }
     Ok(operand.node(ElemMatch { node, values }))
 }
 

@@ -9,6 +9,7 @@ pub(super) const TREE: &[TreeOperator] = &[
     TreeOperator { name: "$or", summary: "At least one of the filters matches.", parse: or },
     TreeOperator { name: "$nor", summary: "None of the filters matches.", parse: nor },
     TreeOperator { name: "$comment", summary: "Text for whoever reads the query; asks nothing.", parse: comment },
+    TreeOperator { name: "$expr", summary: "The expression is true of the document.", parse: super::expression::parse },
 ];
 
 /// The logical operator under a path.

@@ -7,10 +7,12 @@
 mod array;
 mod compare;
 mod element;
+mod expression;
 mod logical;
 mod parse;
 mod pattern;
 
+use std::cell::OnceCell;
 use std::fmt;
 
 pub use parse::{FilterLimits, Parser};
@@ -45,6 +47,29 @@ pub enum Node {
     Not(Box<Node>),
     /// Whether some value that the path reaches passes the test.
     Field(Path, Box<dyn Test>),
+    /// Whether the whole document passes the test.
+    Document(Box<dyn DocumentTest>),
+}
+
+/// What an operator asks of the whole document.
+pub trait DocumentTest: fmt::Debug + Send + Sync {
+    /// Whether this document passes; a test that fails notes it in `asking`.
+    fn passes(&self, document: RawObject<'_>, asking: &Asking) -> bool;
+}
+
+/// One document being asked.
+#[derive(Debug, Default)]
+pub struct Asking {
+    /// Now, milliseconds since 1970.
+    pub now_ms: u64,
+    fault: OnceCell<FilterError>,
+}
+
+impl Asking {
+    /// Notes that the document cannot be asked; the first reason counts.
+    pub fn fail(&self, error: FilterError) {
+        let _ = self.fault.set(error);
+    }
 }
 
 /// What a field operator asks of each value that its path reaches.
@@ -143,8 +168,23 @@ impl Filter {
     }
 
     /// Whether the document matches.
+    ///
+    /// # Errors
+    /// Where the filter has an expression that has no value on this document.
+    pub fn test(&self, document: RawObject<'_>, now_ms: u64) -> Result<bool, FilterError> {
+        let asking = Asking { now_ms, fault: OnceCell::new() };
+        let matches = self.root.ask(document, &asking);
+        asking.fault.into_inner().map_or(Ok(matches), Err)
+    }
+
+    /// Whether the document matches a filter without expressions; see [`Filter::reads_documents`].
     pub fn matches(&self, document: RawObject<'_>) -> bool {
         self.root.matches(document)
+    }
+
+    /// Whether it has tests of whole documents, such as expressions.
+    pub fn reads_documents(&self) -> bool {
+        self.root.reads_documents()
     }
 
     /// Whether a single value passes a filter made by [`Filter::condition`].
@@ -193,12 +233,26 @@ impl Node {
     }
 
     fn matches(&self, document: RawObject<'_>) -> bool {
+        self.ask(document, &Asking::default())
+    }
+
+    fn ask(&self, document: RawObject<'_>, asking: &Asking) -> bool {
         match self {
-            Node::And(nodes) => nodes.iter().all(|n| n.matches(document)),
-            Node::Or(nodes) => nodes.iter().any(|n| n.matches(document)),
-            Node::Nor(nodes) => !nodes.iter().any(|n| n.matches(document)),
-            Node::Not(node) => !node.matches(document),
+            Node::And(nodes) => nodes.iter().all(|n| n.ask(document, asking)),
+            Node::Or(nodes) => nodes.iter().any(|n| n.ask(document, asking)),
+            Node::Nor(nodes) => !nodes.iter().any(|n| n.ask(document, asking)),
+            Node::Not(node) => !node.ask(document, asking),
             Node::Field(path, test) => path.any(document, test.leaf(), &mut |value| test.passes(value)),
+            Node::Document(test) => test.passes(document, asking),
+        }
+    }
+
+    fn reads_documents(&self) -> bool {
+        match self {
+            Node::And(nodes) | Node::Or(nodes) | Node::Nor(nodes) => nodes.iter().any(Node::reads_documents),
+            Node::Not(node) => node.reads_documents(),
+            Node::Field(..) => false,
+            Node::Document(_) => true,
         }
     }
 
@@ -214,6 +268,8 @@ impl Node {
                 }
                 value => test.passes(Some(value)),
             },
+            // A value is no document.
+            Node::Document(_) => false,
         }
     }
 
@@ -229,7 +285,7 @@ impl Node {
                 let arrays = vec![Interval::class(class::EMPTY_ARRAY), Interval::class(class::ARRAY)];
                 test.bounds().map(|bounds| bounds.union(&Bounds::new(arrays, false)))
             }
-            Node::Nor(_) | Node::Not(_) => None,
+            Node::Nor(_) | Node::Not(_) | Node::Document(_) => None,
         }
     }
 
@@ -238,6 +294,8 @@ impl Node {
             Node::And(nodes) | Node::Or(nodes) | Node::Nor(nodes) => nodes.iter().for_each(|n| n.paths(paths)),
             Node::Not(node) => node.paths(paths),
             Node::Field(path, _) => paths.push(path.to_string()),
+            // The whole: no index has it.
+            Node::Document(_) => paths.push(String::new()),
         }
     }
 
@@ -248,7 +306,7 @@ impl Node {
                 [only] if &*only.name == "_id" => test.equals_any(),
                 _ => None,
             },
-            Node::Or(_) | Node::Nor(_) | Node::Not(_) => None,
+            Node::Or(_) | Node::Nor(_) | Node::Not(_) | Node::Document(_) => None,
         }
     }
 
@@ -262,7 +320,7 @@ impl Node {
                     found.push((path, constant.get()));
                 }
             }
-            Node::Or(_) | Node::Nor(_) | Node::Not(_) => {}
+            Node::Or(_) | Node::Nor(_) | Node::Not(_) | Node::Document(_) => {}
         }
     }
 }

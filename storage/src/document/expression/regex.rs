@@ -1,0 +1,168 @@
+//! `$regexMatch $regexFind $regexFindAll`, in linear time. An expression that is a constant is compiled once.
+
+use std::borrow::Cow;
+
+use regex::{Regex, RegexBuilder};
+
+use super::super::codec::ValueRef;
+use super::super::value::{Object, Value};
+use super::evaluate::{Environment, type_name};
+use super::parse::{Evaluate, Evaluated, Node, error};
+use super::{ExpressionError, Operator, Parser, special};
+
+pub(super) const OPERATORS: &[Operator] = &[
+    special("$regexFind", "The first match of the `regex` in the `input`: {match, idx, captures}; else null.", find),
+    special("$regexFindAll", "All matches of the `regex` in the `input`, in order.", find_all),
+    special("$regexMatch", "Whether the `regex` matches in the `input`.", is_match),
+];
+
+fn find(parser: &mut Parser<'_>, name: &'static str, operand: ValueRef<'_>) -> Result<Node, ExpressionError> {
+    parse(parser, name, operand, Wanted::First)
+}
+
+fn find_all(parser: &mut Parser<'_>, name: &'static str, operand: ValueRef<'_>) -> Result<Node, ExpressionError> {
+    parse(parser, name, operand, Wanted::All)
+}
+
+fn is_match(parser: &mut Parser<'_>, name: &'static str, operand: ValueRef<'_>) -> Result<Node, ExpressionError> {
+    parse(parser, name, operand, Wanted::Whether)
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    Whether,
+    First,
+    All,
+}
+
+#[derive(Debug)]
+struct Search {
+    name: &'static str,
+    wanted: Wanted,
+    input: Node,
+    regex: Node,
+    options: Option<Node>,
+    /// Where pattern and options are constants; none if one of them is null.
+    compiled: Option<Option<Regex>>,
+    size_max: usize,
+}
+
+fn parse(
+    parser: &mut Parser<'_>,
+    name: &'static str,
+    operand: ValueRef<'_>,
+    wanted: Wanted,
+) -> Result<Node, ExpressionError> {
+    let mut parts = parser.named(name, operand, &["input!", "regex!", "options"])?.into_iter();
+    let (Some(Some(input)), Some(Some(regex)), options) = (parts.next(), parts.next(), parts.next().flatten()) else {
+        return Err(error(name, "needs input and regex"));
+    };
+    let size_max = parser.limits().regex_size;
+    let compiled = match (&regex, &options) {
+        (Node::Constant(regex), None) => Some(compile(name, Some(regex), None, size_max)?),
+        (Node::Constant(regex), Some(Node::Constant(options))) => {
+            Some(compile(name, Some(regex), Some(options), size_max)?)
+        }
+        _ => None,
+    };
+    Ok(Node::Special(Box::new(Search { name, wanted, input, regex, options, compiled, size_max })))
+}
+
+fn compile(
+    name: &str,
+    regex: Option<&Value>,
+    options: Option<&Value>,
+    size_max: usize,
+) -> Result<Option<Regex>, ExpressionError> {
+    let beside = match options {
+        None | Some(Value::Null) => "",
+        Some(Value::String(options)) => options,
+        other => return Err(error(name, format_args!("options must be a string, not {}", type_name(other)))),
+    };
+    let (pattern, own) = match regex {
+        None | Some(Value::Null) => return Ok(None),
+        Some(Value::String(pattern)) => (pattern, ""),
+        Some(Value::Regex { pattern, options }) => (pattern, options.as_str()),
+        other => return Err(error(name, format_args!("regex must be a string or a regex, not {}", type_name(other)))),
+    };
+    if !own.is_empty() && !beside.is_empty() {
+        return Err(error(name, "options are given twice"));
+    }
+    if pattern.contains('\0') || beside.contains('\0') {
+        return Err(error(name, "regex and options may not hold NUL"));
+    }
+    let mut builder = RegexBuilder::new(pattern);
+    builder.size_limit(size_max);
+    for option in own.chars().chain(beside.chars()) {
+        match option {
+            'i' => builder.case_insensitive(true),
+            'm' => builder.multi_line(true),
+            's' => builder.dot_matches_new_line(true),
+            'x' => builder.ignore_whitespace(true),
+            // Patterns are always read as UTF-8.
+            'u' => &mut builder,
+            other => return Err(error(name, format_args!("unknown option {other:?}"))),
+        };
+    }
+    let bad = |error: regex::Error| {
+        // Only the last line of the regex crate's drawing says what is wrong.
+        let text = error.to_string();
+        let reason = text.lines().last().unwrap_or("bad pattern").trim_start_matches("error: ").trim_end_matches('.');
+        reason.to_owned()
+    };
+    builder.build().map(Some).map_err(|e| error(name, format_args!("bad regular expression: {}", bad(e))))
+}
+
+impl Evaluate for Search {
+    fn evaluate<'e>(&'e self, environment: &mut Environment<'_>) -> Evaluated<'e> {
+        let input = self.input.evaluate(environment)?;
+        let made;
+        let regex = match &self.compiled {
+            Some(compiled) => compiled.as_ref(),
+            None => {
+                let regex = self.regex.evaluate(environment)?;
+                let options = match &self.options {
+                    Some(options) => options.evaluate(environment)?,
+                    None => None,
+                };
+                // To compile is far more than to evaluate a node.
+                environment.spend(2000)?;
+                made = compile(self.name, regex.as_deref(), options.as_deref(), self.size_max)?;
+                made.as_ref()
+            }
+        };
+        let text = match input.as_deref() {
+            None | Some(Value::Null) => None,
+            Some(Value::String(text)) => Some(text.as_str()),
+            other => return Err(error(self.name, format_args!("input must be a string, not {}", type_name(other)))),
+        };
+        let value = match (text, regex, self.wanted) {
+            (Some(text), Some(regex), Wanted::Whether) => Value::Bool(regex.is_match(text)),
+            (Some(text), Some(regex), Wanted::First) => matches(regex, text).next().unwrap_or(Value::Null),
+            (Some(text), Some(regex), Wanted::All) => Value::Array(matches(regex, text).collect()),
+            (_, _, Wanted::Whether) => Value::Bool(false),
+            (_, _, Wanted::First) => Value::Null,
+            (_, _, Wanted::All) => Value::Array(Vec::new()),
+        };
+        environment.spend(text.map_or(0, str::len) as u64 / 16)?;
+        Ok(Some(Cow::Owned(value)))
+    }
+}
+
+/// The matches; each says at which code point it begins.
+fn matches<'t>(regex: &'t Regex, text: &'t str) -> impl Iterator<Item = Value> + 't {
+    let (mut byte, mut point) = (0, 0);
+    regex.captures_iter(text).filter_map(move |captures| {
+        let whole = captures.get(0)?;
+        point += text.get(byte..whole.start())?.chars().count();
+        byte = whole.start();
+        let group = |found: Option<regex::Match<'_>>| {
+            found.map_or(Value::Null, |found| Value::String(found.as_str().to_owned()))
+        };
+        Some(Value::Object(Object(vec![
+            ("match".into(), Value::String(whole.as_str().to_owned())),
+            ("idx".into(), Value::integer(point as i64)),
+            ("captures".into(), Value::Array(captures.iter().skip(1).map(group).collect())),
+        ])))
+    })
+}
