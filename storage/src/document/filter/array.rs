@@ -1,7 +1,7 @@
 //! `$all $elemMatch $size $mod`.
 
 use super::super::bounds::{Bounds, Interval};
-use super::super::codec::{RawObject, ValueRef};
+use super::super::codec::{RawArray, RawObject, ValueRef};
 use super::super::ordered::class;
 use super::super::path::Leaf;
 use super::super::value::Value;
@@ -91,8 +91,11 @@ struct ElemMatch {
 
 impl Test for ElemMatch {
     fn passes(&self, value: Option<ValueRef<'_>>) -> bool {
-        let Some(ValueRef::Array(array)) = value else { return false };
-        array.iter().any(|element| match element {
+        matches!(value, Some(ValueRef::Array(array)) if self.first_element(array).is_some())
+    }
+
+    fn first_element(&self, array: RawArray<'_>) -> Option<usize> {
+        array.iter().position(|element| match element {
             element if self.values => self.node.matches_value(element),
             ValueRef::Object(object) => self.node.matches(object),
             // A nested array is an object whose names are its indexes.
@@ -107,6 +110,10 @@ impl Test for ElemMatch {
 
     fn leaf(&self) -> Leaf {
         Leaf::Whole
+    }
+
+    fn rank(&self) -> u8 {
+        0
     }
 
     fn bounds(&self) -> Option<Bounds> {

@@ -111,6 +111,10 @@ impl Test for Equal {
         Some(&self.0)
     }
 
+    fn rank(&self) -> u8 {
+        1
+    }
+
     fn bounds(&self) -> Option<Bounds> {
         let [constant] = &self.0;
         Some(Bounds::equal(constant.get()))
@@ -143,6 +147,15 @@ impl Test for Range {
             return false;
         }
         order == self.side || (self.or_equal && order.is_eq())
+    }
+
+    fn rank(&self) -> u8 {
+        match (self.side, self.or_equal) {
+            (Ordering::Greater, true) => 5,
+            (Ordering::Greater, false) => 4,
+            (_, false) => 3,
+            (_, true) => 2,
+        }
     }
 
     fn bounds(&self) -> Option<Bounds> {

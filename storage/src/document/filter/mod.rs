@@ -11,6 +11,7 @@ mod expression;
 mod logical;
 mod parse;
 mod pattern;
+mod position;
 
 use std::cell::OnceCell;
 use std::fmt;
@@ -18,7 +19,7 @@ use std::fmt;
 pub use parse::{FilterLimits, Parser};
 
 use super::bounds::{Bounds, Interval};
-use super::codec::{Packed, RawObject, ValueRef};
+use super::codec::{Packed, RawArray, RawObject, ValueRef};
 use super::id::id_candidates;
 use super::ordered::class;
 use super::path::{Leaf, Path};
@@ -91,6 +92,16 @@ pub trait Test: fmt::Debug + Send + Sync {
     /// array standing for it. None where nothing can be said.
     fn bounds(&self) -> Option<Bounds> {
         None
+    }
+
+    /// Of a test of whole arrays: the first element that lets this one pass, where it is one element's doing.
+    fn first_element(&self, _array: RawArray<'_>) -> Option<usize> {
+        None
+    }
+
+    /// Its place among the conditions of one `$and`, as MongoDB sorts them: the positional `$` is decided by the last.
+    fn rank(&self) -> u8 {
+        9
     }
 
     /// What one and the same element of the array at the path must match, when the elements are objects.
