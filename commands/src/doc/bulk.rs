@@ -15,7 +15,7 @@ use super::{is_of_one_document, new_collection_name, new_id};
 use crate::args::Args;
 use crate::context::{Limits, Phased, Prepared, ReadContext, Step, Unit, WriteContext};
 use crate::error::{CommandError, ErrorCode};
-use crate::query::update::{Update, bad_update, check_size};
+use crate::query::update::{Terms, Update, bad_update, check_size};
 use crate::query::write::{Change, FilteredWrite, Looking, LookingStep, Outcome};
 use crate::query::{bad_filter, filter_limits};
 use crate::reply::Reply;
@@ -50,7 +50,12 @@ fn run(args: &Args, context: &WriteContext<'_>) -> Result<Prepared, CommandError
         4 if args.is(3, "UNORDERED") => true,
         _ => return Err(CommandError::syntax()),
     };
-    let target = Target { db: context.db, collection: new_collection_name(args, 1)?, limits: *context.limits };
+    let target = Target {
+        db: context.db,
+        collection: new_collection_name(args, 1)?,
+        limits: *context.limits,
+        now_ms: context.now_ms,
+    };
     // Each document has its own limits; around them stand the array, the operation and its members.
     let limits = ParseLimits { size: usize::MAX, depth: context.limits.max_document_depth + 3 };
     let packed = parse_value(args.bytes(2), limits)?;
@@ -75,7 +80,7 @@ fn run(args: &Args, context: &WriteContext<'_>) -> Result<Prepared, CommandError
 /// An operation by its members, before its parts are read.
 enum Shape {
     Insert(Object),
-    Update { filter: Object, update: Value, one: bool, upsert: bool, replaces: bool },
+    Update { filter: Object, update: Value, array_filters: Option<Value>, one: bool, upsert: bool, replaces: bool },
     Delete { filter: Object, one: bool },
 }
 
@@ -88,7 +93,7 @@ impl Shape {
         };
         let (needed, optional): (&[&str], &[&str]) = match name {
             "insertOne" => (&["document"], &[]),
-            "updateOne" | "updateMany" => (&["filter", "update"], &["upsert"]),
+            "updateOne" | "updateMany" => (&["filter", "update"], &["upsert", "arrayFilters"]),
             "replaceOne" => (&["filter", "replacement"], &["upsert"]),
             "deleteOne" | "deleteMany" => (&["filter"], &[]),
             other => return Err(format!("unknown operation {other}")),
@@ -112,6 +117,7 @@ impl Shape {
             "replaceOne" => Shape::Update {
                 filter: object("filter")?,
                 update: Value::Object(object("replacement")?),
+                array_filters: None,
                 one: true,
                 upsert,
                 replaces: true,
@@ -119,6 +125,7 @@ impl Shape {
             _ => Shape::Update {
                 filter: object("filter")?,
                 update: member("update")?.to_value(),
+                array_filters: body.get("arrayFilters").map(ValueRef::to_value),
                 one: name == "updateOne",
                 upsert,
                 replaces: false,
@@ -133,6 +140,7 @@ struct Target {
     db: u8,
     collection: String,
     limits: Limits,
+    now_ms: u64,
 }
 
 /// An operation ready to be carried out.
@@ -149,8 +157,9 @@ impl Target {
         let (filter, change, one, upsert) = match shape {
             Shape::Insert(document) => return self.insert(&document).map(Operation::Insert),
             Shape::Delete { filter, one } => (filter, Change::Delete, one, false),
-            Shape::Update { filter, update, one, upsert, replaces } => {
-                let update = Update::from_value(update, &self.limits)?;
+            Shape::Update { filter, update, array_filters, one, upsert, replaces } => {
+                let terms = Terms { limits: &self.limits, now_ms: self.now_ms };
+                let update = Update::from_value(update, array_filters.as_ref(), &terms)?;
                 if update.is_replacement() != replaces {
                     return Err(bad_update(if replaces {
                         "a replacement cannot hold operators"

@@ -7,7 +7,7 @@ use crate::args::Args;
 use crate::context::{Prepared, WriteContext};
 use crate::error::CommandError;
 use crate::query::parse_filter;
-use crate::query::update::Update;
+use crate::query::update::{Terms, Update};
 use crate::query::write::{Change, FilteredWrite, Outcome};
 use crate::reply::Reply;
 use crate::spec::{Arg, Command, Group, Keys, Run};
@@ -26,6 +26,7 @@ pub static SPEC: Command = Command {
         Arg::word("ONE"),
         Arg::word("UPSERT"),
         Arg::integer("version").after("IFVER").optional(),
+        Arg::json("filters").after("ARRAYFILTERS").optional(),
     ],
     keys: Keys::FIRST,
     flags: &["denyoom"],
@@ -48,7 +49,7 @@ fn run(args: &Args, context: &WriteContext<'_>) -> Result<Prepared, CommandError
 
 /// The write that the arguments ask for.
 pub(super) fn parse(args: &Args, context: &WriteContext<'_>) -> Result<FilteredWrite, CommandError> {
-    let (mut one, mut upsert, mut if_version) = (false, false, None);
+    let (mut one, mut upsert, mut if_version, mut array_filters) = (false, false, None, None);
     let mut at = 4;
     while at < args.len() {
         if args.is(at, "ONE") {
@@ -58,16 +59,20 @@ pub(super) fn parse(args: &Args, context: &WriteContext<'_>) -> Result<FilteredW
         } else if args.is(at, "IFVER") && if_version.is_none() && at + 1 < args.len() {
             at += 1;
             if_version = Some(args.unsigned(at)?);
+        } else if args.is(at, "ARRAYFILTERS") && array_filters.is_none() && at + 1 < args.len() {
+            at += 1;
+            array_filters = Some(args.bytes(at));
         } else {
             return Err(CommandError::syntax());
         }
         at += 1;
     }
+    let terms = Terms { limits: context.limits, now_ms: context.now_ms };
     let write = FilteredWrite {
         db: context.db,
         collection: new_collection_name(args, 1)?,
         filter: parse_filter(args.bytes(2), context.limits)?,
-        change: Change::Update(Update::parse(args.bytes(3), context.limits)?),
+        change: Change::Update(Update::parse(args.bytes(3), array_filters.map(|text| &**text), &terms)?),
         one,
         upsert,
         if_version,

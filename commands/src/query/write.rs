@@ -207,7 +207,7 @@ impl FilteredWrite {
                 outcome.deleted += 1;
             }
             Change::Update(update) => {
-                if let Some(body) = update.apply(document.root(), &self.limits)? {
+                if let Some(body) = update.apply(document.root(), &self.filter, &self.limits)? {
                     tx.replace(collection, record, &document, body)?;
                     outcome.modified += 1;
                 }

@@ -5,8 +5,7 @@
 use veddb_storage::document::value::Decimal128;
 use veddb_storage::document::{Value, codec, order};
 
-use super::{Action, Modifier, Outcome, UpdateOperator};
-use crate::context::Limits;
+use super::{Action, Modifier, Outcome, Terms, UpdateOperator};
 
 /// The arithmetic operators.
 pub(super) const OPERATORS: &[UpdateOperator] = &[
@@ -18,11 +17,11 @@ pub(super) const OPERATORS: &[UpdateOperator] = &[
     },
 ];
 
-fn inc(value: &Value, _: &Limits) -> Result<Action, String> {
+fn inc(value: &Value, _: &Terms<'_>) -> Result<Action, String> {
     action(value, Operation { integers: i64::checked_add, doubles: |a, b| a + b, decimals: |a, b| a + b, adds: true })
 }
 
-fn mul(value: &Value, _: &Limits) -> Result<Action, String> {
+fn mul(value: &Value, _: &Terms<'_>) -> Result<Action, String> {
     action(value, Operation { integers: i64::checked_mul, doubles: |a, b| a * b, decimals: |a, b| a * b, adds: false })
 }
 

@@ -1,24 +1,22 @@
-//! `$push $pull $addToSet`.
+//! `$push $addToSet`.
 
 use std::cmp::Ordering;
-use std::collections::BTreeSet;
+use std::collections::HashSet;
 
-use veddb_storage::document::filter::Filter;
-use veddb_storage::document::{Object, Packed, RawObject, Value, ValueRef, codec, order};
+use veddb_storage::document::ordered;
+use veddb_storage::document::path::Path;
+use veddb_storage::document::{Object, Packed, Value, ValueRef, codec, order};
 
-use super::{Action, Modifier, Outcome, UpdateOperator};
-use crate::context::Limits;
-use crate::query::filter_limits;
-use crate::query::sort::{Sort, SortKey};
+use super::{Action, Modifier, Outcome, Terms, UpdateOperator};
+use crate::query::sort::Sort;
 
-/// The operators on arrays.
+/// The operators that put elements into arrays.
 pub(super) const OPERATORS: &[UpdateOperator] = &[
     UpdateOperator {
         name: "$push",
         summary: "Appends to the array; with $each, $position, $sort and $slice.",
         parse: push,
     },
-    UpdateOperator { name: "$pull", summary: "Removes the elements that match.", parse: pull },
     UpdateOperator {
         name: "$addToSet",
         summary: "Appends what the array does not hold yet; with $each.",
@@ -26,26 +24,26 @@ pub(super) const OPERATORS: &[UpdateOperator] = &[
     },
 ];
 
-fn not_an_array(value: &Value) -> String {
+pub(super) fn not_an_array(value: &Value) -> String {
     format!("the field is of type {}, not an array", value.kind().name())
 }
 
-/// The members of `{"$each": .., ..}`, if it is that.
-fn modifiers(value: &Value) -> Option<&Object> {
-    value.as_object().filter(|o| o.0.first().is_some_and(|(name, _)| name.starts_with('$')))
+/// The members of `{"$each": .., ..}`, if it is that. Anything else is a value.
+fn modifiers(value: &Value) -> Option<(&Object, &Value)> {
+    let object = value.as_object()?;
+    object.get("$each").map(|each| (object, each))
 }
 
-fn each(object: &Object) -> Result<Vec<Value>, String> {
-    let list = object.get("$each").ok_or("modifiers need $each beside them")?;
-    Ok(list.as_array().ok_or("$each needs an array")?.to_vec())
+fn elements_of(each: &Value) -> Result<Vec<Value>, String> {
+    Ok(each.as_array().ok_or("$each needs an array")?.to_vec())
 }
 
-fn push(value: &Value, _: &Limits) -> Result<Action, String> {
-    let Some(object) = modifiers(value) else {
+fn push(value: &Value, _: &Terms<'_>) -> Result<Action, String> {
+    let Some((object, each)) = modifiers(value) else {
         let push = Push { values: vec![value.clone()], position: None, slice: None, sort: None };
         return Ok(Action::Modify(Box::new(push)));
     };
-    let mut push = Push { values: each(object)?, position: None, slice: None, sort: None };
+    let mut push = Push { values: elements_of(each)?, position: None, slice: None, sort: None };
     for (name, value) in &object.0 {
         let integer = || value.as_integer().ok_or_else(|| format!("{name} needs an integer"));
         match name.as_str() {
@@ -109,16 +107,9 @@ impl Push {
                 elements.extend(keyed.into_iter().map(|(_, value)| value));
             }
             Some(ElementOrder::Keys(sort)) => {
-                let empty = RawObject::EMPTY;
-                let mut keyed: Vec<(SortKey, Value)> = elements
-                    .drain(..)
-                    .map(|value| {
-                        let packed = codec::pack_value(&value);
-                        let object = if let ValueRef::Object(object) = packed.get() { object } else { empty };
-                        (sort.key(object), value)
-                    })
-                    .collect();
-                keyed.sort_by(|(a, _), (b, _)| sort.compare(a, b));
+                let mut keyed: Vec<(Packed, Value)> =
+                    elements.drain(..).map(|value| (codec::pack_value(&value), value)).collect();
+                keyed.sort_by(|(a, _), (b, _)| by_keys(sort, a.get(), b.get()));
                 elements.extend(keyed.into_iter().map(|(_, value)| value));
             }
         }
@@ -130,6 +121,37 @@ impl Push {
             elements.drain(..elements.len().saturating_sub(keep));
         }
     }
+}
+
+/// The order of two elements by their fields. Unlike in a query's sort an array stands for itself, and what a path
+/// does not lead to is null.
+fn by_keys(sort: &Sort, a: ValueRef<'_>, b: ValueRef<'_>) -> Ordering {
+    for (path, descending) in sort.keys() {
+        let order = order::compare(at_path(a, path), at_path(b, path));
+        if order.is_ne() {
+            return flip(order, *descending);
+        }
+    }
+    Ordering::Equal
+}
+
+fn at_path<'a>(value: ValueRef<'a>, path: &Path) -> ValueRef<'a> {
+    if !matches!(value, ValueRef::Object(_)) {
+        return ValueRef::Null;
+    }
+    let mut place = value;
+    for segment in path.segments() {
+        let next = match place {
+            ValueRef::Object(object) => object.get(&segment.name),
+            ValueRef::Array(array) => segment.index.and_then(|index| array.get(index)),
+            _ => None,
+        };
+        match next {
+            Some(next) => place = next,
+            None => return ValueRef::Null,
+        }
+    }
+    place
 }
 
 fn flip(order: Ordering, descending: bool) -> Ordering {
@@ -153,68 +175,17 @@ impl Modifier for Push {
     }
 }
 
-fn pull(value: &Value, limits: &Limits) -> Result<Action, String> {
-    let limits = filter_limits(limits);
-    let packed = codec::pack_value(value);
-    let condition = match packed.get() {
-        // A plain object is a filter over elements that are objects.
-        ValueRef::Object(object) if modifiers(value).is_none() => {
-            let filter = Filter::from_object(object, &limits).map_err(|e| e.0)?;
-            if filter.reads_documents() {
-                return Err("tests of whole documents, such as $expr, cannot stand in its condition".into());
-            }
-            PullCondition::Objects(filter)
-        }
-        condition @ (ValueRef::Object(_) | ValueRef::Regex { .. }) => {
-            PullCondition::Values(Filter::condition(condition, &limits).map_err(|e| e.0)?)
-        }
-        _ => PullCondition::Equal(packed),
-    };
-    Ok(Action::Modify(Box::new(Pull(condition))))
-}
-
-#[derive(Debug)]
-enum PullCondition {
-    Equal(Packed),
-    Values(Filter),
-    Objects(Filter),
-}
-
-#[derive(Debug)]
-struct Pull(PullCondition);
-
-impl Modifier for Pull {
-    fn modify(&self, current: Option<&mut Value>) -> Result<Outcome, String> {
-        match current {
-            None => {}
-            Some(Value::Array(elements)) => elements.retain(|element| {
-                let packed = codec::pack_value(element);
-                !match (&self.0, packed.get()) {
-                    (PullCondition::Equal(constant), value) => order::compare(constant.get(), value).is_eq(),
-                    (PullCondition::Values(filter), value) => filter.matches_value(value),
-                    (PullCondition::Objects(filter), ValueRef::Object(object)) => filter.matches(object),
-                    (PullCondition::Objects(_), _) => false,
-                }
-            }),
-            Some(other) => return Err(not_an_array(other)),
-        }
-        Ok(Outcome::Stay)
-    }
-
-    fn creates(&self) -> bool {
-        false
-    }
-}
-
-fn add_to_set(value: &Value, _: &Limits) -> Result<Action, String> {
-    let values = match modifiers(value) {
-        None => vec![value.clone()],
-        Some(object) => {
-            if let Some((other, _)) = object.0.iter().find(|(name, _)| name != "$each") {
+fn add_to_set(value: &Value, _: &Terms<'_>) -> Result<Action, String> {
+    // Only the first name can make it a modifier, as in MongoDB.
+    let first = value.as_object().and_then(|object| object.0.first());
+    let values = match first {
+        Some((name, each)) if name == "$each" => {
+            if let Some((other, _)) = value.as_object().and_then(|object| object.0.get(1)) {
                 return Err(format!("unknown modifier {other}"));
             }
-            each(object)?
+            elements_of(each)?
         }
+        _ => vec![value.clone()],
     };
     Ok(Action::Modify(Box::new(AddToSet(values))))
 }
@@ -224,10 +195,17 @@ struct AddToSet(Vec<Value>);
 
 impl AddToSet {
     fn onto(&self, elements: &mut Vec<Value>) {
-        let mut held: BTreeSet<ByOrder> = elements.iter().map(|e| ByOrder(codec::pack_value(e))).collect();
-        let fresh = self.0.iter().filter(|value| held.insert(ByOrder(codec::pack_value(value)))).cloned();
+        let mut held: HashSet<Vec<u8>> = elements.iter().map(identity).collect();
+        let fresh = self.0.iter().filter(|value| held.insert(identity(value))).cloned();
         elements.extend(fresh);
     }
+}
+
+/// Bytes that two values share exactly when MongoDB has them for equal: `1` and `1.0` are one element.
+pub(super) fn identity(value: &Value) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    ordered::put(&mut bytes, codec::pack_value(value).get());
+    bytes
 }
 
 impl Modifier for AddToSet {
@@ -246,27 +224,3 @@ impl Modifier for AddToSet {
         }
     }
 }
-
-/// Equality of values as MongoDB has it: `1` and `1.0` are one element.
-#[derive(Debug)]
-struct ByOrder(Packed);
-
-impl Ord for ByOrder {
-    fn cmp(&self, other: &ByOrder) -> Ordering {
-        order::compare(self.0.get(), other.0.get())
-    }
-}
-
-impl PartialOrd for ByOrder {
-    fn partial_cmp(&self, other: &ByOrder) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for ByOrder {
-    fn eq(&self, other: &ByOrder) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-
-impl Eq for ByOrder {}

@@ -1,12 +1,11 @@
-//! `$set $unset $setOnInsert $rename $min $max`.
+//! `$set $unset $setOnInsert $rename $min $max $currentDate`.
 
 use std::cmp::Ordering;
 
 use veddb_storage::document::path::Path;
 use veddb_storage::document::{Value, order};
 
-use super::{Action, Modifier, Outcome, UpdateOperator};
-use crate::context::Limits;
+use super::{Action, Modifier, Outcome, Reach, Terms, UpdateOperator};
 
 /// The operators on any value.
 pub(super) const OPERATORS: &[UpdateOperator] = &[
@@ -20,31 +19,55 @@ pub(super) const OPERATORS: &[UpdateOperator] = &[
     UpdateOperator { name: "$rename", summary: "Moves the field to another path.", parse: rename },
     UpdateOperator { name: "$min", summary: "Sets the field if the value is less.", parse: min },
     UpdateOperator { name: "$max", summary: "Sets the field if the value is greater.", parse: max },
+    UpdateOperator {
+        name: "$currentDate",
+        summary: "Sets the field to the time: a date, or a timestamp with {\"$type\": \"timestamp\"}.",
+        parse: current_date,
+    },
 ];
 
-fn set(value: &Value, _: &Limits) -> Result<Action, String> {
+fn set(value: &Value, _: &Terms<'_>) -> Result<Action, String> {
     Ok(Action::Modify(Box::new(Set(value.clone()))))
 }
 
-fn set_on_insert(value: &Value, _: &Limits) -> Result<Action, String> {
+fn set_on_insert(value: &Value, _: &Terms<'_>) -> Result<Action, String> {
     Ok(Action::OnInsert(Box::new(Set(value.clone()))))
 }
 
-fn unset(_: &Value, _: &Limits) -> Result<Action, String> {
+fn unset(_: &Value, _: &Terms<'_>) -> Result<Action, String> {
     Ok(Action::Modify(Box::new(Unset)))
 }
 
-fn rename(value: &Value, _: &Limits) -> Result<Action, String> {
+fn rename(value: &Value, _: &Terms<'_>) -> Result<Action, String> {
     let to = value.as_str().ok_or("needs the new path as a string")?;
     Ok(Action::Rename(Path::new(to)))
 }
 
-fn min(value: &Value, _: &Limits) -> Result<Action, String> {
+fn min(value: &Value, _: &Terms<'_>) -> Result<Action, String> {
     Ok(Action::Modify(Box::new(Bound { value: value.clone(), wins: Ordering::Less })))
 }
 
-fn max(value: &Value, _: &Limits) -> Result<Action, String> {
+fn max(value: &Value, _: &Terms<'_>) -> Result<Action, String> {
     Ok(Action::Modify(Box::new(Bound { value: value.clone(), wins: Ordering::Greater })))
+}
+
+fn current_date(value: &Value, terms: &Terms<'_>) -> Result<Action, String> {
+    let wanted = match value {
+        Value::Bool(_) => "date",
+        Value::Object(object) => match object.0.as_slice() {
+            [(name, Value::String(kind))] if name == "$type" => kind,
+            _ => return Err("needs true or {\"$type\": \"date\" or \"timestamp\"}".into()),
+        },
+        other => return Err(format!("needs true or an object, not {}", other.kind().name())),
+    };
+    let now = match wanted {
+        "date" => Value::Date(i64::try_from(terms.now_ms).unwrap_or(i64::MAX)),
+        "timestamp" => {
+            Value::Timestamp { seconds: u32::try_from(terms.now_ms / 1000).unwrap_or(u32::MAX), increment: 1 }
+        }
+        _ => return Err("$type is \"date\" or \"timestamp\"".into()),
+    };
+    Ok(Action::Modify(Box::new(Set(now))))
 }
 
 #[derive(Debug)]
@@ -64,8 +87,8 @@ impl Modifier for Unset {
         Ok(if current.is_some() { Outcome::Remove } else { Outcome::Stay })
     }
 
-    fn creates(&self) -> bool {
-        false
+    fn reach(&self) -> Reach {
+        Reach::Tolerates
     }
 }
 

@@ -1,4 +1,4 @@
-//! Updates: MongoDB's update language, parsed once into changes and applied to one document at a time.
+//! Updates: MongoDB's update language, parsed once into a tree of changes and applied to one document at a time.
 //!
 //! An operator is one entry in [`OPERATORS`]. Applying changes a copy; the document itself is replaced by whoever
 //! called, or left alone when nothing changed.
@@ -6,28 +6,48 @@
 mod apply;
 mod arithmetic;
 mod array;
+mod bits;
+mod elements;
 mod field;
 mod parse;
+mod pull;
 #[cfg(test)]
 mod tests;
+mod tree;
+#[cfg(test)]
+mod wrong;
 
 use std::fmt;
 
 use veddb_storage::document::filter::Filter;
 use veddb_storage::document::json::{IdSource, ParsedDocument, pack_document, render_object};
-use veddb_storage::document::path::{Path, Segment};
+use veddb_storage::document::path::Path;
 use veddb_storage::document::{Object, RawObject, Value, codec, order};
 
 use crate::context::Limits;
 use crate::error::{CommandError, ErrorCode};
 
+use elements::ArrayFilter;
+use tree::Node;
+
 /// A parsed update.
 #[derive(Debug)]
 pub enum Update {
-    /// Changes at paths, in the order in which they are made.
-    Changes(Vec<Change>),
+    /// Changes at paths.
+    Changes(Changes),
     /// Another document in its place.
     Replacement(Object),
+}
+
+/// What an update with operators does.
+#[derive(Debug)]
+pub struct Changes {
+    list: Vec<Change>,
+    /// The changes by their paths; the positional `$` is a member of that name.
+    tree: Node,
+    /// The array that the positional `$` is an element of; none where no path has one.
+    matched: Option<Path>,
+    filters: Vec<ArrayFilter>,
 }
 
 /// One operator at one path.
@@ -36,6 +56,8 @@ pub struct Change {
     operator: &'static str,
     path: Path,
     action: Action,
+    /// What its operand weighs: text and a little for each value.
+    weight: u64,
 }
 
 /// What an operator does at its path.
@@ -54,10 +76,21 @@ pub trait Modifier: fmt::Debug + Send + Sync {
     /// Changes the value in place, or answers what becomes of its place. None is a missing value.
     fn modify(&self, current: Option<&mut Value>) -> Result<Outcome, String>;
 
-    /// Whether a missing place is made, so that a path that cannot be made is an error.
-    fn creates(&self) -> bool {
-        true
+    /// What it does where its path ends in nothing, or leads into a value that has no members.
+    fn reach(&self) -> Reach {
+        Reach::Makes
     }
+}
+
+/// What an operator does where its path does not lead to a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// Makes a missing place and its parents.
+    Makes,
+    /// Leaves a missing place alone. A path into a value without members is an error, as it is for those that make places.
+    Needs,
+    /// Leaves either alone.
+    Tolerates,
 }
 
 /// What becomes of a place.
@@ -71,6 +104,15 @@ pub enum Outcome {
     Remove,
 }
 
+/// What an update is read under.
+#[derive(Debug, Clone, Copy)]
+pub struct Terms<'t> {
+    /// The language's bounds.
+    pub limits: &'t Limits,
+    /// The time, milliseconds since 1970.
+    pub now_ms: u64,
+}
+
 /// An update operator.
 pub struct UpdateOperator {
     /// With its dollar sign.
@@ -78,11 +120,12 @@ pub struct UpdateOperator {
     /// One sentence for the reference.
     pub summary: &'static str,
     /// Reads the value beside one path.
-    pub parse: fn(&Value, &Limits) -> Result<Action, String>,
+    pub parse: fn(&Value, &Terms<'_>) -> Result<Action, String>,
 }
 
 /// The update operators.
-pub const OPERATORS: &[&[UpdateOperator]] = &[field::OPERATORS, arithmetic::OPERATORS, array::OPERATORS];
+pub const OPERATORS: &[&[UpdateOperator]] =
+    &[field::OPERATORS, arithmetic::OPERATORS, bits::OPERATORS, array::OPERATORS, pull::OPERATORS];
 
 /// A `BADUPDATE`.
 pub(crate) fn bad_update(message: impl Into<String>) -> CommandError {
@@ -90,14 +133,14 @@ pub(crate) fn bad_update(message: impl Into<String>) -> CommandError {
 }
 
 impl Update {
-    /// Reads an update argument.
-    pub fn parse(text: &[u8], limits: &Limits) -> Result<Update, CommandError> {
-        parse::update_text(text, limits)
+    /// Reads an update argument, and the array filters beside it.
+    pub fn parse(text: &[u8], array_filters: Option<&[u8]>, terms: &Terms<'_>) -> Result<Update, CommandError> {
+        parse::update_text(text, array_filters, terms)
     }
 
-    /// Reads an update that is a value already.
-    pub fn from_value(value: Value, limits: &Limits) -> Result<Update, CommandError> {
-        parse::update_value(value, limits)
+    /// Reads an update and array filters that are values already.
+    pub fn from_value(value: Value, array_filters: Option<&Value>, terms: &Terms<'_>) -> Result<Update, CommandError> {
+        parse::update_value(value, array_filters, terms)
     }
 
     /// Whether it replaces the whole document.
@@ -105,11 +148,20 @@ impl Update {
         matches!(self, Update::Replacement(_))
     }
 
-    /// The document after the update; None when the update leaves it as it is.
-    pub fn apply(&self, before: RawObject<'_>, limits: &Limits) -> Result<Option<Box<[u8]>>, CommandError> {
+    /// The document after the update; None when the update leaves it as it is. The filter is the one that the document
+    /// matches.
+    pub fn apply(
+        &self,
+        before: RawObject<'_>,
+        filter: &Filter,
+        limits: &Limits,
+    ) -> Result<Option<Box<[u8]>>, CommandError> {
         let old = before.to_object();
         let mut new = match self {
-            Update::Changes(changes) => apply::apply(changes, old.clone(), false)?,
+            Update::Changes(changes) => {
+                let matched = changes.matched.as_ref().and_then(|array| filter.matched_element(before, array));
+                apply::apply(changes, old.clone(), matched, false, limits)?
+            }
             Update::Replacement(object) => object.clone(),
         };
         let id = old.get("_id").cloned().unwrap_or(Value::Null);
@@ -135,21 +187,21 @@ impl Update {
     ) -> Result<ParsedDocument, CommandError> {
         let mut base = Object::default();
         for (path, value) in filter.equalities() {
-            let whole = !self.is_replacement() || path.to_string() == "_id";
-            if whole {
+            if !self.is_replacement() || path.to_string() == "_id" {
                 apply::plant(&mut base, path, value.to_value())
                     .map_err(|what| CommandError::new(ErrorCode::BadFilter, format!("upsert: {path}: {what}")))?;
             }
         }
         let id = base.get("_id").cloned();
         let mut new = match self {
-            Update::Changes(changes) => apply::apply(changes, base, true)?,
+            Update::Changes(changes) => apply::apply(changes, base, None, true, limits)?,
             Update::Replacement(object) => object.clone(),
         };
         match (&id, new.get("_id")) {
             (Some(id), Some(after)) if order::compare_values(id, after).is_ne() => {
                 return Err(bad_update("_id differs from the filter's"));
             }
+            (Some(_), None) if !self.is_replacement() => return Err(bad_update("_id cannot be changed")),
             (Some(id), None) => new.0.insert(0, ("_id".to_owned(), id.clone())),
             _ => {}
         }
@@ -176,18 +228,4 @@ pub(crate) fn check_size(new: &Object, body: &[u8], limits: &Limits) -> Result<(
         }
     }
     Ok(())
-}
-
-/// Paths in the order in which MongoDB makes changes: names by their bytes, indexes by their value.
-fn path_order(a: &[Segment], b: &[Segment]) -> std::cmp::Ordering {
-    for (left, right) in a.iter().zip(b) {
-        let order = match (left.index, right.index) {
-            (Some(left), Some(right)) => left.cmp(&right),
-            _ => left.name.cmp(&right.name),
-        };
-        if order.is_ne() {
-            return order;
-        }
-    }
-    a.len().cmp(&b.len())
 }

@@ -4,32 +4,50 @@ use veddb_storage::document::json::parse_value;
 use veddb_storage::document::path::Path;
 use veddb_storage::document::{Object, Value};
 
-use super::{Action, Change, OPERATORS, Update, UpdateOperator, bad_update, path_order};
-use crate::context::Limits;
+use super::elements::{self, ArrayFilter};
+use super::tree::{MATCHED, Node, identifier};
+use super::{Action, Change, Changes, OPERATORS, Terms, Update, UpdateOperator, bad_update};
 use crate::error::CommandError;
 use crate::query::text_limits;
 
-pub(super) fn update_text(text: &[u8], limits: &Limits) -> Result<Update, CommandError> {
-    let packed = parse_value(text, text_limits(limits)).map_err(|e| bad_update(e.to_string()))?;
-    update_value(packed.get().to_value(), limits)
+pub(super) fn update_text(
+    text: &[u8],
+    array_filters: Option<&[u8]>,
+    terms: &Terms<'_>,
+) -> Result<Update, CommandError> {
+    let packed = parse_value(text, text_limits(terms.limits)).map_err(|e| bad_update(e.to_string()))?;
+    let filters = array_filters.map(|text| elements::parse_text(text, terms)).transpose()?;
+    update(packed.get().to_value(), filters.unwrap_or_default(), terms)
 }
 
-pub(super) fn update_value(value: Value, limits: &Limits) -> Result<Update, CommandError> {
+pub(super) fn update_value(
+    value: Value,
+    array_filters: Option<&Value>,
+    terms: &Terms<'_>,
+) -> Result<Update, CommandError> {
+    let filters = array_filters.map(|value| elements::parse(value, terms)).transpose()?;
+    update(value, filters.unwrap_or_default(), terms)
+}
+
+fn update(value: Value, filters: Vec<ArrayFilter>, terms: &Terms<'_>) -> Result<Update, CommandError> {
     let object = match value {
         Value::Object(object) => object,
         Value::Array(_) => return Err(bad_update("a pipeline is not an update this version knows")),
         other => return Err(bad_update(format!("an update is a JSON object, not {}", other.kind().name()))),
     };
+    // As in MongoDB, the first name says which of the two it is.
     let operators = object.0.iter().filter(|(name, _)| name.starts_with('$')).count();
     match operators {
+        0 if !filters.is_empty() => Err(bad_update("ARRAYFILTERS: a replacement has no paths that could use them")),
         0 => Ok(Update::Replacement(object)),
-        n if n == object.0.len() => changes(&object, limits),
+        n if n == object.0.len() => changes(&object, filters, terms),
         _ => Err(bad_update("operators and plain fields cannot stand side by side")),
     }
 }
 
-fn changes(update: &Object, limits: &Limits) -> Result<Update, CommandError> {
-    let mut changes = Vec::new();
+fn changes(update: &Object, filters: Vec<ArrayFilter>, terms: &Terms<'_>) -> Result<Update, CommandError> {
+    let names: Vec<&str> = filters.iter().map(|filter| filter.id.as_str()).collect();
+    let mut list = Vec::new();
     for (name, fields) in &update.0 {
         let operator = OPERATORS.iter().flat_map(|group| group.iter()).find(|o| o.name == name);
         let operator = operator.ok_or_else(|| bad_update(format!("unknown operator {name}")))?;
@@ -37,64 +55,100 @@ fn changes(update: &Object, limits: &Limits) -> Result<Update, CommandError> {
             return Err(bad_update(format!("{name}: needs an object of paths and values")));
         };
         for (path, value) in &fields.0 {
-            changes.push(change(operator, path, value, limits)?);
+            list.push(change(operator, path, value, &names, terms)?);
         }
-        if changes.len() + update.0.len() > limits.max_query_nodes {
-            return Err(bad_update(format!("more than {} operators and fields", limits.max_query_nodes)));
+        if list.len() + update.0.len() > terms.limits.max_query_nodes {
+            return Err(bad_update(format!("more than {} operators and fields", terms.limits.max_query_nodes)));
         }
     }
-    changes.sort_by(|a, b| path_order(a.path.segments(), b.path.segments()));
-    check_conflicts(&changes)?;
-    Ok(Update::Changes(changes))
+    check_used(&list, &names)?;
+    let tree = Node::new(&list, &names, None)?;
+    let matched = list.iter().find_map(|change| matched(&change.path));
+    Ok(Update::Changes(Changes { list, tree, matched, filters }))
 }
 
 fn change(
     operator: &'static UpdateOperator,
     path: &str,
     value: &Value,
-    limits: &Limits,
+    filters: &[&str],
+    terms: &Terms<'_>,
 ) -> Result<Change, CommandError> {
     let fail = |what: &str| bad_update(format!("{} at {path}: {what}", operator.name));
-    check_path(path, limits).map_err(|what| fail(&what))?;
-    let action = (operator.parse)(value, limits).map_err(|what| fail(&what))?;
+    check_path(path, filters, terms).map_err(|what| fail(&what))?;
+    let action = (operator.parse)(value, terms).map_err(|what| fail(&what))?;
     if let Action::Rename(to) = &action {
-        check_path(&to.to_string(), limits).map_err(|what| fail(&format!("new name: {what}")))?;
+        let to = to.to_string();
+        check_path(&to, filters, terms).map_err(|what| fail(&format!("new name: {what}")))?;
+        for name in [path, to.as_str()] {
+            if name.split('.').any(|step| step.starts_with('$')) {
+                return Err(fail(&format!("{name}: elements of an array cannot be renamed")));
+            }
+        }
     }
-    Ok(Change { operator: operator.name, path: Path::new(path), action })
+    Ok(Change { operator: operator.name, path: Path::new(path), action, weight: weight(value) })
 }
 
-fn check_path(path: &str, limits: &Limits) -> Result<(), String> {
-    let mut levels = 0;
-    for segment in path.split('.') {
+/// What a value takes in memory, roughly. The parser's depth limit bounds it.
+fn weight(value: &Value) -> u64 {
+    let inside = match value {
+        Value::String(text) => text.len() as u64,
+        Value::Binary { bytes, .. } => bytes.len() as u64,
+        Value::Regex { pattern, .. } => pattern.len() as u64,
+        Value::Object(object) => object.0.iter().map(|(name, value)| name.len() as u64 + weight(value)).sum(),
+        Value::Array(values) => values.iter().map(weight).sum(),
+        _ => 0,
+    };
+    inside + 8
+}
+
+fn check_path(path: &str, filters: &[&str], terms: &Terms<'_>) -> Result<(), String> {
+    let (mut levels, mut positional) = (0, 0);
+    for step in path.split('.') {
         levels += 1;
-        if segment.is_empty() {
+        if step.is_empty() {
             return Err("the path has an empty segment".into());
         }
-        if segment.starts_with('$') {
-            return Err(format!("{segment}: names that start with $ cannot be changed"));
+        if step.contains('\0') {
+            return Err("the path has a zero byte".into());
+        }
+        if !step.starts_with('$') {
+            continue;
+        }
+        match identifier(step) {
+            _ if levels == 1 && (step == MATCHED || identifier(step).is_some()) => {
+                return Err(format!("{step} needs the path of an array before it"));
+            }
+            None if step == MATCHED => positional += 1,
+            None => return Err(format!("{step}: names that start with $ cannot be changed")),
+            Some("") => {}
+            Some(id) if filters.contains(&id) => {}
+            Some(id) => return Err(format!("no array filter for {id}")),
         }
     }
-    if levels > limits.max_document_depth {
-        return Err(format!("the path has more than {} levels", limits.max_document_depth));
+    if positional > 1 {
+        return Err("$ stands twice in the path".into());
+    }
+    if levels > terms.limits.max_document_depth {
+        return Err(format!("the path has more than {} levels", terms.limits.max_document_depth));
     }
     Ok(())
 }
 
-/// Refuses two changes of which one is at, above or below the other: their outcome would hang on their order.
-fn check_conflicts(changes: &[Change]) -> Result<(), CommandError> {
-    let mut touched: Vec<(&Path, &'static str)> = Vec::new();
-    for change in changes {
-        touched.push((&change.path, change.operator));
-        if let Action::Rename(to) = &change.action {
-            touched.push((to, change.operator));
-        }
+/// Each array filter must have a path that uses it.
+fn check_used(changes: &[Change], filters: &[&str]) -> Result<(), CommandError> {
+    let used = |id: &str| {
+        changes.iter().any(|change| change.path.segments().iter().any(|step| identifier(&step.name) == Some(id)))
+    };
+    match filters.iter().find(|id| !used(id)) {
+        Some(id) => Err(bad_update(format!("ARRAYFILTERS: no path uses {id}"))),
+        None => Ok(()),
     }
-    touched.sort_by(|(a, _), (b, _)| path_order(a.segments(), b.segments()));
-    // In this order a path comes right before those below it.
-    for ((upper, first), (lower, second)) in touched.iter().zip(touched.iter().skip(1)) {
-        if lower.segments().starts_with(upper.segments()) {
-            return Err(bad_update(format!("{second} at {lower}: conflicts with {first} at {upper}")));
-        }
-    }
-    Ok(())
+}
+
+/// The array that a path's positional `$` is an element of.
+fn matched(path: &Path) -> Option<Path> {
+    let at = path.segments().iter().position(|step| &*step.name == MATCHED)?;
+    let names: Vec<&str> = path.segments().iter().take(at).map(|step| &*step.name).collect();
+    Some(Path::new(&names.join(".")))
 }

@@ -3,22 +3,37 @@
 use veddb_storage::document::json::{parse_value, render_object};
 use veddb_storage::document::{Filter, RawObject, ValueRef};
 
-use super::{OPERATORS, Update};
+use super::{OPERATORS, Terms, Update};
 use crate::context::Limits;
 use crate::error::{CommandError, ErrorCode};
 use crate::query::text_limits;
 
 fn apply(document: &str, update: &str) -> Result<Option<String>, CommandError> {
+    apply_with("{}", None, document, update)
+}
+
+/// What the update makes of a document that matches the filter; none when it leaves it as it is.
+pub(super) fn apply_with(
+    filter: &str,
+    array_filters: Option<&str>,
+    document: &str,
+    update: &str,
+) -> Result<Option<String>, CommandError> {
     let limits = Limits::default();
-    let update = Update::parse(update.as_bytes(), &limits)?;
+    let filter = Filter::parse(filter.as_bytes(), &crate::query::filter_limits(&limits)).unwrap();
+    let update = Update::parse(update.as_bytes(), array_filters.map(str::as_bytes), &terms(&limits))?;
     let packed = parse_value(document.as_bytes(), text_limits(&limits)).unwrap();
     let ValueRef::Object(root) = packed.get() else { panic!("not an object") };
-    let body = update.apply(root, &limits)?;
+    let body = update.apply(root, &filter, &limits)?;
     Ok(body.map(|body| {
         let mut text = Vec::new();
         render_object(&mut text, RawObject::from_body(&body));
         String::from_utf8(text).unwrap()
     }))
+}
+
+fn terms(limits: &Limits) -> Terms<'_> {
+    Terms { limits, now_ms: 1_700_000_000_123 }
 }
 
 /// `expected` leaves `_id` out; empty means "unchanged".
@@ -57,6 +72,8 @@ fn fields() {
         (r#"{"a":5}"#, r#"{"$min":{"a":7}}"#, ""),
         (r#"{"a":5}"#, r#"{"$max":{"a":"x"}}"#, r#"{"a":"x"}"#),
         (r#"{"a":5}"#, r#"{"$max":{"a":5.0}}"#, ""),
+        ("{}", r#"{"$currentDate":{"a":true}}"#, r#"{"a":{"$date":"2023-11-14T22:13:20.123Z"}}"#),
+        ("{}", r#"{"$currentDate":{"a":{"$type":"timestamp"}}}"#, r#"{"a":{"$timestamp":{"t":1700000000,"i":1}}}"#),
     ]);
 }
 
@@ -72,6 +89,9 @@ fn arithmetic() {
         (r#"{"a":3}"#, r#"{"$mul":{"a":4,"b":5}}"#, r#"{"a":12,"b":0}"#),
         (r#"{"a":3}"#, r#"{"$mul":{"a":0.5,"b":0.5}}"#, r#"{"a":1.5,"b":0.0}"#),
         (r#"{"a":65536}"#, r#"{"$mul":{"a":65536}}"#, r#"{"a":4294967296}"#),
+        (r#"{"a":13}"#, r#"{"$bit":{"a":{"and":10},"b":{"or":5}}}"#, r#"{"a":8,"b":5}"#),
+        (r#"{"a":1}"#, r#"{"$bit":{"a":{"xor":5,"or":8}}}"#, r#"{"a":12}"#),
+        (r#"{"a":1}"#, r#"{"$bit":{"a":{"or":{"$numberLong":"2"}}}}"#, r#"{"a":3}"#),
     ]);
 }
 
@@ -96,7 +116,22 @@ fn arrays() {
         (r#"{"a":[1,5,9]}"#, r#"{"$pull":{"a":{"$gte":5}}}"#, r#"{"a":[1]}"#),
         (r#"{"a":[{"b":1,"c":1},{"b":2},3]}"#, r#"{"$pull":{"a":{"b":1}}}"#, r#"{"a":[{"b":2},3]}"#),
         (r#"{"a":[[1],[2]]}"#, r#"{"$pull":{"a":[1]}}"#, r#"{"a":[[2]]}"#),
-        (r#"{"a":1}"#, r#"{"$pull":{"a.b":1}}"#, ""),
+        (r#"{"a":[{"b":1},{"c":2},{"b":3}]}"#, r#"{"$pull":{"a":{"$or":[{"b":1},{"c":2}]}}}"#, r#"{"a":[{"b":3}]}"#),
+        (r#"{"a":["x","y"]}"#, r#"{"$pull":{"a":{"$in":["x"]}}}"#, r#"{"a":["y"]}"#),
+        (
+            r#"{"a":["x","y"]}"#,
+            r#"{"$pull":{"a":{"$regularExpression":{"pattern":"^x","options":""}}}}"#,
+            r#"{"a":["y"]}"#,
+        ),
+        (
+            r#"{"a":[{"b":[1,2]},{"b":[3]}]}"#,
+            r#"{"$pull":{"a":{"b":{"$elemMatch":{"$gt":2}}}}}"#,
+            r#"{"a":[{"b":[1,2]}]}"#,
+        ),
+        (r#"{"a":[1,2,1.0,{"b":1}]}"#, r#"{"$pullAll":{"a":[1,{"b":1}],"b":[1]}}"#, r#"{"a":[2]}"#),
+        (r#"{"a":[1,2],"b":[1,2]}"#, r#"{"$pop":{"a":1,"b":-1,"c":1}}"#, r#"{"a":[1],"b":[2]}"#),
+        (r#"{"a":[]}"#, r#"{"$pop":{"a":1}}"#, ""),
+        (r#"{"a":[1]}"#, r#"{"$push":{"a":{"$slice":1}}}"#, r#"{"a":[1,{"$slice":1}]}"#),
         (r#"{"a":[1]}"#, r#"{"$addToSet":{"a":1.0}}"#, ""),
         (r#"{"a":[1]}"#, r#"{"$addToSet":{"a":{"$each":[2,1,2]},"b":7}}"#, r#"{"a":[1,2],"b":[7]}"#),
         (r#"{"a":[1]}"#, r#"{"$addToSet":{"a":{"$each":[]}}}"#, ""),
@@ -125,7 +160,21 @@ fn errors_name_operator_and_path() {
         ("{}", r#"{"$rename":{"a":"b"},"$set":{"b.c":1}}"#, "$set at b.c: conflicts with $rename at b"),
         ("{}", r#"{"$set":{"a..b":1}}"#, "$set at a..b: the path has an empty segment"),
         ("{}", r#"{"$set":{"":1}}"#, "$set at : the path has an empty segment"),
-        ("{}", r#"{"$set":{"a.$.b":1}}"#, "$set at a.$.b: $: names that start with $ cannot be changed"),
+        ("{}", r#"{"$set":{"a.$b":1}}"#, "$set at a.$b: $b: names that start with $ cannot be changed"),
+        ("{}", r#"{"$set":{"$.a":1}}"#, "$set at $.a: $ needs the path of an array before it"),
+        ("{}", r#"{"$set":{"$[].a":1}}"#, "$set at $[].a: $[] needs the path of an array before it"),
+        ("{}", r#"{"$set":{"a.$.b.$":1}}"#, "$set at a.$.b.$: $ stands twice in the path"),
+        ("{}", r#"{"$set":{"a.$[x]":1}}"#, "$set at a.$[x]: no array filter for x"),
+        ("{}", r#"{"$rename":{"a.$[]":"b"}}"#, "$rename at a.$[]: a.$[]: elements of an array cannot be renamed"),
+        ("{}", r#"{"$pop":{"a":2}}"#, "$pop at a: needs 1 or -1"),
+        ("{}", r#"{"$pullAll":{"a":2}}"#, "$pullAll at a: needs an array, not int"),
+        (r#"{"a":1}"#, r#"{"$pull":{"a.b":1}}"#, "$pull at a.b: cannot make b inside a value of type int"),
+        ("{}", r#"{"$bit":{"a":{}}}"#, "$bit at a: needs and, or, xor"),
+        ("{}", r#"{"$bit":{"a":{"not":1}}}"#, "$bit at a: unknown operation not; it is and, or, xor"),
+        ("{}", r#"{"$bit":{"a":{"and":1.0}}}"#, "$bit at a: and needs an integer, not double"),
+        (r#"{"a":1.5}"#, r#"{"$bit":{"a":{"and":1}}}"#, "$bit at a: the field is of type double, not an integer"),
+        ("{}", r#"{"$currentDate":{"a":1}}"#, "$currentDate at a: needs true or an object, not int"),
+        ("{}", r#"{"$currentDate":{"a":{"$type":"x"}}}"#, r#"$currentDate at a: $type is "date" or "timestamp""#),
         ("{}", r#"{"$set":{"_id":2}}"#, "_id cannot be changed"),
         ("{}", r#"{"$unset":{"_id":1}}"#, "_id cannot be changed"),
         ("{}", r#"{"_id":2}"#, "_id cannot be changed"),
@@ -141,7 +190,6 @@ fn errors_name_operator_and_path() {
         ("{}", r#"{"$inc":{"a":"1"}}"#, "$inc at a: needs a number, not string"),
         (r#"{"a":9223372036854775807}"#, r#"{"$inc":{"a":1}}"#, "$inc at a: the result is beyond 64 bits"),
         (r#"{"a":1}"#, r#"{"$push":{"a":1}}"#, "$push at a: the field is of type int, not an array"),
-        ("{}", r#"{"$push":{"a":{"$slice":1}}}"#, "$push at a: modifiers need $each beside them"),
         ("{}", r#"{"$push":{"a":{"$each":1}}}"#, "$push at a: $each needs an array"),
         (r#"{"a":[{"b":1}]}"#, r#"{"$rename":{"a.b":"c"}}"#, "$rename at a.b: cannot rename inside an array"),
         ("{}", r#"{"$pull":{"a":{"$foo":1}}}"#, "$pull at a: unknown operator $foo at element"),
@@ -176,7 +224,7 @@ fn upserts_start_from_the_filters_equalities() {
         (r#"{"$or":[{"a":1},{"a":2}]}"#, r#"{"$set":{"_id":9}}"#, r#"{"_id":9}"#),
     ] {
         let tree = Filter::parse(filter.as_bytes(), &crate::query::filter_limits(&limits)).unwrap();
-        let update = Update::parse(update.as_bytes(), &limits).unwrap();
+        let update = Update::parse(update.as_bytes(), None, &terms(&limits)).unwrap();
         let parsed = update.upsert(&tree, &|| "made".to_owned(), &limits).unwrap();
         let mut text = Vec::new();
         render_object(&mut text, RawObject::from_body(&parsed.body));

@@ -8,7 +8,7 @@ use bson::{Document, RawDocument};
 use regex::Regex;
 use serde_json::Value;
 use veddb_commands::context::Limits;
-use veddb_commands::query::update::Update;
+use veddb_commands::query::update::{Terms, Update};
 use veddb_storage::document::codec::RawObject;
 use veddb_storage::document::filter::Filter;
 use veddb_storage::document::filter::FilterLimits;
@@ -71,7 +71,9 @@ impl Packed {
         Ok(Packed {
             equals: filter(format!(r#"{{"address.city":"{CITY}"}}"#))?,
             matches: filter(format!(r#"{{"name":{{"$regex":"{NAME}"}}}}"#))?,
-            update: Update::parse(br#"{"$inc":{"visits":1}}"#, &limits).ok().context("the update is good")?,
+            update: Update::parse(br#"{"$inc":{"visits":1}}"#, None, &Terms { limits: &limits, now_ms: 0 })
+                .ok()
+                .context("the update is good")?,
             limits,
         })
     }
@@ -102,7 +104,7 @@ impl Form for Packed {
     }
 
     fn increment(&self, body: &[u8]) -> Vec<u8> {
-        let changed = self.update.apply(RawObject::from_body(body), &self.limits);
+        let changed = self.update.apply(RawObject::from_body(body), &self.equals, &self.limits);
         changed.ok().flatten().expect("one more is another number").into_vec()
     }
 }
