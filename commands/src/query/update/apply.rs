@@ -377,7 +377,11 @@ fn take(root: &mut Value, from: &Path, to: &Path) -> Result<Option<Value>, Strin
             },
             Value::Array(_) => return Err("cannot rename inside an array".into()),
             scalar => {
-                return Err(format!("cannot look for {} inside a value of type {}", segment.name, scalar.kind().name()));
+                return Err(format!(
+                    "cannot look for {} inside a value of type {}",
+                    segment.name,
+                    scalar.kind().name()
+                ));
             }
         };
     }

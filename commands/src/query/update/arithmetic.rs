@@ -54,7 +54,10 @@ impl Modifier for Arithmetic {
         if !current.kind().is_number() {
             return Err(format!("the field is of type {}, not a number", current.kind().name()));
         }
-        self.combine(current).map(Outcome::Put)
+        let result = self.combine(current)?;
+        // A result that is equal in type and value is no change, as in MongoDB: a negative zero stays one.
+        let same = result.kind() == current.kind() && order::compare_values(&result, current).is_eq();
+        Ok(if same { Outcome::Stay } else { Outcome::Put(result) })
     }
 }
 

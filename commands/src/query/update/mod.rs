@@ -174,7 +174,8 @@ impl Update {
         let parsed = pack_document(RawObject::from_body(&packed), IdSource::Generate(&String::new))?;
         check_size(&new, &parsed.body, limits)?;
         // The stored form is canonical, so equal bytes are an equal document, types included.
-        let unchanged = *parsed.body == *codec::pack_object(&old);
+        // A replacement counts as a change whatever it replaces, as in MongoDB.
+        let unchanged = !self.is_replacement() && *parsed.body == *codec::pack_object(&old);
         Ok((!unchanged).then_some(parsed.body))
     }
 

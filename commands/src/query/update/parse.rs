@@ -75,13 +75,17 @@ fn change(
     terms: &Terms<'_>,
 ) -> Result<Change, CommandError> {
     let fail = |what: &str| bad_update(format!("{} at {path}: {what}", operator.name));
-    check_path(path, filters, terms).map_err(|what| fail(&what))?;
+    let makes = !matches!(operator.name, "$rename" | "$unset");
+    check_path(path, filters, makes, terms).map_err(|what| fail(&what))?;
     let action = (operator.parse)(value, terms).map_err(|what| fail(&what))?;
     if let Action::Rename(to) = &action {
         let to = to.to_string();
-        check_path(&to, filters, terms).map_err(|what| fail(&format!("new name: {what}")))?;
+        if path == "_id" || to == "_id" {
+            return Err(fail("_id cannot be changed"));
+        }
+        check_path(&to, filters, true, terms).map_err(|what| fail(&format!("new name: {what}")))?;
         for name in [path, to.as_str()] {
-            if name.split('.').any(|step| step.starts_with('$')) {
+            if name.split('.').any(|step| step == MATCHED || identifier(step).is_some()) {
                 return Err(fail(&format!("{name}: elements of an array cannot be renamed")));
             }
         }
@@ -102,7 +106,8 @@ fn weight(value: &Value) -> u64 {
     inside + 8
 }
 
-fn check_path(path: &str, filters: &[&str], terms: &Terms<'_>) -> Result<(), String> {
+/// Whether a path can be one. No member of a document itself may be made whose name begins with a dollar sign.
+fn check_path(path: &str, filters: &[&str], makes: bool, terms: &Terms<'_>) -> Result<(), String> {
     let (mut levels, mut positional) = (0, 0);
     for step in path.split('.') {
         levels += 1;
@@ -120,7 +125,8 @@ fn check_path(path: &str, filters: &[&str], terms: &Terms<'_>) -> Result<(), Str
                 return Err(format!("{step} needs the path of an array before it"));
             }
             None if step == MATCHED => positional += 1,
-            None => return Err(format!("{step}: names that start with $ cannot be changed")),
+            None if levels == 1 && makes => return Err(format!("{step}: no name of a document starts with $")),
+            None => {}
             Some("") => {}
             Some(id) if filters.contains(&id) => {}
             Some(id) => return Err(format!("no array filter for {id}")),

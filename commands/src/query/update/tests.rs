@@ -67,7 +67,8 @@ fn fields() {
         (r#"{"a":1}"#, r#"{"$setOnInsert":{"b":1}}"#, ""),
         (r#"{"a":1,"b":2}"#, r#"{"$rename":{"a":"c.d"}}"#, r#"{"b":2,"c":{"d":1}}"#),
         (r#"{"a":1,"b":2}"#, r#"{"$rename":{"a":"b"}}"#, r#"{"b":1}"#),
-        (r#"{"a":1}"#, r#"{"$rename":{"x":"y","z.q":"w"}}"#, ""),
+        (r#"{"a":1}"#, r#"{"$rename":{"x":"y","z.q":"w","$v":"u"}}"#, ""),
+        ("{}", r#"{"$set":{"a.$b":1}}"#, r#"{"a":{"$b":1}}"#),
         (r#"{"a":5}"#, r#"{"$min":{"a":3,"b":1}}"#, r#"{"a":3,"b":1}"#),
         (r#"{"a":5}"#, r#"{"$min":{"a":7}}"#, ""),
         (r#"{"a":5}"#, r#"{"$max":{"a":"x"}}"#, r#"{"a":"x"}"#),
@@ -82,6 +83,7 @@ fn arithmetic() {
     check(&[
         (r#"{"a":1}"#, r#"{"$inc":{"a":2,"b":5}}"#, r#"{"a":3,"b":5}"#),
         (r#"{"a":1}"#, r#"{"$inc":{"a":0}}"#, ""),
+        (r#"{"a":{"$numberDecimal":"-0"}}"#, r#"{"$inc":{"a":0}}"#, ""),
         (r#"{"a":2147483647}"#, r#"{"$inc":{"a":1}}"#, r#"{"a":2147483648}"#),
         (r#"{"a":1}"#, r#"{"$inc":{"a":0.5}}"#, r#"{"a":1.5}"#),
         (r#"{"a":1.5}"#, r#"{"$inc":{"a":1}}"#, r#"{"a":2.5}"#),
@@ -143,7 +145,7 @@ fn replacement_keeps_the_id() {
     check(&[
         (r#"{"a":1}"#, r#"{"b":2}"#, r#"{"b":2}"#),
         (r#"{"a":1}"#, r#"{"b":2,"_id":1.0}"#, r#"{"b":2}"#),
-        (r#"{"a":1}"#, r#"{"a":1}"#, ""),
+        (r#"{"a":1}"#, r#"{"a":1}"#, r#"{"a":1}"#),
         (r#"{"a":1}"#, "{}", "{}"),
     ]);
 }
@@ -160,7 +162,8 @@ fn errors_name_operator_and_path() {
         ("{}", r#"{"$rename":{"a":"b"},"$set":{"b.c":1}}"#, "$set at b.c: conflicts with $rename at b"),
         ("{}", r#"{"$set":{"a..b":1}}"#, "$set at a..b: the path has an empty segment"),
         ("{}", r#"{"$set":{"":1}}"#, "$set at : the path has an empty segment"),
-        ("{}", r#"{"$set":{"a.$b":1}}"#, "$set at a.$b: $b: names that start with $ cannot be changed"),
+        ("{}", r#"{"$set":{"$b":1}}"#, "$set at $b: $b: no name of a document starts with $"),
+        (r#"{"a":1}"#, r#"{"$rename":{"a":"_id"}}"#, "$rename at a: _id cannot be changed"),
         ("{}", r#"{"$set":{"$.a":1}}"#, "$set at $.a: $ needs the path of an array before it"),
         ("{}", r#"{"$set":{"$[].a":1}}"#, "$set at $[].a: $[] needs the path of an array before it"),
         ("{}", r#"{"$set":{"a.$.b.$":1}}"#, "$set at a.$.b.$: $ stands twice in the path"),
