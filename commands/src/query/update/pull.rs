@@ -24,7 +24,11 @@ fn pull(value: &Value, terms: &Terms<'_>) -> Result<Action, String> {
     let asks_values = |name: &str| name.starts_with('$') && !TREE.iter().any(|operator| operator.name == name);
     let condition = match packed.get() {
         ValueRef::Object(object) if object.iter().next().is_none_or(|(name, _)| !asks_values(name)) => {
-            Condition::Objects(Filter::from_object(object, &limits).map_err(|e| e.0)?)
+            let filter = Filter::from_object(object, &limits).map_err(|e| e.0)?;
+            if filter.reads_documents() {
+                return Err("tests of whole documents, such as $expr, cannot stand in its condition".into());
+            }
+            Condition::Objects(filter)
         }
         condition @ (ValueRef::Object(_) | ValueRef::Regex { .. }) => {
             Condition::Values(Filter::condition(condition, &limits).map_err(|e| e.0)?)

@@ -286,7 +286,10 @@ fn array_to_object(args: &mut Args<'_>) -> Outcome {
                 _ => return Err("each object must have k and v, and nothing else".into()),
             },
             other => {
-                return Err(format!("elements must all be pairs, or all {{k, v}} objects, not {}", other.kind().name()));
+                return Err(format!(
+                    "elements must all be pairs, or all {{k, v}} objects, not {}",
+                    other.kind().name()
+                ));
             }
         };
         let Value::String(name) = name else {
