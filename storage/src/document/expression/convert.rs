@@ -335,7 +335,7 @@ fn read_decimal(text: &str) -> Option<Decimal128> {
     let mut context = Context::<Decimal128>::default();
     let number = context.parse(text).ok()?;
     let status = context.status();
-    (!status.overflow() && !(status.inexact() && status.subnormal() && number.is_zero()) && !status.invalid_operation())
+    (!(status.overflow() || status.invalid_operation() || (status.inexact() && status.subnormal() && number.is_zero())))
         .then_some(number)
 }
 
