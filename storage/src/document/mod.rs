@@ -12,6 +12,7 @@ pub mod order;
 pub mod ordered;
 pub mod path;
 pub mod record;
+pub mod regex;
 pub mod value;
 
 pub use codec::{Packed, RawArray, RawObject, ValueRef};

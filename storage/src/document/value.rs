@@ -202,7 +202,12 @@ impl Value {
             Value::Int64(n) => Some(*n),
             // Both bounds are exact doubles; the upper one itself is one too many.
             Value::Double(n) if n.fract() == 0.0 && *n >= i64::MIN as f64 && *n < i64::MAX as f64 => Some(*n as i64),
-            Value::Decimal(n) if n.is_finite() && n.is_integer() => n.to_standard_notation_string().parse().ok(),
+            Value::Decimal(n) if n.is_finite() => {
+                // 3.0 and 3E+1 are whole as well.
+                let reduced = dec::Context::<Decimal128>::default().reduce(*n);
+                let whole = (0..=19).contains(&reduced.exponent());
+                if whole { reduced.to_standard_notation_string().parse().ok() } else { None }
+            }
             _ => None,
         }
     }

@@ -26,7 +26,7 @@ pub(super) const OPERATORS: &[Operator] = &[
 ];
 
 /// The values that count: several, or the elements of the only one if it is an array.
-fn operands(args: &mut Args<'_>) -> Vec<Value> {
+pub(super) fn operands(args: &mut Args<'_>) -> Vec<Value> {
     let mut values = args.take_all();
     match values.pop() {
         Some(Value::Array(elements)) if values.is_empty() => elements,

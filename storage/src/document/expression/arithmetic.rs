@@ -257,7 +257,7 @@ fn to_whole(args: &Args<'_>, doubles: fn(f64) -> f64, rounding: Rounding) -> Out
     let Some(value) = single(args)? else { return NULL };
     some(match value {
         Value::Double(n) => Value::Double(doubles(*n)),
-        Value::Decimal(n) => Value::Decimal(number::round_decimal(*n, 0, rounding)),
+        Value::Decimal(n) => Value::Decimal(number::whole_decimal(*n, rounding)),
         other => other.clone(),
     })
 }
@@ -352,6 +352,9 @@ fn log(args: &mut Args<'_>) -> Outcome {
     if double(base) == 1.0 && decimal(base) == Decimal128::from(1) {
         return Err("the base must not be 1".into());
     }
+    if double(value).is_nan() || double(base).is_nan() {
+        return some(Value::Double(f64::NAN));
+    }
     if width == Width::Decimal {
         let ln = |n| number::wide(n, |context, n| context.ln(n));
         return some(Value::Decimal(ln(decimal(value)) / ln(decimal(base))));
@@ -362,6 +365,9 @@ fn log(args: &mut Args<'_>) -> Outcome {
 fn sqrt(args: &mut Args<'_>) -> Outcome {
     if single(args)?.is_some_and(|value| is_below(value, false)) {
         return Err("the number must not be negative".into());
+    }
+    if let Some(Value::Decimal(n)) = args.get(0).filter(|n| matches!(n, Value::Decimal(n) if n.is_zero())) {
+        return some(Value::Decimal(*n));
     }
     function(args, f64::sqrt, |context, n| context.sqrt(n))
 }

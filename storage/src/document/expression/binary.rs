@@ -1,5 +1,7 @@
 //! Binaries as text and as numbers, for `$convert`.
 
+use std::borrow::Cow;
+
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 
@@ -24,6 +26,17 @@ pub(super) enum Format {
 
 const UUID: u8 = 4;
 
+/// The old subtype whose bytes begin with their number.
+const OLD: u8 = 2;
+
+/// The bytes as BSON has them.
+fn content(bytes: &[u8], subtype: u8) -> Cow<'_, [u8]> {
+    match u32::try_from(bytes.len()) {
+        Ok(length) if subtype == OLD => Cow::Owned([&length.to_le_bytes(), bytes].concat()),
+        _ => Cow::Borrowed(bytes),
+    }
+}
+
 impl Format {
     pub(super) fn parse(name: &str) -> Option<Format> {
         Some(match name {
@@ -41,10 +54,10 @@ impl Format {
 /// Bytes as text; none where the format has no text for them.
 pub(super) fn write(bytes: &[u8], subtype: u8, format: Format) -> Option<String> {
     match format {
-        Format::Auto if subtype == UUID => write(bytes, subtype, Format::Uuid),
-        Format::Auto | Format::Base64 => Some(STANDARD.encode(bytes)),
-        Format::Base64Url => Some(URL_SAFE_NO_PAD.encode(bytes)),
-        Format::Hex => Some(hex::encode_upper(bytes)),
+        Format::Auto if subtype == UUID && bytes.len() == 16 => write(bytes, subtype, Format::Uuid),
+        Format::Auto | Format::Base64 => Some(STANDARD.encode(&*content(bytes, subtype))),
+        Format::Base64Url => Some(URL_SAFE_NO_PAD.encode(&*content(bytes, subtype))),
+        Format::Hex => Some(hex::encode_upper(&*content(bytes, subtype))),
         Format::Utf8 => String::from_utf8(bytes.to_vec()).ok(),
         Format::Uuid => {
             let text = hex::encode(bytes);
@@ -74,8 +87,8 @@ pub(super) fn read(text: &str, format: Format, subtype: u8) -> Option<Vec<u8>> {
 }
 
 /// The number that bytes are.
-pub(super) fn number(bytes: &[u8], to: Kind, big: bool) -> Option<Value> {
-    let mut bytes = bytes.to_vec();
+pub(super) fn number(bytes: &[u8], subtype: u8, to: Kind, big: bool) -> Option<Value> {
+    let mut bytes = content(bytes, subtype).into_owned();
     if big {
         bytes.reverse();
     }

@@ -247,7 +247,7 @@ mod tests {
             assert!(Zone::parse(bad).is_none(), "{bad}");
         }
         let paris = Zone::parse("Europe/Paris").unwrap();
-        let local = |y, mo, d, h: i64, mi: i64| day_number(y, mo, d) * DAY_MS + (h * 60 + mi) * 60_000;
+        let local = |y, mo, d, h: i64, mi| day_number(y, mo, d) * DAY_MS + (h * 60 + mi) * 60_000;
         // 02:30 does not exist on the day that clocks go forward, and exists twice when they go back.
         assert_eq!(paris.moment(local(2024, 3, 31, 2, 30)), Some(local(2024, 3, 31, 1, 30)));
         assert_eq!(paris.moment(local(2024, 10, 27, 2, 30)), Some(local(2024, 10, 27, 0, 30)));

@@ -2,7 +2,7 @@
 
 use super::super::codec::ValueRef;
 use super::super::value::Value;
-use super::boolean::is_true;
+use super::boolean::{is_true, truth};
 use super::evaluate::Environment;
 use super::parse::{Evaluate, Evaluated, Node, error, members};
 use super::{ExpressionError, Operator, Parser, special};
@@ -36,25 +36,44 @@ impl Evaluate for Switch {
 }
 
 fn cond(parser: &mut Parser<'_>, name: &'static str, operand: ValueRef<'_>) -> Result<Node, ExpressionError> {
-    let parts = match operand {
-        ValueRef::Object(_) => parser.named(name, operand, &["if!", "then!", "else!"])?.into_iter().flatten().collect(),
-        _ => parser.list(name, operand, 3, 3)?,
+    let parts: Vec<ValueRef<'_>> = match operand {
+        ValueRef::Object(_) => members(name, operand, &["if!", "then!", "else!"])?.into_iter().flatten().collect(),
+        ValueRef::Array(array) => array.iter().collect(),
+        _ => Vec::new(),
     };
-    let mut parts = parts.into_iter();
-    let (Some(case), Some(then), default) = (parts.next(), parts.next(), parts.next()) else {
-        return Err(error(name, "needs exactly 3 arguments"));
-    };
+    let [case, then, otherwise] = parts.as_slice() else { return Err(error(name, "needs exactly 3 arguments")) };
+    let case = parser.expression(*case)?;
+    let known = known(&case);
+    let then = branch(parser, *then, known != Some(false))?;
+    let default = Some(branch(parser, *otherwise, known != Some(true))?);
     Ok(Node::Special(Box::new(Switch { name, branches: vec![(case, then)], default })))
+}
+
+/// Whether a condition is true, where that is known already.
+fn known(case: &Node) -> Option<bool> {
+    match case {
+        Node::Constant(value) => Some(truth(value)),
+        Node::Remove => Some(false),
+        _ => None,
+    }
+}
+
+/// Reads a branch. In one that is never taken, what constants come to does not matter.
+fn branch(parser: &mut Parser<'_>, value: ValueRef<'_>, taken: bool) -> Result<Node, ExpressionError> {
+    if taken { parser.expression(value) } else { parser.unfolded(value) }
 }
 
 fn switch(parser: &mut Parser<'_>, name: &'static str, operand: ValueRef<'_>) -> Result<Node, ExpressionError> {
     let mut parts = members(name, operand, &["branches!", "default"])?.into_iter();
-    let (branches, default) = (parts.next().flatten(), parts.next().flatten());
-    let Some(ValueRef::Array(list)) = branches else { return Err(error(name, "branches must be an array")) };
+    let (list, default) = (parts.next().flatten(), parts.next().flatten());
+    let Some(ValueRef::Array(list)) = list else { return Err(error(name, "branches must be an array")) };
     let mut branches = Vec::new();
-    for branch in list.iter() {
-        let mut parts = parser.named(name, branch, &["case!", "then!"])?.into_iter().flatten();
-        branches.extend(parts.next().zip(parts.next()));
+    for each in list.iter() {
+        let parts = members(name, each, &["case!", "then!"])?;
+        let [Some(case), Some(then)] = parts.as_slice() else { return Err(error(name, "needs case and then")) };
+        let case = parser.expression(*case)?;
+        let then = branch(parser, *then, known(&case) != Some(false))?;
+        branches.push((case, then));
     }
     if branches.is_empty() {
         return Err(error(name, "needs at least one branch"));

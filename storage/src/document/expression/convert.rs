@@ -23,7 +23,7 @@ pub(super) const OPERATORS: &[Operator] = &[
     list("$toInt", "The value as an int.", (1, 1), |args| short(args, Kind::Int32)),
     list("$toLong", "The value as a long.", (1, 1), |args| short(args, Kind::Int64)),
     list("$toObjectId", "The value as an ObjectId.", (1, 1), |args| short(args, Kind::ObjectId)),
-    list("$toString", "The value as a string.", (1, 1), |args| short(args, Kind::String)),
+    list("$toString", "The value as a string.", (1, 1), to_string),
     list("$toUUID", "The text of a UUID as a binary.", (1, 1), to_uuid),
 ];
 
@@ -31,6 +31,16 @@ fn short(args: &mut Args<'_>, to: Kind) -> Outcome {
     match args.take(0) {
         None | Some(Value::Null) => Ok(Some(Value::Null)),
         Some(value) => converted(value, to, &Manner::default()).map(Some),
+    }
+}
+
+fn to_string(args: &mut Args<'_>) -> Outcome {
+    match args.take(0) {
+        None | Some(Value::Null) => Ok(Some(Value::Null)),
+        Some(value) => {
+            let manner = Manner { format: Some(binary::Format::Auto), ..Manner::default() };
+            converted(value, Kind::String, &manner).map(Some)
+        }
     }
 }
 
@@ -103,7 +113,7 @@ impl Evaluate for Convert {
             Some(input) => input,
         };
         let Some(to) = to.filter(|to| !matches!(to, Value::Null)) else { return null() };
-        let (kind, subtype) = target(&to).map_err(wrong)?;
+        let (kind, subtype) = (target(&to).map_err(wrong)?, subtype(&to).map_err(wrong)?);
         let format = match &format {
             None | Some(Value::Null) => None,
             Some(Value::String(format)) => {
@@ -141,26 +151,11 @@ const FOREIGN: &[(&str, i64)] = &[
     ("javascriptWithScope", 15),
 ];
 
-/// The type that `to` names, and a subtype for binaries.
-fn target(to: &Value) -> Result<(Option<Kind>, u8), String> {
-    let (kind, subtype) = match to {
-        Value::Object(object) => {
-            if let Some((unknown, _)) = object.0.iter().find(|(name, _)| name != "type" && name != "subtype") {
-                return Err(format!("to: unknown member {unknown}"));
-            }
-            let kind = object.get("type").ok_or("to: needs a type")?;
-            let subtype = match object.get("subtype") {
-                None => 0,
-                Some(value) if width(value).is_some() => {
-                    let subtype = value.as_integer().and_then(|n| u8::try_from(n).ok());
-                    let known = |n: &u8| *n <= 9 || *n >= 128;
-                    subtype.filter(known).ok_or("to: the subtype is none")?
-                }
-                Some(other) => return Err(format!("to: subtype must be a number, not {}", other.kind().name())),
-            };
-            (kind, subtype)
-        }
-        other => (other, 0),
+/// The type that `to` names; None for one that nothing converts to.
+fn target(to: &Value) -> Result<Option<Kind>, String> {
+    let kind = match to {
+        Value::Object(object) => object.get("type").ok_or("to: needs a type")?,
+        other => other,
     };
     match kind {
         Value::String(name) => {
@@ -168,7 +163,7 @@ fn target(to: &Value) -> Result<(Option<Kind>, u8), String> {
             if kind.is_none() && !FOREIGN.iter().any(|(foreign, _)| foreign == name) {
                 return Err(format!("to: unknown type {name:?}"));
             }
-            Ok((kind, subtype))
+            Ok(kind)
         }
         value if width(value).is_some() => {
             let code = value.as_integer().ok_or("to: a type's number must be whole")?;
@@ -176,9 +171,21 @@ fn target(to: &Value) -> Result<(Option<Kind>, u8), String> {
             if kind.is_none() && !FOREIGN.iter().any(|(_, foreign)| *foreign == code) {
                 return Err(format!("to: no type has the number {code}"));
             }
-            Ok((kind, subtype))
+            Ok(kind)
         }
         other => Err(format!("to: must be the name or number of a type, not {}", other.kind().name())),
+    }
+}
+
+/// The subtype that `to` asks of binaries.
+fn subtype(to: &Value) -> Result<u8, String> {
+    match to.as_object().and_then(|object| object.get("subtype")) {
+        None => Ok(0),
+        Some(value) if width(value).is_some() => {
+            let subtype = value.as_integer().and_then(|n| u8::try_from(n).ok());
+            subtype.filter(|n| *n <= 9 || *n >= 128).ok_or_else(|| "to: the subtype is none".into())
+        }
+        Some(other) => Err(format!("to: subtype must be a number, not {}", other.kind().name())),
     }
 }
 
@@ -207,8 +214,8 @@ fn converted(value: Value, to: Kind, manner: &Manner) -> Result<Value, String> {
             read_integer(text).and_then(|n| n.try_into().ok()).map(Value::Int32).ok_or_else(bad)
         }
         (Kind::Int64, Value::String(text)) => read_integer(text).map(Value::Int64).ok_or_else(bad),
-        (Kind::Double | Kind::Int32 | Kind::Int64, Value::Binary { bytes, .. }) => {
-            binary::number(bytes, to, manner.big).ok_or_else(bad)
+        (Kind::Double | Kind::Int32 | Kind::Int64, Value::Binary { bytes, subtype }) => {
+            binary::number(bytes, *subtype, to, manner.big).ok_or_else(bad)
         }
 
         (Kind::Date, Value::Date(_)) => Ok(value),
@@ -237,7 +244,7 @@ fn converted(value: Value, to: Kind, manner: &Manner) -> Result<Value, String> {
         (Kind::String, Value::ObjectId(id)) => Ok(Value::String(hex::encode(id))),
         (Kind::String, Value::Date(ms)) => iso_text(*ms).map(Value::String).ok_or_else(range),
         (Kind::String, Value::Binary { subtype, bytes }) => {
-            let format = manner.format.unwrap_or(binary::Format::Auto);
+            let format = manner.format.ok_or("a binary needs a format to become a string")?;
             binary::write(bytes, *subtype, format).map(Value::String).ok_or_else(bad)
         }
 
@@ -302,7 +309,12 @@ fn read_double(text: &str) -> Option<f64> {
     }
     let plain = lower.starts_with(|c: char| c.is_ascii_digit() || c == '.');
     let number: f64 = lower.parse().ok().filter(|_| plain)?;
-    number.is_finite().then_some(sign * number)
+    (number.is_finite() && (number != 0.0 || is_zero(&lower))).then_some(sign * number)
+}
+
+/// Whether the digits before the exponent are all zeros: what else reads as zero was too small.
+fn is_zero(text: &str) -> bool {
+    text.chars().take_while(|c| !matches!(c, 'e' | 'E')).all(|c| !('1'..='9').contains(&c))
 }
 
 /// `1.8p3`: a hexadecimal number times a power of two.
@@ -335,8 +347,8 @@ fn read_decimal(text: &str) -> Option<Decimal128> {
     let mut context = Context::<Decimal128>::default();
     let number = context.parse(text).ok()?;
     let status = context.status();
-    (!(status.overflow() || status.invalid_operation() || (status.inexact() && status.subnormal() && number.is_zero())))
-        .then_some(number)
+    let vanished = number.is_zero() && !is_zero(text);
+    (!status.overflow() && !status.invalid_operation() && !vanished).then_some(number)
 }
 
 /// The shortest text that reads back as the same double, as C++ writes it.

@@ -5,7 +5,7 @@ use super::super::value::{Object, Value};
 use super::calendar::{Civil, DAY_MS, Zone, civil, day_number, iso_year_start};
 use super::evaluate::type_name;
 use super::number::width;
-use super::parse::{Call, Node, error};
+use super::parse::{Node, error};
 use super::{Args, ExpressionError, Operator, Outcome, Parser, named, special};
 
 macro_rules! part {
@@ -99,7 +99,7 @@ fn part(
     if arguments.len() != 2 {
         return Err(error(name, "needs a date"));
     }
-    Ok(Node::Call(Call { name, run, arguments }))
+    parser.call(name, run, arguments)
 }
 
 fn part_value(args: &Args<'_>, part: fn(&Civil) -> Value) -> Outcome {

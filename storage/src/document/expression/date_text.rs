@@ -33,7 +33,7 @@ fn to_string(args: &mut Args<'_>) -> Outcome {
         return Ok(if args.is_given(3) { args.take(3) } else { Some(Value::Null) });
     };
     let utc = matches!(zone, Zone::Fixed(0));
-    let default = if utc { "%Y-%m-%dT%H:%M:%S.%LZ" } else { "%Y-%m-%dT%H:%M:%S.%L%z" };
+    let default = if utc { "%Y-%m-%dT%H:%M:%S.%LZ" } else { "%Y-%m-%dT%H:%M:%S.%L" };
     let text = written(ms, &zone, format.unwrap_or(default))?;
     Ok(Some(Value::String(text)))
 }
@@ -306,7 +306,8 @@ fn read_free(text: &str) -> Option<Fields> {
         reader.spaces();
         fields.year = reader.digits(4, 4)?;
     } else {
-        fields.year = reader.digits(4, 4)?;
+        let before = if reader.literal("-").is_some() { -1 } else { 1 };
+        fields.year = before * reader.digits(4, 4)?;
         let (dashes, slashes) = (reader.literal("-").is_some(), reader.literal("/").is_some());
         let between = if dashes { "-" } else { "/" };
         if dashes || slashes {

@@ -10,8 +10,8 @@ use super::super::value::{Object, Value};
 use super::ExpressionError;
 use super::parse::{Base, Call, Evaluated, Node, error};
 
-/// What one evaluation may do: nodes evaluated and values copied. About a second's worth.
-const WORK_MAX: u64 = 50_000_000;
+/// What one evaluation may do: nodes evaluated and values copied. Less than a second's worth.
+const WORK_MAX: u64 = 20_000_000;
 
 /// Levels of nesting of what a variable holds.
 const DEPTH_MAX: usize = 200;
@@ -160,6 +160,11 @@ struct Argument<'e> {
 pub(crate) struct Args<'e>(Vec<Argument<'e>>);
 
 impl<'e> Args<'e> {
+    /// Arguments that are known; None is one that is not given.
+    pub(crate) fn constant(values: impl Iterator<Item = Option<Value>>) -> Args<'e> {
+        Args(values.map(|value| Argument { given: value.is_some(), value: value.map(Cow::Owned) }).collect())
+    }
+
     /// How many there are.
     pub(crate) fn len(&self) -> usize {
         self.0.len()

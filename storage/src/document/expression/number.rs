@@ -48,8 +48,8 @@ pub(crate) fn decimal(value: &Value) -> Decimal128 {
             if *n < 0.0 { -infinity } else { infinity }
         }
         Value::Double(n) if *n == 0.0 => {
-            let zero = Decimal128::from(0);
-            if n.is_sign_negative() { -zero } else { zero }
+            // To negate a decimal zero gives zero again.
+            if n.is_sign_negative() { "-0".parse().unwrap_or(Decimal128::NAN) } else { Decimal128::from(0) }
         }
         Value::Double(n) if n.is_finite() => format!("{n:.14e}").parse().unwrap_or(Decimal128::NAN),
         _ => Decimal128::NAN,
@@ -100,6 +100,13 @@ pub(crate) fn round_decimal(n: Decimal128, places: i32, rounding: Rounding) -> D
     let rounded = context.quantize(n, quantum);
     // More than 34 digits would be needed: then there is nothing to round.
     if rounded.is_nan() { n } else { rounded }
+}
+
+/// Rounds a decimal to a whole number; NaN where it has more than 34 digits, or none, as in MongoDB.
+pub(crate) fn whole_decimal(n: Decimal128, rounding: Rounding) -> Decimal128 {
+    let mut context = Context::<Decimal128>::default();
+    context.set_rounding(rounding);
+    if n.is_finite() { context.quantize(n, Decimal128::from(1)) } else { Decimal128::NAN }
 }
 
 /// The whole number that a decimal rounds to, if it is one of 64 bits.

@@ -4,9 +4,10 @@ use std::borrow::Cow;
 
 use super::super::codec::ValueRef;
 use super::super::value::{Object, Value};
+use super::accumulate::operands;
 use super::array::unique;
 use super::evaluate::{Environment, type_name};
-use super::parse::{Base, Evaluate, Evaluated, Node, error};
+use super::parse::{Base, Evaluate, Evaluated, Node, error, members};
 use super::{ANY, Args, ExpressionError, Operator, Outcome, Parser, list, special};
 
 pub(super) const OPERATORS: &[Operator] = &[
@@ -18,7 +19,7 @@ pub(super) const OPERATORS: &[Operator] = &[
 
 fn merge(args: &mut Args<'_>) -> Outcome {
     let mut members = Vec::new();
-    for value in args.take_all() {
+    for value in operands(args) {
         match value {
             Value::Null => {}
             Value::Object(object) => members.extend(object.0),
@@ -90,19 +91,20 @@ struct SetField {
 }
 
 fn set_field(parser: &mut Parser<'_>, name: &'static str, operand: ValueRef<'_>) -> Result<Node, ExpressionError> {
-    let mut parts = parser.named(name, operand, &["field!", "input!", "value!"])?.into_iter().flatten();
-    let (Some(field), Some(input), Some(value)) = (parts.next(), parts.next(), parts.next()) else {
+    let parts = members(name, operand, &["field!", "input!", "value!"])?;
+    let [Some(field), Some(input), Some(value)] = parts.as_slice() else {
         return Err(error(name, "needs field, input and value"));
     };
-    Ok(Node::Special(Box::new(SetField { name, field: constant_name(name, &field)?, input, value })))
+    let field = constant_name(name, &parser.unfolded(*field)?)?;
+    let (input, value) = (parser.expression(*input)?, parser.expression(*value)?);
+    Ok(Node::Special(Box::new(SetField { name, field, input, value })))
 }
 
 fn unset_field(parser: &mut Parser<'_>, name: &'static str, operand: ValueRef<'_>) -> Result<Node, ExpressionError> {
-    let mut parts = parser.named(name, operand, &["field!", "input!"])?.into_iter().flatten();
-    let (Some(field), Some(input)) = (parts.next(), parts.next()) else {
-        return Err(error(name, "needs field and input"));
-    };
-    let field = constant_name(name, &field)?;
+    let parts = members(name, operand, &["field!", "input!"])?;
+    let [Some(field), Some(input)] = parts.as_slice() else { return Err(error(name, "needs field and input")) };
+    let field = constant_name(name, &parser.unfolded(*field)?)?;
+    let input = parser.expression(*input)?;
     Ok(Node::Special(Box::new(SetField { name, field, input, value: Node::Remove })))
 }
 

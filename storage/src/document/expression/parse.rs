@@ -10,7 +10,7 @@ use super::{ExpressionError, Form, OPERATORS, Operator, Outcome};
 /// Bounds of one expression.
 #[derive(Debug, Clone, Copy)]
 pub struct ExpressionLimits {
-    /// Operators, fields and constants.
+    /// Operators and fields; constants do not count.
     pub nodes: usize,
     /// Bytes of one compiled regular expression.
     pub regex_size: usize,
@@ -77,6 +77,8 @@ pub struct Parser<'l> {
     /// The names of the variables in sight, innermost last.
     variables: Vec<String>,
     volatile: bool,
+    /// Whether functions of constants are computed at once.
+    folds: bool,
 }
 
 /// An error that names the operator.
@@ -88,7 +90,7 @@ impl<'l> Parser<'l> {
     /// A parser that has read nothing.
     pub(crate) fn new(limits: &'l ExpressionLimits, variables: &[&str]) -> Parser<'l> {
         let variables = variables.iter().map(|name| (*name).to_owned()).collect();
-        Parser { limits, nodes: 0, variables, volatile: false }
+        Parser { limits, nodes: 0, variables, volatile: false, folds: true }
     }
 
     /// The limits.
@@ -108,10 +110,6 @@ impl<'l> Parser<'l> {
 
     /// Reads an expression.
     pub(crate) fn expression(&mut self, value: ValueRef<'_>) -> Result<Node, ExpressionError> {
-        self.nodes += 1;
-        if self.nodes > self.limits.nodes {
-            return Err(ExpressionError(format!("more than {} operators, fields and constants", self.limits.nodes)));
-        }
         match value {
             ValueRef::String(text) if text.starts_with('$') => self.path(text),
             ValueRef::Object(object) => match object.iter().next() {
@@ -127,8 +125,17 @@ impl<'l> Parser<'l> {
         }
     }
 
+    fn count(&mut self) -> Result<(), ExpressionError> {
+        self.nodes += 1;
+        if self.nodes > self.limits.nodes {
+            return Err(ExpressionError(format!("more than {} operators and fields", self.limits.nodes)));
+        }
+        Ok(())
+    }
+
     /// `$path` or `$$variable.path`.
     fn path(&mut self, text: &str) -> Result<Node, ExpressionError> {
+        self.count()?;
         let Some(variable) = text.strip_prefix("$$") else {
             let path = field_path(text, text.get(1..).unwrap_or_default())?;
             // A $let may have given CURRENT another meaning.
@@ -176,7 +183,16 @@ impl<'l> Parser<'l> {
         node
     }
 
+    /// Reads an expression as it is written: nothing is computed yet, and so nothing fails yet.
+    pub(crate) fn unfolded(&mut self, value: ValueRef<'_>) -> Result<Node, ExpressionError> {
+        let before = std::mem::replace(&mut self.folds, false);
+        let node = self.expression(value);
+        self.folds = before;
+        node
+    }
+
     fn object(&mut self, object: RawObject<'_>) -> Result<Node, ExpressionError> {
+        self.count()?;
         let mut members = Vec::new();
         for (name, value) in object.iter() {
             check_field(name)?;
@@ -192,6 +208,7 @@ impl<'l> Parser<'l> {
     fn operator(&mut self, object: RawObject<'_>) -> Result<Node, ExpressionError> {
         let mut members = object.iter();
         let Some((name, operand)) = members.next() else { return self.object(object) };
+        self.count()?;
         if members.next().is_some() {
             return Err(error(name, "an expression's object has exactly one operator"));
         }
@@ -202,17 +219,33 @@ impl<'l> Parser<'l> {
             Form::Special(parse) => parse(self, operator.name, operand),
             Form::List { least, most, run } => {
                 let arguments = self.list(operator.name, operand, *least, *most)?;
-                Ok(Node::Call(Call {
-                    name: operator.name,
-                    run: *run,
-                    arguments: arguments.into_iter().map(Some).collect(),
-                }))
+                self.call(operator.name, *run, arguments.into_iter().map(Some).collect())
             }
             Form::Named { names, run } => {
                 let arguments = self.named(operator.name, operand, names)?;
-                Ok(Node::Call(Call { name: operator.name, run: *run, arguments }))
+                self.call(operator.name, *run, arguments)
             }
         }
+    }
+
+    /// A function and its arguments; its value where all of them are constants. A constant that has none is an error even
+    /// where it would never be evaluated, as in MongoDB.
+    pub(crate) fn call(
+        &self,
+        name: &'static str,
+        run: fn(&mut Args<'_>) -> Outcome,
+        arguments: Vec<Option<Node>>,
+    ) -> Result<Node, ExpressionError> {
+        let constant = |node: &Option<Node>| matches!(node, None | Some(Node::Constant(_)));
+        if self.folds && arguments.iter().all(constant) {
+            let value = |node: &Option<Node>| match node {
+                Some(Node::Constant(value)) => Some(value.clone()),
+                _ => None,
+            };
+            let value = run(&mut Args::constant(arguments.iter().map(value))).map_err(|what| error(name, what))?;
+            return Ok(value.map_or(Node::Remove, Node::Constant));
+        }
+        Ok(Node::Call(Call { name, run, arguments }))
     }
 
     /// Arguments in an array, or a single one.

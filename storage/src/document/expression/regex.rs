@@ -2,9 +2,10 @@
 
 use std::borrow::Cow;
 
-use regex::{Regex, RegexBuilder};
+use ::regex::{Match, Regex};
 
 use super::super::codec::ValueRef;
+use super::super::regex;
 use super::super::value::{Object, Value};
 use super::evaluate::{Environment, type_name};
 use super::parse::{Evaluate, Evaluated, Node, error};
@@ -75,8 +76,8 @@ fn compile(
     size_max: usize,
 ) -> Result<Option<Regex>, ExpressionError> {
     let beside = match options {
-        None | Some(Value::Null) => "",
-        Some(Value::String(options)) => options,
+        None | Some(Value::Null) => None,
+        Some(Value::String(options)) => Some(options.as_str()),
         other => return Err(error(name, format_args!("options must be a string, not {}", type_name(other)))),
     };
     let (pattern, own) = match regex {
@@ -85,32 +86,11 @@ fn compile(
         Some(Value::Regex { pattern, options }) => (pattern, options.as_str()),
         other => return Err(error(name, format_args!("regex must be a string or a regex, not {}", type_name(other)))),
     };
-    if !own.is_empty() && !beside.is_empty() {
+    if !own.is_empty() && beside.is_some() {
         return Err(error(name, "options are given twice"));
     }
-    if pattern.contains('\0') || beside.contains('\0') {
-        return Err(error(name, "regex and options may not hold NUL"));
-    }
-    let mut builder = RegexBuilder::new(pattern);
-    builder.size_limit(size_max);
-    for option in own.chars().chain(beside.chars()) {
-        match option {
-            'i' => builder.case_insensitive(true),
-            'm' => builder.multi_line(true),
-            's' => builder.dot_matches_new_line(true),
-            'x' => builder.ignore_whitespace(true),
-            // Patterns are always read as UTF-8.
-            'u' => &mut builder,
-            other => return Err(error(name, format_args!("unknown option {other:?}"))),
-        };
-    }
-    let bad = |error: regex::Error| {
-        // Only the last line of the regex crate's drawing says what is wrong.
-        let text = error.to_string();
-        let reason = text.lines().last().unwrap_or("bad pattern").trim_start_matches("error: ").trim_end_matches('.');
-        reason.to_owned()
-    };
-    builder.build().map(Some).map_err(|e| error(name, format_args!("bad regular expression: {}", bad(e))))
+    let options = [own, beside.unwrap_or_default()].concat();
+    regex::compile(pattern, &options, size_max).map(Some).map_err(|what| error(name, what))
 }
 
 impl Evaluate for Search {
@@ -149,16 +129,20 @@ impl Evaluate for Search {
     }
 }
 
-/// The matches; each says at which code point it begins.
+/// The matches; each says at which code point it begins. The next is looked for where one ends, a character later where it
+/// is empty, and not at the end of the text.
 fn matches<'t>(regex: &'t Regex, text: &'t str) -> impl Iterator<Item = Value> + 't {
     let (mut byte, mut point) = (0, 0);
-    regex.captures_iter(text).filter_map(move |captures| {
+    let mut next = Some(0);
+    std::iter::from_fn(move || {
+        let captures = regex.captures_at(text, next?)?;
         let whole = captures.get(0)?;
         point += text.get(byte..whole.start())?.chars().count();
         byte = whole.start();
-        let group = |found: Option<regex::Match<'_>>| {
-            found.map_or(Value::Null, |found| Value::String(found.as_str().to_owned()))
-        };
+        let step = if whole.is_empty() { text.get(byte..)?.chars().next().map_or(1, char::len_utf8) } else { 0 };
+        next = Some(whole.end() + step).filter(|next| *next < text.len());
+        let group =
+            |found: Option<Match<'_>>| found.map_or(Value::Null, |found| Value::String(found.as_str().to_owned()));
         Some(Value::Object(Object(vec![
             ("match".into(), Value::String(whole.as_str().to_owned())),
             ("idx".into(), Value::integer(point as i64)),

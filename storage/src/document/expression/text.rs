@@ -2,9 +2,11 @@
 //!
 //! Upper and lower case are ASCII's. Some operators take numbers and dates for the text that they read as.
 
+use dec::Rounding;
+
 use super::super::value::Value;
 use super::evaluate::{TEXT_BYTES_MAX, type_name};
-use super::number::width;
+use super::number::{decimal_integer, width};
 use super::{ANY, Args, Operator, Outcome, list, named};
 
 pub(super) const OPERATORS: &[Operator] = &[
@@ -89,10 +91,10 @@ pub(super) fn coerced(value: Option<&Value>) -> Result<String, String> {
 /// As C's `%g` writes it: six digits, without trailing zeros.
 fn short_double(n: f64) -> String {
     if n.is_nan() {
-        return "NaN".into();
+        return "nan".into();
     }
     if n.is_infinite() {
-        return if n > 0.0 { "Infinity".into() } else { "-Infinity".into() };
+        return if n > 0.0 { "inf".into() } else { "-inf".into() };
     }
     let scientific = format!("{n:.5e}");
     let (digits, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
@@ -121,11 +123,14 @@ fn compare_caseless(args: &mut Args<'_>) -> Outcome {
     Ok(Some(Value::Int32(a.cmp(&b) as i32)))
 }
 
-/// A number without its fraction, at the bounds of a long where it is beyond them.
+/// A number as a long: doubles without their fraction, decimals rounded. Decimals beyond a long are its least, as in MongoDB.
 fn truncated(value: Option<&Value>, what: &str) -> Result<i64, String> {
     match value {
-        Some(Value::Decimal(n)) => Ok(super::number::decimal_double(*n) as i64),
-        Some(Value::Double(n)) => Ok(*n as i64),
+        Some(Value::Decimal(n)) => Ok(decimal_integer(*n, Rounding::HalfEven).unwrap_or(i64::MIN)),
+        Some(Value::Double(n)) => {
+            let whole = Value::Double(n.trunc()).as_integer();
+            whole.ok_or_else(|| format!("{what} is beyond 64 bits"))
+        }
         Some(value) if width(value).is_some() => Ok(super::number::integer(value).unwrap_or_default()),
         other => Err(format!("{what} must be a number, not {}", type_name(other))),
     }
@@ -160,16 +165,10 @@ pub(super) fn int32(value: Option<&Value>, what: &str) -> Result<i32, String> {
     }
 }
 
-/// A number that may have a fraction, which does not count.
-fn loose_int32(value: Option<&Value>, what: &str) -> Result<i32, String> {
-    let n = truncated(value, what)?;
-    i32::try_from(n).map_err(|_| format!("{what} must be a number of 32 bits"))
-}
-
 fn substring_code_points(args: &mut Args<'_>) -> Outcome {
     let input = coerced(args.get(0))?;
-    let start = loose_int32(args.get(1), "the start")?;
-    let length = loose_int32(args.get(2), "the length")?;
+    let start = int32(args.get(1), "the start")?;
+    let length = int32(args.get(2), "the length")?;
     let (Ok(start), Ok(length)) = (usize::try_from(start), usize::try_from(length)) else {
         return Err("neither start nor length may be negative".into());
     };
@@ -229,7 +228,8 @@ fn index_of_code_points(args: &mut Args<'_>) -> Outcome {
     let length = input.chars().count();
     let found = bounds(args, length)?.and_then(|(start, end)| {
         let byte = |point: usize| input.char_indices().nth(point).map_or(input.len(), |(at, _)| at);
-        let inside = input.get(byte(start)..byte(end))?;
+        // Between two equal bounds there is nothing to find, not even nothing; but nothing is at the start of nothing.
+        let inside = input.get(byte(start)..byte(end)).filter(|_| start < end || length == 0)?;
         inside.find(token.as_str()).and_then(|at| inside.get(..at)).map(|before| start + before.chars().count())
     });
     Ok(Some(Value::integer(found.map_or(-1, |at| at as i64))))

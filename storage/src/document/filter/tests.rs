@@ -214,3 +214,33 @@ fn every_operator_is_declared_once_and_described() {
         assert!(summary.ends_with('.'), "{summary}");
     }
 }
+
+#[test]
+fn expressions() {
+    check(
+        r#"{"$expr":{"$gt":["$a","$b"]}}"#,
+        &[r#"{"a":2,"b":1}"#, r#"{"a":1}"#, r#"{"a":"x","b":1}"#],
+        &[r#"{"a":1,"b":2}"#, "{}"],
+    );
+    check(r#"{"$expr":"$a","b":1}"#, &[r#"{"a":"","b":1}"#], &[r#"{"a":0,"b":1}"#, r#"{"a":1}"#]);
+    check(r#"{"$or":[{"$expr":{"$eq":["$a",1]}},{"b":2}]}"#, &[r#"{"a":1}"#, r#"{"b":2}"#], &["{}"]);
+    check(r#"{"$nor":[{"$expr":{"$eq":["$a",1]}}]}"#, &["{}"], &[r#"{"a":1}"#]);
+    let limits = FilterLimits::default();
+    for bad in [
+        r#"{"$expr":{"$nope":1}}"#,
+        r#"{"a":{"$expr":true}}"#,
+        r#"{"a":{"$elemMatch":{"$expr":true}}}"#,
+        r#"{"$expr":"$$x"}"#,
+    ] {
+        assert!(Filter::parse(bad.as_bytes(), &limits).is_err(), "{bad}");
+    }
+    let filter = Filter::parse(br#"{"$nor":[{"$expr":{"$divide":[1,"$a"]}}]}"#, &limits).unwrap();
+    let packed = parse_value(br#"{"a":0}"#, ParseLimits::default()).unwrap();
+    let ValueRef::Object(root) = packed.get() else { panic!("not an object") };
+    assert!(filter.test(root, 0).unwrap_err().0.starts_with("$expr: $divide"));
+    let filter = Filter::parse(br#"{"$expr":{"$lt":["$a","$$NOW"]}}"#, &limits).unwrap();
+    let packed = parse_value(br#"{"a":{"$date":5}}"#, ParseLimits::default()).unwrap();
+    let ValueRef::Object(root) = packed.get() else { panic!("not an object") };
+    assert!(filter.test(root, 6).unwrap() && !filter.test(root, 5).unwrap());
+    assert!(filter.reads_documents() && filter.paths() == [""]);
+}

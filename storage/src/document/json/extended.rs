@@ -47,13 +47,22 @@ fn date(content: &Value) -> Result<Value, &'static str> {
     match content {
         Value::Int32(ms) => Ok(Value::Date(i64::from(*ms))),
         Value::Int64(ms) => Ok(Value::Date(*ms)),
-        Value::String(text) => {
-            let time: jiff::Timestamp = text.parse().map_err(|_| WHAT)?;
-            // Rounded down, so that a moment before 1970 stays in its own millisecond.
-            Ok(Value::Date(i64::try_from(time.as_nanosecond().div_euclid(1_000_000)).map_err(|_| WHAT)?))
-        }
+        Value::String(text) => date_text(text).map(Value::Date).ok_or(WHAT),
         _ => Err(WHAT),
     }
+}
+
+/// An ISO 8601 time with its offset, as milliseconds since 1970. By its parts, for jiff's moments end a day before the year
+/// 10000 does.
+fn date_text(text: &str) -> Option<i64> {
+    let pieces = jiff::fmt::temporal::Pieces::parse(text).ok()?;
+    let time = pieces.time().unwrap_or(jiff::civil::Time::midnight());
+    let offset = pieces.to_numeric_offset()?;
+    let civil = pieces.date().to_datetime(time);
+    let since = civil.duration_since(jiff::civil::date(1970, 1, 1).at(0, 0, 0, 0));
+    // Rounded down, so that a moment before 1970 stays in its own millisecond.
+    let ms = i64::try_from(since.as_nanos().div_euclid(1_000_000)).ok()?;
+    Some(ms - i64::from(offset.seconds()) * 1000)
 }
 
 fn number_int(content: &Value) -> Result<Value, &'static str> {
