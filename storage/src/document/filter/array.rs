@@ -50,8 +50,9 @@ fn elem_match(parser: &mut Parser<'_>, operand: Operand<'_>) -> Result<Node, Fil
 }
 
 fn size(_: &mut Parser<'_>, operand: Operand<'_>) -> Result<Node, FilterError> {
-    let size = operand.value.to_value().as_integer().and_then(|n| usize::try_from(n).ok());
-    Ok(operand.node(Size(size.ok_or_else(|| operand.error("needs a whole number that is not negative"))?)))
+    let size = operand.value.to_value().as_integer().and_then(|n| i32::try_from(n).ok());
+    let size = size.and_then(|n| usize::try_from(n).ok());
+    Ok(operand.node(Size(size.ok_or_else(|| operand.error("needs a whole number from 0 to 2^31 - 1"))?)))
 }
 
 fn modulo(_: &mut Parser<'_>, operand: Operand<'_>) -> Result<Node, FilterError> {

@@ -133,8 +133,14 @@ impl Test for Range {
     fn passes(&self, value: Option<ValueRef<'_>>) -> bool {
         let bound = self.bound.get();
         let Some(value) = value else {
-            // Missing is null here, which only "or equal" can reach.
-            return self.or_equal && bound.kind() == Kind::Null;
+            return match bound.kind() {
+                // Missing is null here, which only "or equal" can reach.
+                Kind::Null => self.or_equal,
+                // They bound what is missing, too.
+                Kind::MinKey => self.side == Ordering::Greater,
+                Kind::MaxKey => self.side == Ordering::Less,
+                _ => false,
+            };
         };
         // MinKey and MaxKey have no type of their own to stay in: they bound all others.
         let unbracketed = matches!(bound.kind(), Kind::MinKey | Kind::MaxKey);

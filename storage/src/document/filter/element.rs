@@ -20,6 +20,7 @@ fn exists(_: &mut Parser<'_>, operand: Operand<'_>) -> Result<Node, FilterError>
         ValueRef::Int32(n) => n != 0,
         ValueRef::Int64(n) => n != 0,
         ValueRef::Double(n) => n != 0.0,
+        ValueRef::Decimal(n) => !n.is_zero(),
         _ => true,
     };
     let node = operand.node(Exists);

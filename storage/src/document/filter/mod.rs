@@ -5,7 +5,9 @@
 //! Does not know collections, plans or error codes.
 
 mod array;
+mod bits;
 mod compare;
+pub mod dialect;
 mod element;
 mod expression;
 mod logical;
@@ -157,7 +159,7 @@ impl Operand<'_> {
 
 /// The field operators.
 pub const FIELD: &[&[FieldOperator]] =
-    &[compare::OPERATORS, element::OPERATORS, pattern::OPERATORS, array::OPERATORS, logical::FIELD];
+    &[compare::OPERATORS, element::OPERATORS, pattern::OPERATORS, array::OPERATORS, bits::OPERATORS, logical::FIELD];
 
 /// The operators that stand where a path could.
 pub const TREE: &[TreeOperator] = logical::TREE;

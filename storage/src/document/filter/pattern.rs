@@ -1,15 +1,15 @@
 //! `$regex` with `$options`, and regular expression literals.
 //!
-//! The `regex` crate matches in linear time; what backtracking alone can do (look-around, back-references) is refused.
+//! [`dialect`] makes of MongoDB's expressions what the `regex` crate matches.
 
-use regex::{Regex, RegexBuilder};
+use regex::Regex;
 use regex_syntax::hir::Look;
 use regex_syntax::hir::literal::Extractor;
 
 use super::super::bounds::{Bounds, Interval};
 use super::super::codec::ValueRef;
 use super::super::ordered::class;
-use super::{FieldOperator, FilterError, Node, Operand, Parser, Test};
+use super::{FieldOperator, FilterError, Node, Operand, Parser, Test, dialect};
 
 /// The operators on text.
 pub(super) const OPERATORS: &[FieldOperator] =
@@ -52,35 +52,20 @@ pub(super) fn compile_literal(
 }
 
 fn compile(parser: &Parser<'_>, operand: Operand<'_>, pattern: &str, options: &str) -> Result<Matcher, FilterError> {
-    let mut builder = RegexBuilder::new(pattern);
-    builder.size_limit(parser.limits().regex_size);
-    for option in options.chars() {
-        match option {
-            'i' => builder.case_insensitive(true),
-            'm' => builder.multi_line(true),
-            's' => builder.dot_matches_new_line(true),
-            'x' => builder.ignore_whitespace(true),
-            // Patterns are always read as UTF-8.
-            'u' => &mut builder,
-            other => return Err(operand.error(format_args!("unknown option {other:?}"))),
-        };
-    }
-    let regex = builder.build().map_err(|error| {
-        // Only the last line of the regex crate's drawing says what is wrong.
-        let text = error.to_string();
-        let reason = text.lines().last().unwrap_or("bad pattern").trim_start_matches("error: ");
-        operand.error(format_args!("bad regular expression: {}", reason.trim_end_matches('.')))
-    })?;
+    let size_max = parser.limits().regex_size;
+    let regex = dialect::compile(pattern, options, size_max).map_err(|what| operand.error(what))?;
     let mut options: Vec<char> = options.chars().collect();
     options.sort_unstable();
     options.dedup();
-    Ok(Matcher { regex, options: options.into_iter().collect() })
+    Ok(Matcher { regex, pattern: pattern.into(), options: options.into_iter().collect() })
 }
 
 /// A compiled expression.
 #[derive(Debug)]
 pub(super) struct Matcher {
     regex: Regex,
+    /// As it was written.
+    pattern: Box<str>,
     options: String,
 }
 
@@ -89,13 +74,13 @@ impl Test for Matcher {
         match value {
             Some(ValueRef::String(text)) => self.regex.is_match(text),
             // A stored expression matches itself, as in MongoDB.
-            Some(ValueRef::Regex { pattern, options }) => pattern == self.regex.as_str() && options == self.options,
+            Some(ValueRef::Regex { pattern, options }) => pattern == &*self.pattern && options == self.options,
             _ => false,
         }
     }
 
     fn bounds(&self) -> Option<Bounds> {
-        let stored = ValueRef::Regex { pattern: self.regex.as_str(), options: &self.options };
+        let stored = ValueRef::Regex { pattern: &self.pattern, options: &self.options };
         let mut intervals = match self.prefixes() {
             Some(prefixes) => prefixes.iter().map(|prefix| Interval::text_prefix(prefix)).collect(),
             None => vec![Interval::class(class::STRING)],
@@ -111,7 +96,7 @@ impl Matcher {
         let has = |option| self.options.contains(option);
         let mut parser = regex_syntax::ParserBuilder::new();
         parser.case_insensitive(has('i')).multi_line(has('m')).dot_matches_new_line(has('s'));
-        let hir = parser.ignore_whitespace(has('x')).build().parse(self.regex.as_str()).ok()?;
+        let hir = parser.build().parse(self.regex.as_str()).ok()?;
         if !hir.properties().look_set_prefix().contains(Look::Start) {
             return None;
         }

@@ -75,7 +75,8 @@ fn ranges_stay_in_their_type() {
         &[r#"{"a":[2]}"#, r#"{"a":[1,0]}"#, r#"{"a":[[2]]}"#],
         &[r#"{"a":[0,5]}"#, r#"{"a":5}"#],
     );
-    check(r#"{"a":{"$gt":{"$minKey":1}}}"#, &[r#"{"a":1}"#, r#"{"a":"x"}"#], &[r#"{"a":{"$minKey":1}}"#, "{}"]);
+    check(r#"{"a":{"$gt":{"$minKey":1}}}"#, &[r#"{"a":1}"#, r#"{"a":"x"}"#], &[r#"{"a":{"$minKey":1}}"#]);
+    check(r#"{"a":{"$gt":{"$minKey":1}}}"#, &["{}", r#"{"a":null}"#], &[]);
     check(r#"{"a":{"$gte":{"$date":5}}}"#, &[r#"{"a":{"$date":5}}"#], &[r#"{"a":6}"#]);
 }
 
@@ -170,7 +171,11 @@ fn errors_name_operator_and_path() {
         (r#"{"a":{"$options":"i"}}"#, "$options at a: needs a $regex beside it"),
         (r#"{"a":{"$not":5}}"#, "$not at a: needs an object of operators or a regular expression"),
         (r#"{"a":{"$mod":[0,1]}}"#, "$mod at a: the divisor cannot be 0"),
-        (r#"{"a":{"$size":-1}}"#, "$size at a: needs a whole number that is not negative"),
+        (r#"{"a":{"$bitsAllSet":"x"}}"#, "$bitsAllSet at a: needs an array of bit positions, a mask or a binary"),
+        (r#"{"a":{"$bitsAnySet":-1}}"#, "$bitsAnySet at a: the mask is no whole number from 0 to 2^63 - 1"),
+        (r#"{"a":{"$bitsAnyClear":[-1]}}"#, "$bitsAnyClear at a: a bit position is no whole number from 0 to 2^31 - 1"),
+        (r#"{"a":{"$regex":"(a)\\1"}}"#, "$regex at a: bad regular expression: back-references are not supported"),
+        (r#"{"a":{"$size":-1}}"#, "$size at a: needs a whole number from 0 to 2^31 - 1"),
     ] {
         let error = Filter::parse(filter.as_bytes(), &FilterLimits::default()).unwrap_err();
         assert_eq!(error.to_string(), message, "{filter}");
@@ -243,4 +248,23 @@ fn expressions() {
     let ValueRef::Object(root) = packed.get() else { panic!("not an object") };
     assert!(filter.test(root, 6).unwrap() && !filter.test(root, 5).unwrap());
     assert!(filter.reads_documents() && filter.paths() == [""]);
+}
+
+#[test]
+fn bits() {
+    check(
+        r#"{"a":{"$bitsAllSet":[1,5]}}"#,
+        &[r#"{"a":54}"#, r#"{"a":54.0}"#, r#"{"a":{"$numberDecimal":"54.0"}}"#, r#"{"a":[1,54]}"#],
+        &[r#"{"a":20}"#, r#"{"a":54.5}"#, r#"{"a":"54"}"#, "{}", r#"{"a":null}"#],
+    );
+    check(r#"{"a":{"$bitsAllClear":35}}"#, &[r#"{"a":20}"#, r#"{"a":0}"#], &[r#"{"a":54}"#]);
+    check(r#"{"a":{"$bitsAnySet":[1,5]}}"#, &[r#"{"a":2}"#, r#"{"a":-1}"#], &[r#"{"a":1}"#]);
+    check(r#"{"a":{"$bitsAnyClear":[0,1]}}"#, &[r#"{"a":2}"#, r#"{"a":0}"#], &[r#"{"a":3}"#]);
+    check(r#"{"a":{"$bitsAllSet":[200]}}"#, &[r#"{"a":-1}"#], &[r#"{"a":9223372036854775807}"#]);
+    check(r#"{"a":{"$bitsAllSet":0}}"#, &[r#"{"a":5}"#], &[r#"{"a":"x"}"#, r#"{"a":1e300}"#]);
+    check(r#"{"a":{"$bitsAnySet":[]}}"#, &[], &[r#"{"a":5}"#]);
+    let mask = r#"{"a":{"$bitsAllSet":{"$binary":{"base64":"AAE=","subType":"00"}}}}"#;
+    let binary = r#"{"a":{"$binary":{"base64":"/wE=","subType":"00"}}}"#;
+    check(mask, &[r#"{"a":256}"#, binary], &[r#"{"a":1}"#]);
+    check(r#"{"a":{"$bitsAllClear":[16,99]}}"#, &[binary], &[]);
 }
