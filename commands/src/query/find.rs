@@ -9,7 +9,7 @@ use veddb_storage::{CollectionHandle, Document};
 use super::exec::{Examined, Found, Run, matching};
 use super::parse_filter;
 use super::plan::{Choice, ID_INDEX, NATURAL, Plan, Wanted};
-use super::project::Project;
+use super::project::{Project, Sight};
 use super::sort::{Sort, Top};
 use crate::args::Args;
 use crate::context::{Limits, ReadContext};
@@ -154,37 +154,45 @@ impl Query {
                     top.push(shared.root(), Arc::clone(&shared));
                     true
                 })?;
-                replies.extend(top.finish().skip(self.skip).map(|found| self.reply(&found)));
+                for found in top.finish().skip(self.skip) {
+                    replies.push(self.reply(context, &found)?);
+                }
             }
             None => {
-                let mut seen = 0;
+                let (mut seen, mut failed) = (0, None);
                 matching(context, collection, run, examined, &mut |_, found| {
                     seen += 1;
                     if seen > self.skip {
-                        replies.push(self.reply(&found));
+                        match self.reply(context, &found) {
+                            Ok(reply) => replies.push(reply),
+                            Err(error) => failed = Some(error),
+                        }
                     }
-                    seen < self.first()
+                    seen < self.first() && failed.is_none()
                 })?;
+                if let Some(error) = failed {
+                    return Err(error);
+                }
             }
         }
         Ok(replies)
     }
 
-    fn reply(&self, found: &Found) -> Reply {
+    fn reply(&self, context: &ReadContext<'_>, found: &Found) -> Result<Reply, CommandError> {
         let body = match (&self.project, found) {
             (Some(project), _) => {
                 let mut out = Vec::new();
-                project.render(&mut out, found.root());
+                project.render(&mut out, found.root(), Sight { filter: &self.filter, now_ms: context.now_ms })?;
                 Bytes::from(out)
             }
             (None, Found::Document(document)) => document.json(),
             // Only a projection is covered.
             (None, Found::Fields(_)) => Bytes::new(),
         };
-        match found {
+        Ok(match found {
             Found::Document(document) if self.with_version => versioned(document, body),
             _ => Reply::Bulk(body),
-        }
+        })
     }
 }
 
