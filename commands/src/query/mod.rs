@@ -3,6 +3,7 @@
 pub mod exec;
 pub mod find;
 pub(crate) mod jsonpath;
+pub mod modify;
 pub mod plan;
 pub mod project;
 pub mod sort;

@@ -28,7 +28,7 @@ const UNIT_RECORDS: usize = 1000;
 const UNIT_BYTES: usize = 32 << 20;
 
 /// How often a write looks again before it looks inside its unit.
-const TRIES_MAX: u8 = 3;
+pub(super) const TRIES_MAX: u8 = 3;
 
 /// A write by filter.
 #[derive(Debug)]
@@ -131,7 +131,11 @@ impl FilteredWrite {
     }
 
     /// Records that may match, in natural order, as this unit sees them.
-    fn search(&self, tx: &mut Transaction<'_>, collection: CollectionId) -> Result<Vec<RecordId>, CommandError> {
+    pub(super) fn search(
+        &self,
+        tx: &mut Transaction<'_>,
+        collection: CollectionId,
+    ) -> Result<Vec<RecordId>, CommandError> {
         if let Some(handle) = tx.handle(collection) {
             let plan = Choice::new(tx.trees(), &handle, &self.filter, &Wanted::ALL)?.plan;
             match &plan {
@@ -216,17 +220,21 @@ impl FilteredWrite {
         Ok(())
     }
 
-    /// The insert of an upsert that matched nothing.
-    fn insert(&self, tx: &mut Transaction<'_>, outcome: &mut Outcome) -> Result<(), CommandError> {
+    /// The insert of an upsert that matched nothing; the new document's record.
+    pub(super) fn insert(
+        &self,
+        tx: &mut Transaction<'_>,
+        outcome: &mut Outcome,
+    ) -> Result<Option<(CollectionId, RecordId)>, CommandError> {
         if let Some(expected) = self.if_version.filter(|v| *v != 0) {
             return Err(Error::VersionConflict { current: 0, expected }.into());
         }
-        let Change::Update(update) = &self.change else { return Ok(()) };
+        let Change::Update(update) = &self.change else { return Ok(None) };
         let parsed = update.upsert(&self.filter, &new_id, &self.limits)?;
         let collection = tx.collection_or_create(self.db, &self.collection)?;
-        tx.insert(collection, &parsed.id, parsed.body)?;
+        let record = tx.insert(collection, &parsed.id, parsed.body)?;
         outcome.upserted = Some(parsed.id);
-        Ok(())
+        Ok(Some((collection, record)))
     }
 }
 

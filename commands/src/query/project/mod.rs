@@ -103,6 +103,11 @@ impl Project {
         Some(paths)
     }
 
+    /// Whether it shows the element of an array at which the query's filter matched.
+    pub fn is_positional(&self) -> bool {
+        self.cuts.iter().any(|cut| matches!(cut.kind, CutKind::Positional))
+    }
+
     /// Appends the document's projection as JSON.
     pub fn render(&self, out: &mut Vec<u8>, document: RawObject<'_>, sight: Sight<'_>) -> Result<(), CommandError> {
         if self.computes {
