@@ -14,6 +14,7 @@ use veddb_storage::document::RawObject;
 use veddb_storage::document::json::render_object;
 use veddb_storage::{CollectionHandle, CollectionId, Document, RecordId, Transaction};
 
+use super::bad_filter;
 use super::exec::{Examined, Found, Run, matching};
 use super::plan::{Choice, Wanted};
 use super::project::{Project, Sight};
@@ -81,7 +82,7 @@ impl FindAndModify {
         let mut best = None;
         for record in records {
             let Some(document) = tx.record(collection, *record)? else { continue };
-            if !self.write.filter.matches(document.root()) {
+            if !self.write.filter.test(document.root(), tx.now_ms()).map_err(bad_filter)? {
                 continue;
             }
             let Some(sort) = &self.sort else { return self.change(tx, collection, *record, &document) };
@@ -192,7 +193,7 @@ impl Phased for Looking {
             let Some(collection) = tx.collection(modify.write.db, &modify.write.collection) else { return Ok(None) };
             let Some(document) = tx.record(collection, record)? else { return Ok(None) };
             let placed = modify.sort.is_none() || document.version == version;
-            if !placed || !modify.write.filter.matches(document.root()) {
+            if !placed || !modify.write.filter.test(document.root(), tx.now_ms()).map_err(bad_filter)? {
                 return Ok(None);
             }
             modify.change(tx, collection, record, &document).map(Some)

@@ -43,6 +43,9 @@ pub(super) fn parse(value: &Value, terms: &Terms<'_>) -> Result<Vec<ArrayFilter>
         let packed = codec::pack_object(object);
         let filter = Filter::from_object(RawObject::from_body(&packed), &filter_limits(terms.limits))
             .map_err(|error| bad(format!("entry {at}: {}", error.0)))?;
+        if filter.reads_documents() {
+            return Err(bad(format!("entry {at}: tests of whole documents, such as $expr, cannot stand in it")));
+        }
         let id = identifier(&filter).map_err(|what| bad(format!("entry {at}: {what}")))?;
         if filters.iter().any(|other| other.id == id) {
             return Err(bad(format!("entry {at}: {id} has a filter already")));
