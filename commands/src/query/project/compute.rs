@@ -6,10 +6,9 @@ use veddb_storage::document::expression::{Root, Scope};
 use veddb_storage::document::path::{Path, Segment};
 use veddb_storage::document::{Object, RawObject, Value, ValueRef};
 
-use super::{Branch, Computed, Cut, CutKind, Project, Sight, Twig, bad, present};
-use crate::error::CommandError;
+use super::{Branch, Computed, Cut, CutKind, Project, Sight, Twig, present};
 
-pub(super) fn apply(project: &Project, document: RawObject<'_>, sight: Sight<'_>) -> Result<Object, CommandError> {
+pub(super) fn apply(project: &Project, document: RawObject<'_>, sight: Sight<'_>) -> Result<Object, String> {
     let now_ms = i64::try_from(sight.now_ms).unwrap_or(i64::MAX);
     let scope = Scope { root: Root::Packed(document), now_ms, variables: &[] };
     let mut object = project.copy(document, &project.tree);
@@ -55,7 +54,7 @@ struct Computing<'d> {
 
 impl Computing<'_> {
     // The projection's and the document's depth bound these.
-    fn members(&self, object: &mut Object, branch: &Branch) -> Result<(), CommandError> {
+    fn members(&self, object: &mut Object, branch: &Branch) -> Result<(), String> {
         for (name, twig) in &branch.twigs {
             match twig {
                 Twig::Computed(computed) => match self.value(computed)? {
@@ -78,7 +77,7 @@ impl Computing<'_> {
         Ok(())
     }
 
-    fn inside(&self, value: &mut Value, branch: &Branch) -> Result<(), CommandError> {
+    fn inside(&self, value: &mut Value, branch: &Branch) -> Result<(), String> {
         match value {
             Value::Object(object) => self.members(object, branch),
             Value::Array(elements) => elements.iter_mut().try_for_each(|element| self.inside(element, branch)),
@@ -92,9 +91,9 @@ impl Computing<'_> {
         }
     }
 
-    fn value(&self, computed: &Computed) -> Result<Option<Value>, CommandError> {
+    fn value(&self, computed: &Computed) -> Result<Option<Value>, String> {
         match computed {
-            Computed::Expression(expression) => expression.evaluate(&self.scope).map_err(|error| bad(error.0)),
+            Computed::Expression(expression) => expression.evaluate(&self.scope).map_err(|error| error.0),
             Computed::ElemMatch(filter, path) => {
                 let [segment] = path.segments() else { return Ok(None) };
                 let Some(ValueRef::Array(array)) = self.document.get(&segment.name) else { return Ok(None) };
@@ -126,7 +125,7 @@ fn slice(value: &mut Value, path: &[Segment], skip: i64, limit: i64) {
 }
 
 /// Leaves of the first array on the path the element at which the filter matched.
-fn positional(root: &mut Value, cut: &Cut, document: RawObject<'_>, sight: Sight<'_>) -> Result<(), CommandError> {
+fn positional(root: &mut Value, cut: &Cut, document: RawObject<'_>, sight: Sight<'_>) -> Result<(), String> {
     let mut place = root;
     for (at, segment) in cut.path.segments().iter().enumerate() {
         let Value::Object(object) = place else { return Ok(()) };
@@ -136,9 +135,10 @@ fn positional(root: &mut Value, cut: &Cut, document: RawObject<'_>, sight: Sight
             continue;
         };
         let names: Vec<&str> = cut.path.segments().iter().take(at + 1).map(|segment| &*segment.name).collect();
-        let index = sight.filter.matched_element(document, &Path::new(&names.join(".")));
+        let array = Path::new(&names.join("."));
+        let index = sight.filter.and_then(|filter| filter.matched_element(document, &array));
         let Some(index) = index.filter(|index| *index < elements.len()) else {
-            return Err(bad(format!("{}.$: the filter matched no element of the array", cut.path)));
+            return Err(format!("{}.$: the filter matched no element of the array", cut.path));
         };
         let element = elements.swap_remove(index);
         *elements = vec![element];

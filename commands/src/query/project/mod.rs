@@ -35,8 +35,8 @@ pub struct Project {
 /// What a projection looks at beside the document.
 #[derive(Debug, Clone, Copy)]
 pub struct Sight<'s> {
-    /// The filter that the document matches.
-    pub filter: &'s Filter,
+    /// The filter that the document matches, for the positional `.$`.
+    pub filter: Option<&'s Filter>,
     /// The time, milliseconds since 1970.
     pub now_ms: u64,
 }
@@ -93,6 +93,21 @@ impl Project {
         parse::argument(text, limits)
     }
 
+    /// Reads what `$project` takes; no operators of queries stand in it.
+    pub fn stage(object: RawObject<'_>, limits: &Limits) -> Result<Project, String> {
+        parse::stage(object, limits)
+    }
+
+    /// Reads what `$set` takes: expressions for paths, beside which everything stays.
+    pub fn set(object: RawObject<'_>, limits: &Limits) -> Result<Project, String> {
+        parse::set(object, limits)
+    }
+
+    /// What leaves these paths out and nothing else.
+    pub fn unset<'p>(paths: impl Iterator<Item = &'p str>, limits: &Limits) -> Result<Project, String> {
+        parse::unset(paths, limits)
+    }
+
     /// The paths that are kept, where that is all it does; none when it says what is left out or computes.
     pub fn kept(&self) -> Option<Vec<String>> {
         if !self.keep || self.computes {
@@ -111,7 +126,7 @@ impl Project {
     /// Appends the document's projection as JSON.
     pub fn render(&self, out: &mut Vec<u8>, document: RawObject<'_>, sight: Sight<'_>) -> Result<(), CommandError> {
         if self.computes {
-            let body = codec::pack_object(&self.apply(document, sight)?);
+            let body = codec::pack_object(&self.apply(document, sight).map_err(bad)?);
             render_object(out, RawObject::from_body(&body));
         } else {
             self.write(out, document, &self.tree);
@@ -119,8 +134,8 @@ impl Project {
         Ok(())
     }
 
-    /// The document's projection.
-    pub fn apply(&self, document: RawObject<'_>, sight: Sight<'_>) -> Result<Object, CommandError> {
+    /// The document's projection. The error names the path.
+    pub fn apply(&self, document: RawObject<'_>, sight: Sight<'_>) -> Result<Object, String> {
         compute::apply(self, document, sight)
     }
 }

@@ -18,9 +18,51 @@ pub(super) fn argument(text: &[u8], limits: &Limits) -> Result<Option<Project>, 
     if object.is_empty() {
         return Ok(None);
     }
-    let mut reading = Reading { limits, entries: Vec::new(), nodes: 0 };
-    reading.members("", object).map_err(bad)?;
-    build(reading.entries).map(Some).map_err(bad)
+    let entries = read(object, Use::Query, limits).map_err(bad)?;
+    build(entries).map(Some).map_err(bad)
+}
+
+pub(super) fn stage(object: RawObject<'_>, limits: &Limits) -> Result<Project, String> {
+    if object.is_empty() {
+        return Err("needs at least one path".into());
+    }
+    build(read(object, Use::Stage, limits)?)
+}
+
+pub(super) fn set(object: RawObject<'_>, limits: &Limits) -> Result<Project, String> {
+    let mut project = Project { keep: false, tree: Branch::default(), cuts: Vec::new(), computes: true };
+    for (path, entry) in read(object, Use::Set, limits)? {
+        if let Entry::Compute(computed) = entry {
+            project.tree.add(&path, Twig::Computed(computed))?;
+        }
+    }
+    Ok(project)
+}
+
+pub(super) fn unset<'p>(paths: impl Iterator<Item = &'p str>, limits: &Limits) -> Result<Project, String> {
+    let mut project = Project { keep: false, tree: Branch::default(), cuts: Vec::new(), computes: false };
+    for path in paths {
+        check_path(path, limits)?;
+        project.tree.add(path, Twig::End)?;
+    }
+    Ok(project)
+}
+
+/// Where it stands: that decides what its values mean.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Use {
+    /// PROJECT, with the operators of queries.
+    Query,
+    /// `$project`
+    Stage,
+    /// `$set`, where every value is an expression.
+    Set,
+}
+
+fn read(object: RawObject<'_>, place: Use, limits: &Limits) -> Result<Vec<(String, Entry)>, String> {
+    let mut reading = Reading { place, limits, entries: Vec::new(), nodes: 0 };
+    reading.members("", object)?;
+    Ok(reading.entries)
 }
 
 /// What is asked of one path.
@@ -32,6 +74,7 @@ enum Entry {
 }
 
 struct Reading<'l> {
+    place: Use,
     limits: &'l Limits,
     entries: Vec<(String, Entry)>,
     nodes: usize,
@@ -46,7 +89,7 @@ impl Reading<'_> {
                 return Err(format!("more than {} paths", self.limits.max_query_nodes));
             }
             let path = if before.is_empty() { name.to_owned() } else { format!("{before}.{name}") };
-            if let Some(array) = path.strip_suffix(".$") {
+            if let Some(array) = path.strip_suffix(".$").filter(|_| self.place == Use::Query) {
                 check_path(array, self.limits)?;
                 match flag(value) {
                     Some(true) => self.entries.push((array.to_owned(), Entry::Cut(CutKind::Positional))),
@@ -56,7 +99,7 @@ impl Reading<'_> {
                 continue;
             }
             check_path(&path, self.limits)?;
-            match (flag(value), value) {
+            match (flag(value).filter(|_| self.place != Use::Set), value) {
                 (Some(true), _) => self.entries.push((path, Entry::Keep)),
                 (Some(false), _) => self.entries.push((path, Entry::Leave)),
                 (None, ValueRef::Object(inner)) => self.object(path, inner)?,
@@ -78,6 +121,7 @@ impl Reading<'_> {
             return Err(format!("{path}: {name} cannot stand beside {other}"));
         }
         match name {
+            _ if self.place != Use::Query => self.compute(path, ValueRef::Object(object)),
             "$elemMatch" => self.elem_match(path, operand),
             "$meta" => Err(format!("{path}: unknown operator $meta")),
             "$slice" => match cut(operand) {

@@ -10,6 +10,7 @@ mod bits;
 mod elements;
 mod field;
 mod parse;
+mod pipeline;
 mod pull;
 #[cfg(test)]
 mod tests;
@@ -28,6 +29,7 @@ use crate::context::Limits;
 use crate::error::{CommandError, ErrorCode};
 
 use elements::ArrayFilter;
+use pipeline::Pipeline;
 use tree::Node;
 
 /// A parsed update.
@@ -37,6 +39,8 @@ pub enum Update {
     Changes(Changes),
     /// Another document in its place.
     Replacement(Object),
+    /// What stages make of it.
+    Pipeline(Pipeline),
 }
 
 /// What an update with operators does.
@@ -163,11 +167,12 @@ impl Update {
                 apply::apply(changes, old.clone(), matched, false, limits)?
             }
             Update::Replacement(object) => object.clone(),
+            Update::Pipeline(pipeline) => pipeline.apply(before, limits)?,
         };
         let id = old.get("_id").cloned().unwrap_or(Value::Null);
         match new.get("_id") {
             Some(after) if order::compare_values(&id, after).is_eq() => new.set("_id", id),
-            None if self.is_replacement() => new.0.insert(0, ("_id".to_owned(), id)),
+            None if !matches!(self, Update::Changes(_)) => new.0.insert(0, ("_id".to_owned(), id)),
             _ => return Err(bad_update("_id cannot be changed")),
         }
         let packed = codec::pack_object(&new);
@@ -197,12 +202,13 @@ impl Update {
         let mut new = match self {
             Update::Changes(changes) => apply::apply(changes, base, None, true, limits)?,
             Update::Replacement(object) => object.clone(),
+            Update::Pipeline(pipeline) => pipeline.apply(RawObject::from_body(&codec::pack_object(&base)), limits)?,
         };
         match (&id, new.get("_id")) {
             (Some(id), Some(after)) if order::compare_values(id, after).is_ne() => {
                 return Err(bad_update("_id differs from the filter's"));
             }
-            (Some(_), None) if !self.is_replacement() => return Err(bad_update("_id cannot be changed")),
+            (Some(_), None) if matches!(self, Update::Changes(_)) => return Err(bad_update("_id cannot be changed")),
             (Some(id), None) => new.0.insert(0, ("_id".to_owned(), id.clone())),
             _ => {}
         }

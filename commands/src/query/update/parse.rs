@@ -5,6 +5,7 @@ use veddb_storage::document::path::Path;
 use veddb_storage::document::{Object, Value};
 
 use super::elements::{self, ArrayFilter};
+use super::pipeline::Pipeline;
 use super::tree::{MATCHED, Node, identifier};
 use super::{Action, Change, Changes, OPERATORS, Terms, Update, UpdateOperator, bad_update};
 use crate::error::CommandError;
@@ -32,7 +33,10 @@ pub(super) fn update_value(
 fn update(value: Value, filters: Vec<ArrayFilter>, terms: &Terms<'_>) -> Result<Update, CommandError> {
     let object = match value {
         Value::Object(object) => object,
-        Value::Array(_) => return Err(bad_update("a pipeline is not an update this version knows")),
+        Value::Array(_) if !filters.is_empty() => {
+            return Err(bad_update("ARRAYFILTERS: a pipeline has no paths that could use them"));
+        }
+        Value::Array(stages) => return Pipeline::parse(&stages, terms).map(Update::Pipeline),
         other => return Err(bad_update(format!("an update is a JSON object, not {}", other.kind().name()))),
     };
     // As in MongoDB, the first name says which of the two it is.
