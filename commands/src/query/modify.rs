@@ -225,7 +225,7 @@ impl FindAndModify {
         collection: &CollectionHandle,
     ) -> Result<Option<(RecordId, u64)>, CommandError> {
         let filter = &self.write.filter;
-        let wanted = Wanted { sort: self.sort.as_ref(), first: 1, hint: None };
+        let wanted = Wanted { sort: self.sort.as_ref(), first: 1, ..Wanted::ALL };
         let plan = Choice::new(context.view.trees(), collection, filter, &wanted)?.plan;
         plan.note_use(context.now_ms);
         let version = |found: &Found| match found {
