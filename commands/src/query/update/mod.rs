@@ -10,7 +10,7 @@ mod bits;
 mod elements;
 mod field;
 mod parse;
-mod pipeline;
+pub mod pipeline;
 mod pull;
 #[cfg(test)]
 mod tests;
