@@ -11,7 +11,7 @@ use super::ExpressionError;
 use super::parse::{Base, Call, Evaluated, Node, error};
 
 /// What one evaluation may do: nodes evaluated and values copied. Less than a second's worth.
-const WORK_MAX: u64 = 20_000_000;
+const WORK_MAX: u64 = 10_000_000;
 
 /// Levels of nesting of what a variable holds.
 const DEPTH_MAX: usize = 200;
@@ -20,7 +20,7 @@ const DEPTH_MAX: usize = 200;
 pub(crate) const TEXT_BYTES_MAX: usize = 16 << 20;
 
 /// The most elements of an array that is made.
-pub(crate) const ELEMENTS_MAX: usize = 4 << 20;
+pub(crate) const ELEMENTS_MAX: usize = 1 << 20;
 
 /// The document that paths start from.
 #[derive(Debug, Clone, Copy)]
@@ -106,8 +106,8 @@ impl Node {
             Node::Object(members) => {
                 let mut object = Object::default();
                 for (name, node) in members {
-                    if let Some(value) = node.evaluate(environment)? {
-                        object.0.push((name.clone(), value.into_owned()));
+                    if let Some(value) = node.owned(environment)? {
+                        object.0.push((name.clone(), value));
                     }
                 }
                 Ok(Some(Cow::Owned(Value::Object(object))))
@@ -115,7 +115,7 @@ impl Node {
             Node::Array(nodes) => {
                 let mut values = Vec::with_capacity(nodes.len());
                 for node in nodes {
-                    values.push(node.evaluate(environment)?.map_or(Value::Null, Cow::into_owned));
+                    values.push(node.owned(environment)?.unwrap_or(Value::Null));
                 }
                 Ok(Some(Cow::Owned(Value::Array(values))))
             }
@@ -126,7 +126,14 @@ impl Node {
 
     /// Its value, owned.
     pub(crate) fn owned(&self, environment: &mut Environment<'_>) -> Result<Option<Value>, ExpressionError> {
-        Ok(self.evaluate(environment)?.map(Cow::into_owned))
+        match self.evaluate(environment)? {
+            Some(Cow::Borrowed(value)) => {
+                environment.spend(weight(value))?;
+                Ok(Some(value.clone()))
+            }
+            Some(Cow::Owned(value)) => Ok(Some(value)),
+            None => Ok(None),
+        }
     }
 }
 
@@ -140,12 +147,7 @@ impl Call {
             });
         }
         let value = (self.run)(&mut Args(values)).map_err(|what| error(self.name, what))?;
-        let made = match &value {
-            Some(Value::Array(values)) => values.len() as u64,
-            Some(Value::String(text)) => text.len() as u64 / 16,
-            _ => 0,
-        };
-        environment.spend(made)?;
+        environment.spend(value.as_ref().map_or(0, weight))?;
         Ok(value.map(Cow::Owned))
     }
 }
@@ -208,13 +210,13 @@ pub(crate) fn type_name(value: Option<&Value>) -> &'static str {
 }
 
 /// About how much it is to copy.
-fn weight(value: &Value) -> u64 {
+pub(crate) fn weight(value: &Value) -> u64 {
     match value {
         Value::Object(object) => 1 + object.0.iter().map(|(_, value)| 1 + weight(value)).sum::<u64>(),
         Value::Array(values) => 1 + values.iter().map(weight).sum::<u64>(),
-        Value::String(text) => text.len() as u64 / 64,
-        Value::Binary { bytes, .. } => bytes.len() as u64 / 64,
-        _ => 0,
+        Value::String(text) => 1 + text.len() as u64 / 64,
+        Value::Binary { bytes, .. } => 1 + bytes.len() as u64 / 64,
+        _ => 1,
     }
 }
 

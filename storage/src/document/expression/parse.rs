@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::super::codec::{RawObject, ValueRef};
 use super::super::value::{Object, Value};
-use super::evaluate::{Args, Environment};
+use super::evaluate::{Args, Environment, weight};
 use super::{ExpressionError, Form, OPERATORS, Operator, Outcome};
 
 /// Bounds of one expression.
@@ -79,7 +79,13 @@ pub struct Parser<'l> {
     volatile: bool,
     /// Whether functions of constants are computed at once.
     folds: bool,
+    /// How much has been computed so.
+    folded: u64,
 }
+
+/// So much is computed of constants when an expression is read; what is beyond it waits for the evaluation, which counts its
+/// work.
+const FOLDED_MAX: u64 = 100_000;
 
 /// An error that names the operator.
 pub(crate) fn error(name: &str, what: impl std::fmt::Display) -> ExpressionError {
@@ -90,7 +96,7 @@ impl<'l> Parser<'l> {
     /// A parser that has read nothing.
     pub(crate) fn new(limits: &'l ExpressionLimits, variables: &[&str]) -> Parser<'l> {
         let variables = variables.iter().map(|name| (*name).to_owned()).collect();
-        Parser { limits, nodes: 0, variables, volatile: false, folds: true }
+        Parser { limits, nodes: 0, variables, volatile: false, folds: true, folded: 0 }
     }
 
     /// The limits.
@@ -231,18 +237,19 @@ impl<'l> Parser<'l> {
     /// A function and its arguments; its value where all of them are constants. A constant that has none is an error even
     /// where it would never be evaluated, as in MongoDB.
     pub(crate) fn call(
-        &self,
+        &mut self,
         name: &'static str,
         run: fn(&mut Args<'_>) -> Outcome,
         arguments: Vec<Option<Node>>,
     ) -> Result<Node, ExpressionError> {
         let constant = |node: &Option<Node>| matches!(node, None | Some(Node::Constant(_)));
-        if self.folds && arguments.iter().all(constant) {
+        if self.folds && self.folded < FOLDED_MAX && arguments.iter().all(constant) {
             let value = |node: &Option<Node>| match node {
                 Some(Node::Constant(value)) => Some(value.clone()),
                 _ => None,
             };
             let value = run(&mut Args::constant(arguments.iter().map(value))).map_err(|what| error(name, what))?;
+            self.folded += value.as_ref().map_or(0, weight);
             return Ok(value.map_or(Node::Remove, Node::Constant));
         }
         Ok(Node::Call(Call { name, run, arguments }))

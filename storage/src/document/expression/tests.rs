@@ -237,10 +237,17 @@ fn work_and_depth_are_bounded() {
         r#"{"$reduce":{"input":{"$range":[0,"$n"]},"initialValue":[1],"in":{"$concatArrays":["$$value","$$value"]}}}"#;
     let longer =
         r#"{"$reduce":{"input":{"$range":[0,"$n"]},"initialValue":"x","in":{"$concat":["$$value","$$value"]}}}"#;
+    let copied = r#"{"$map":{"input":{"$range":[0,"$n"]},"in":{"$range":[0,1000]}}}"#;
     let often = r#"{"$map":{"input":{"$range":[0,100000]},"in":{"$map":{"input":{"$range":[0,"$n"]},"in":1}}}}"#;
     check(
         r#"{"n":100000}"#,
-        &[(nested, "error levels"), (doubled, "error work"), (longer, "error bytes"), (often, "error work")],
+        &[
+            (nested, "error levels"),
+            (doubled, "error work"),
+            (longer, "error bytes"),
+            (often, "error work"),
+            (copied, "error work"),
+        ],
     );
 }
 
@@ -373,4 +380,10 @@ fn the_table() {
         assert!(operator.summary.ends_with('.'), "{}: {}", operator.name, operator.summary);
         assert_eq!(all.iter().filter(|other| other.name == operator.name).count(), 1, "{}", operator.name);
     }
+}
+
+#[test]
+fn constants_are_bounded_as_well() {
+    let ranges = vec![r#"{"$range":[0,1000000]}"#; 500].join(",");
+    check("{}", &[(&format!(r#"{{"$concatArrays":[{ranges}]}}"#), "error work"), (r#"{"$add":[1,{"$abs":-2}]}"#, "3")]);
 }
