@@ -85,10 +85,12 @@ fn run(args: &Args, context: &WriteContext<'_>) -> Result<Prepared, CommandError
         let what = "PROJECT: the positional .$ cannot show the document after the change";
         return Err(CommandError::new(ErrorCode::BadFilter, what));
     }
+    let filter = parse_filter(args.bytes(2), context.limits)?;
+    project.as_ref().map_or(Ok(()), |project| project.check_filter(&filter))?;
     let write = FilteredWrite {
         db: context.db,
         collection: new_collection_name(args, 1)?,
-        filter: parse_filter(args.bytes(2), context.limits)?,
+        filter,
         change,
         one: true,
         upsert,

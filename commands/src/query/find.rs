@@ -99,6 +99,7 @@ impl Query {
             }
             at += 2;
         }
+        query.project.as_ref().map_or(Ok(()), |project| project.check_filter(&query.filter))?;
         Ok(query)
     }
 

@@ -123,6 +123,14 @@ impl Project {
         self.cuts.iter().any(|cut| matches!(cut.kind, CutKind::Positional))
     }
 
+    /// Checks that the filter can say which element the positional `.$` is.
+    pub fn check_filter(&self, filter: &Filter) -> Result<(), CommandError> {
+        if self.is_positional() && filter.reads_documents() {
+            return Err(bad("the positional .$ needs a filter without tests of whole documents, such as $expr"));
+        }
+        Ok(())
+    }
+
     /// Appends the document's projection as JSON.
     pub fn render(&self, out: &mut Vec<u8>, document: RawObject<'_>, sight: Sight<'_>) -> Result<(), CommandError> {
         if self.computes {

@@ -29,7 +29,7 @@ use crate::context::Limits;
 use crate::error::{CommandError, ErrorCode};
 
 use elements::ArrayFilter;
-use pipeline::Pipeline;
+pub use pipeline::{Pipeline, STAGES, Stage, StageOperator};
 use tree::Node;
 
 /// A parsed update.
