@@ -42,7 +42,7 @@ fn type_(_: &mut Parser<'_>, operand: Operand<'_>) -> Result<Node, FilterError> 
 }
 
 /// BSON types that exist by name and number but that no JSON text makes: they match nothing.
-const NEVER: [(&str, i64); 5] =
+pub(super) const NEVER: [(&str, i64); 5] =
     [("undefined", 6), ("dbPointer", 12), ("javascript", 13), ("symbol", 14), ("javascriptWithScope", 15)];
 
 fn read_type(operand: Operand<'_>, name: ValueRef<'_>, kinds: &mut Vec<Kind>) -> Result<(), FilterError> {

@@ -10,6 +10,7 @@ pub(super) const TREE: &[TreeOperator] = &[
     TreeOperator { name: "$nor", summary: "None of the filters matches.", parse: nor },
     TreeOperator { name: "$comment", summary: "Text for whoever reads the query; asks nothing.", parse: comment },
     TreeOperator { name: "$expr", summary: "The expression is true of the document.", parse: super::expression::parse },
+    TreeOperator { name: "$jsonSchema", summary: "The document fits the schema.", parse: super::schema::parse },
 ];
 
 /// The logical operator under a path.

@@ -7,18 +7,19 @@
 mod array;
 mod bits;
 mod compare;
-pub mod dialect;
 mod element;
 mod expression;
 mod logical;
 mod parse;
 mod pattern;
 mod position;
+mod schema;
 
 use std::cell::OnceCell;
 use std::fmt;
 
 pub use parse::{FilterLimits, Parser};
+pub use schema::{KEYWORDS, Keyword};
 
 use super::bounds::{Bounds, Interval};
 use super::codec::{Packed, RawArray, RawObject, ValueRef};

@@ -47,7 +47,7 @@ impl<'l> Parser<'l> {
         self.limits
     }
 
-    fn count(&mut self) -> Result<(), FilterError> {
+    pub(super) fn count(&mut self) -> Result<(), FilterError> {
         self.nodes += 1;
         if self.nodes > self.limits.nodes {
             return Err(FilterError(format!("more than {} operators and fields", self.limits.nodes)));

@@ -1,6 +1,6 @@
 //! `$regex` with `$options`, and regular expression literals.
 //!
-//! [`dialect`] makes of MongoDB's expressions what the `regex` crate matches.
+//! [`super::super::regex`] makes of MongoDB's expressions what the `regex` crate matches.
 
 use regex::Regex;
 use regex_syntax::hir::Look;
@@ -9,7 +9,8 @@ use regex_syntax::hir::literal::Extractor;
 use super::super::bounds::{Bounds, Interval};
 use super::super::codec::ValueRef;
 use super::super::ordered::class;
-use super::{FieldOperator, FilterError, Node, Operand, Parser, Test, dialect};
+use super::super::regex::compile_to_test;
+use super::{FieldOperator, FilterError, Node, Operand, Parser, Test};
 
 /// The operators on text.
 pub(super) const OPERATORS: &[FieldOperator] =
@@ -53,7 +54,7 @@ pub(super) fn compile_literal(
 
 fn compile(parser: &Parser<'_>, operand: Operand<'_>, pattern: &str, options: &str) -> Result<Matcher, FilterError> {
     let size_max = parser.limits().regex_size;
-    let regex = dialect::compile(pattern, options, size_max).map_err(|what| operand.error(what))?;
+    let regex = compile_to_test(pattern, options, size_max).map_err(|what| operand.error(what))?;
     let mut options: Vec<char> = options.chars().collect();
     options.sort_unstable();
     options.dedup();

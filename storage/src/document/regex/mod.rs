@@ -5,7 +5,8 @@
 //! ASCII's unless the pattern begins with `(*UCP)`, `$` also stands before a newline that ends the text, white space
 //! in a class counts under `x`, `&&` and `--` in a class are nothing special, a brace that begins no count is itself.
 //!
-//! Only whether there is a match is asked, never where, so `\K` means nothing and `\Z` may take the last newline along.
+//! Where only whether there is a match is asked, `\K` means nothing, and `$` and `\Z` may take the last newline along.
+//! Where its place is asked they may not: `$` is the very end then.
 
 mod class;
 
@@ -16,8 +17,8 @@ use regex::{Regex, RegexBuilder};
 
 use class::class_of;
 
-/// MongoDB's bound.
-const PATTERN_BYTES_MAX: usize = 32_764;
+/// The longest pattern, in bytes; MongoDB's.
+pub const PATTERN_BYTES_MAX: usize = 16_384;
 /// Groups inside groups.
 const DEPTH_MAX: usize = 128;
 
@@ -45,15 +46,37 @@ impl Flags {
     }
 }
 
-/// Compiles a pattern with options out of `imsxu`; says what is wrong with it.
+/// What a pattern is compiled for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    Whether,
+    Where,
+}
+
+/// Compiles a pattern with options out of `imsxu`, to ask where it matches; says what is wrong with it.
+///
+/// # Errors
+/// Where the pattern or an option is none, and where it is larger than `size_max` when it is compiled.
 pub fn compile(pattern: &str, options: &str, size_max: usize) -> Result<Regex, String> {
+    compile_for(Asked::Where, pattern, options, size_max)
+}
+
+/// Compiles a pattern of which only is asked whether it matches.
+///
+/// # Errors
+/// As of [`compile`].
+pub fn compile_to_test(pattern: &str, options: &str, size_max: usize) -> Result<Regex, String> {
+    compile_for(Asked::Whether, pattern, options, size_max)
+}
+
+fn compile_for(asked: Asked, pattern: &str, options: &str, size_max: usize) -> Result<Regex, String> {
     let mut flags = Flags::default();
     for option in options.chars() {
         if !flags.set(option, true) {
             return Err(format!("unknown option {option:?}"));
         }
     }
-    let translated = translate(pattern, flags).map_err(|what| format!("bad regular expression: {what}"))?;
+    let translated = translate(asked, pattern, flags).map_err(|what| format!("bad regular expression: {what}"))?;
     let mut builder = RegexBuilder::new(&translated);
     builder.size_limit(size_max);
     builder.case_insensitive(flags.insensitive).multi_line(flags.multi_line).dot_matches_new_line(flags.dot_all);
@@ -65,7 +88,7 @@ pub fn compile(pattern: &str, options: &str, size_max: usize) -> Result<Regex, S
     })
 }
 
-fn translate(pattern: &str, flags: Flags) -> Result<String, String> {
+fn translate(asked: Asked, pattern: &str, flags: Flags) -> Result<String, String> {
     if pattern.len() > PATTERN_BYTES_MAX {
         return Err(format!("{} bytes, more than {PATTERN_BYTES_MAX}", pattern.len()));
     }
@@ -87,6 +110,7 @@ fn translate(pattern: &str, flags: Flags) -> Result<String, String> {
         out: String::with_capacity(rest.len() + 16),
         flags,
         outer: Vec::new(),
+        asked,
         unicode,
         repeats: Repeats::Nothing,
     };
@@ -113,6 +137,7 @@ struct Translator<'p> {
     flags: Flags,
     /// The flags outside of each group that is open.
     outer: Vec<Flags>,
+    asked: Asked,
     unicode: bool,
     repeats: Repeats,
 }
@@ -132,8 +157,7 @@ impl Translator<'_> {
                     self.out.push('|');
                     self.repeats = Repeats::Nothing;
                 }
-                // Before the newline that ends the text, too.
-                '$' if !self.flags.multi_line => self.atom(r"(?:\n?\z)"),
+                '$' if !self.flags.multi_line => self.end(),
                 '*' | '+' | '?' => self.quantifier(&c.to_string())?,
                 '{' => self.brace()?,
                 '#' if self.flags.extended => {
@@ -149,6 +173,11 @@ impl Translator<'_> {
     fn atom(&mut self, text: &str) {
         self.out.push_str(text);
         self.repeats = Repeats::Atom;
+    }
+
+    /// The end, or before the newline that ends the text.
+    fn end(&mut self) {
+        self.atom(if self.asked == Asked::Whether { r"(?:\n?\z)" } else { r"\z" });
     }
 
     fn literal(&mut self, c: char) {
@@ -279,10 +308,11 @@ impl Translator<'_> {
                 self.out.push('\\');
                 self.atom(c.encode_utf8(&mut [0; 4]));
             }
-            'Z' => self.atom(r"(?:\n?\z)"),
+            'Z' => self.end(),
             'N' => self.atom(r"[^\n]"),
             'R' => self.atom(r"(?:\r\n|[\n\x0b\f\r\x{85}\x{2028}\x{2029}])"),
-            // It moves where the match begins, which nobody asks.
+            'K' if self.asked == Asked::Where => return Err(r"\K is not supported".into()),
+            // It moves where the match begins.
             'K' | 'E' => {}
             'Q' => self.quoted(),
             'p' | 'P' => {

@@ -1,9 +1,9 @@
 //! What MongoDB makes of each expression, as tables.
 
-use super::compile;
+use super::{compile, compile_to_test};
 
 fn check(pattern: &str, options: &str, yes: &[&str], no: &[&str]) {
-    let regex = compile(pattern, options, 1 << 20).unwrap_or_else(|e| panic!("{pattern}: {e}"));
+    let regex = compile_to_test(pattern, options, 1 << 20).unwrap_or_else(|e| panic!("{pattern}: {e}"));
     for text in yes {
         assert!(regex.is_match(text), "{pattern} ({regex}) must match {text:?}");
     }
@@ -38,6 +38,8 @@ fn anchors() {
     check("^b$", "m", &["a\nb\nc", "b"], &["ab"]);
     check("(?m:^b$)c|x$", "", &["x\n"], &["xy"]);
     check("$|a", "", &["", "b"], &[]);
+    assert_eq!(compile("a?$", "", 1 << 20).unwrap().find("b\n").unwrap().range(), 2..2);
+    assert!(compile(r"a\Kb", "", 1 << 20).is_err());
 }
 
 #[test]
