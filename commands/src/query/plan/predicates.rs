@@ -1,7 +1,10 @@
 //! What a filter says of single paths, in a form that an index can use.
 
 use veddb_storage::document::bounds::Bounds;
-use veddb_storage::document::filter::Node;
+use veddb_storage::document::filter::{Node, Test};
+
+/// How many constants of one `$all` are looked at.
+const ALL_MAX: usize = 8;
 
 /// That a match has, among the values its path reaches, one inside the bounds.
 #[derive(Debug, Clone)]
@@ -43,6 +46,12 @@ impl<'f> Predicates<'f> {
             Node::Nor(nodes) => nodes.iter().for_each(|node| self.add_not(node)),
             Node::Not(node) => self.add_not(node),
             Node::Document(_) => self.more = true,
+            Node::All(path, all) => {
+                self.more = true;
+                // Each narrows the search by itself; a few are enough to choose from.
+                let bounds = all.tests().take(ALL_MAX).filter_map(Test::bounds);
+                self.all.extend(bounds.map(|bounds| Predicate { path: path.to_string(), bounds }));
+            }
             Node::Field(path, test) => {
                 match test.bounds() {
                     Some(bounds) => {
@@ -81,7 +90,7 @@ impl<'f> Predicates<'f> {
                     self.all.push(Predicate { path: format!("{outer}.{path}"), bounds });
                 }
             }
-            Node::Or(_) | Node::Nor(_) | Node::Not(_) | Node::Document(_) => {}
+            Node::All(..) | Node::Or(_) | Node::Nor(_) | Node::Not(_) | Node::Document(_) => {}
         }
     }
 
@@ -95,7 +104,7 @@ impl<'f> Predicates<'f> {
                 let inside = |p: &&Predicate| p.bounds.intersect(&outside).intervals().is_empty();
                 self.all.iter().filter(|p| p.path == path).any(|p| inside(&p))
             }
-            Node::Or(_) | Node::Nor(_) | Node::Not(_) | Node::Document(_) => false,
+            Node::All(..) | Node::Or(_) | Node::Nor(_) | Node::Not(_) | Node::Document(_) => false,
         }
     }
 }

@@ -1,10 +1,12 @@
 //! `$all $elemMatch $size $mod`.
 
 use super::super::bounds::{Bounds, Interval};
-use super::super::codec::{RawArray, RawObject, ValueRef};
+use super::super::codec::{Packed, RawArray, RawObject, ValueRef};
+use super::super::order::compare;
 use super::super::ordered::class;
-use super::super::path::Leaf;
+use super::super::path::{Leaf, Path};
 use super::super::value::Value;
+use super::compare::Equal;
 use super::{FieldOperator, FilterError, Node, Operand, Parser, Test};
 
 /// The operators on arrays, and the one on remainders.
@@ -19,8 +21,13 @@ fn all(parser: &mut Parser<'_>, operand: Operand<'_>) -> Result<Node, FilterErro
     let ValueRef::Array(list) = operand.value else {
         return Err(operand.error("needs an array"));
     };
+    if list.len() > 1 && list.iter().all(is_constant) {
+        let constants = list.iter().map(Packed::from_ref).collect();
+        return Ok(Node::All(Path::new(operand.path), AllOf::new(constants)));
+    }
     let mut nodes = Vec::new();
     for element in list.iter() {
+        parser.count()?;
         nodes.push(match element {
             ValueRef::Object(object) if first_name(object) == Some("$elemMatch") => {
                 parser.operators(operand.path, object)?
@@ -64,6 +71,56 @@ fn modulo(_: &mut Parser<'_>, operand: Operand<'_>) -> Result<Node, FilterError>
         Some([0, _]) => Err(operand.error("the divisor cannot be 0")),
         Some([divisor, remainder]) => Ok(operand.node(Mod { divisor: *divisor, remainder: *remainder })),
         _ => Err(operand.error("needs [divisor, remainder]")),
+    }
+}
+
+/// Whether `$all` asks for it as it is.
+fn is_constant(element: ValueRef<'_>) -> bool {
+    match element {
+        ValueRef::Regex { .. } => false,
+        ValueRef::Object(object) => first_name(object).is_none_or(|name| !name.starts_with('$')),
+        _ => true,
+    }
+}
+
+/// The constants of one `$all`, looked for together: one by one, long lists of constants and of elements would be
+/// multiplied.
+#[derive(Debug)]
+pub struct AllOf {
+    /// As they were written.
+    equals: Vec<Equal>,
+    /// Sorted, distinct.
+    constants: Vec<Packed>,
+}
+
+impl AllOf {
+    fn new(written: Vec<Packed>) -> AllOf {
+        let mut constants = written.clone();
+        constants.sort_by(|a, b| compare(a.get(), b.get()));
+        constants.dedup_by(|a, b| compare(a.get(), b.get()).is_eq());
+        AllOf { equals: written.into_iter().map(Equal::new).collect(), constants }
+    }
+
+    /// The test that each constant is by itself.
+    pub fn tests(&self) -> impl DoubleEndedIterator<Item = &dyn Test> {
+        self.equals.iter().map(|equal| -> &dyn Test { equal })
+    }
+
+    /// Whether all constants are among the values that `each` hands over until it is answered true.
+    pub(super) fn met<'v>(&self, each: impl FnOnce(&mut dyn FnMut(Option<ValueRef<'v>>) -> bool) -> bool) -> bool {
+        let mut seen = vec![false; self.constants.len()];
+        let mut left = seen.len();
+        each(&mut |value| {
+            let value = value.unwrap_or(ValueRef::Null);
+            let found = self.constants.binary_search_by(|constant| compare(constant.get(), value));
+            if let Ok(at) = found
+                && let Some(seen) = seen.get_mut(at)
+                && !std::mem::replace(seen, true)
+            {
+                left -= 1;
+            }
+            left == 0
+        })
     }
 }
 

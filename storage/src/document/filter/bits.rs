@@ -90,8 +90,12 @@ impl Bits {
 impl Test for Bits {
     fn passes(&self, value: Option<ValueRef<'_>>) -> bool {
         match value {
-            Some(ValueRef::Binary { bytes, .. }) => self.ask(|position| {
-                let byte = usize::try_from(position / 8).ok().and_then(|at| bytes.get(at));
+            Some(ValueRef::Binary { subtype, bytes }) => self.ask(|position| {
+                let at = usize::try_from(position / 8).ok();
+                // BSON's subtype 2 begins with its length once more, which MongoDB takes for its first bytes.
+                let length = if subtype == 2 { bytes.len().to_le_bytes() } else { [0; 8] };
+                let before = if subtype == 2 { 4 } else { 0 };
+                let byte = at.and_then(|at| at.checked_sub(before).map_or_else(|| length.get(at), |at| bytes.get(at)));
                 byte.is_some_and(|byte| byte >> (position % 8) & 1 == 1)
             }),
             // A number with a fraction, or one that no 64-bit integer holds, has no bits.

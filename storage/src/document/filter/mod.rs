@@ -18,6 +18,7 @@ mod schema;
 use std::cell::OnceCell;
 use std::fmt;
 
+pub use array::AllOf;
 pub use parse::{FilterLimits, Parser};
 pub use schema::{KEYWORDS, Keyword};
 
@@ -51,6 +52,8 @@ pub enum Node {
     Not(Box<Node>),
     /// Whether some value that the path reaches passes the test.
     Field(Path, Box<dyn Test>),
+    /// Whether each of the constants is among the values that the path reaches.
+    All(Path, AllOf),
     /// Whether the whole document passes the test.
     Document(Box<dyn DocumentTest>),
 }
@@ -257,6 +260,7 @@ impl Node {
             Node::Nor(nodes) => !nodes.iter().any(|n| n.ask(document, asking)),
             Node::Not(node) => !node.ask(document, asking),
             Node::Field(path, test) => path.any(document, test.leaf(), &mut |value| test.passes(value)),
+            Node::All(path, all) => all.met(|found| path.any(document, Leaf::Each, found)),
             Node::Document(test) => test.passes(document, asking),
         }
     }
@@ -265,7 +269,7 @@ impl Node {
         match self {
             Node::And(nodes) | Node::Or(nodes) | Node::Nor(nodes) => nodes.iter().any(Node::reads_documents),
             Node::Not(node) => node.reads_documents(),
-            Node::Field(..) => false,
+            Node::Field(..) | Node::All(..) => false,
             Node::Document(_) => true,
         }
     }
@@ -282,6 +286,10 @@ impl Node {
                 }
                 value => test.passes(Some(value)),
             },
+            Node::All(_, all) => all.met(|found| match value {
+                ValueRef::Array(array) => array.iter().any(|element| found(Some(element))) || found(Some(value)),
+                value => found(Some(value)),
+            }),
             // A value is no document.
             Node::Document(_) => false,
         }
@@ -299,7 +307,7 @@ impl Node {
                 let arrays = vec![Interval::class(class::EMPTY_ARRAY), Interval::class(class::ARRAY)];
                 test.bounds().map(|bounds| bounds.union(&Bounds::new(arrays, false)))
             }
-            Node::Nor(_) | Node::Not(_) | Node::Document(_) => None,
+            Node::All(..) | Node::Nor(_) | Node::Not(_) | Node::Document(_) => None,
         }
     }
 
@@ -307,7 +315,7 @@ impl Node {
         match self {
             Node::And(nodes) | Node::Or(nodes) | Node::Nor(nodes) => nodes.iter().for_each(|n| n.paths(paths)),
             Node::Not(node) => node.paths(paths),
-            Node::Field(path, _) => paths.push(path.to_string()),
+            Node::Field(path, _) | Node::All(path, _) => paths.push(path.to_string()),
             // The whole: no index has it.
             Node::Document(_) => paths.push(String::new()),
         }
@@ -320,7 +328,7 @@ impl Node {
                 [only] if &*only.name == "_id" => test.equals_any(),
                 _ => None,
             },
-            Node::Or(_) | Node::Nor(_) | Node::Not(_) | Node::Document(_) => None,
+            Node::All(..) | Node::Or(_) | Node::Nor(_) | Node::Not(_) | Node::Document(_) => None,
         }
     }
 
@@ -334,7 +342,7 @@ impl Node {
                     found.push((path, constant.get()));
                 }
             }
-            Node::Or(_) | Node::Nor(_) | Node::Not(_) | Node::Document(_) => {}
+            Node::All(..) | Node::Or(_) | Node::Nor(_) | Node::Not(_) | Node::Document(_) => {}
         }
     }
 }

@@ -37,7 +37,13 @@ impl Seen<'_> {
                 [only] => self.visit(only),
                 nodes => self.any_of(nodes),
             },
-            Node::Field(path, test) => self.field(path, &**test),
+            Node::Field(path, test) => {
+                self.field(path, &**test);
+            }
+            // The last of them counts that is an element.
+            Node::All(path, all) => {
+                all.tests().rev().any(|test| self.field(path, test));
+            }
             _ => {}
         }
     }
@@ -57,14 +63,15 @@ impl Seen<'_> {
         }
     }
 
-    fn field(&mut self, path: &Path, test: &dyn Test) {
-        let Some((steps, index)) = first(self.document, path, test) else { return };
+    fn field(&mut self, path: &Path, test: &dyn Test) -> bool {
+        let Some((steps, index)) = first(self.document, path, test) else { return false };
         let place = if path.segments().get(..steps) == Some(self.array.segments()) {
             &mut self.here
         } else {
             &mut self.elsewhere
         };
         *place = Some(index);
+        true
     }
 }
 
