@@ -134,12 +134,12 @@ fn arithmetic() {
 #[test]
 fn text() {
     check(
-        r#"{"s":"Hello","n":null,"u":"caf\u00e9"}"#,
+        r#"{"s":"Hello","n":null,"u":"Ros\u00e9"}"#,
         &[
             (r#"{"$concat":["$s"," ","x"]}"#, r#""Hello x""#),
             (r#"{"$concat":["$s","$x",5]}"#, "null"),
             (r#"{"$concat":["$s",5]}"#, "error $concat"),
-            (r#"{"$toUpper":"$u"}"#, "\"CAFé\""),
+            (r#"{"$toUpper":"$u"}"#, "\"ROSé\""),
             (r#"{"$toLower":null}"#, r#""""#),
             (r#"{"$toUpper":[[1]]}"#, "error $toUpper"),
             (r#"{"$substrCP":["$u",3,1]}"#, "\"é\""),
@@ -157,7 +157,7 @@ fn text() {
             (r#"{"$ltrim":{"input":"xxaxx","chars":"x"}}"#, r#""axx""#),
             (r#"{"$replaceAll":{"input":"aXbX","find":"X","replacement":"-"}}"#, r#""a-b-""#),
             (r#"{"$replaceOne":{"input":"$n","find":"X","replacement":"-"}}"#, "null"),
-            (r#"{"$strcasecmp":["abc","ABD"]}"#, "-1"),
+            (r#"{"$strcasecmp":["one","TWO"]}"#, "-1"),
             (r#"{"$trim":{"chars":"x"}}"#, "error $trim"),
             (r#"{"$trim":{"input":"x","nope":1}}"#, "error nope"),
         ],
@@ -167,9 +167,9 @@ fn text() {
 #[test]
 fn regular_expressions() {
     check(
-        r#"{"s":"caf\u00e9 au lait","p":"a."}"#,
+        r#"{"s":"ros\u00e9 au lait","p":"a."}"#,
         &[
-            (r#"{"$regexMatch":{"input":"$s","regex":"^CAF","options":"i"}}"#, "true"),
+            (r#"{"$regexMatch":{"input":"$s","regex":"^ROS","options":"i"}}"#, "true"),
             (r#"{"$regexMatch":{"input":"$x","regex":"a"}}"#, "false"),
             (r#"{"$regexFind":{"input":"$s","regex":"a(u)(z)?"}}"#, r#"{"match":"au","idx":5,"captures":["u",null]}"#),
             (r#"{"$regexFind":{"input":"$s","regex":"z"}}"#, "null"),
