@@ -62,12 +62,17 @@ fn run(mut arguments: Vec<String>) -> anyhow::Result<()> {
 }
 
 /// A panic in a thread of the store leaves memory and disk apart, so it ends the process, and the next start recovers.
-/// Anywhere else it ends one command or one connection.
+/// Anywhere else it ends one command or one connection; while files that may be damaged are opened it is an error
+/// that the start reports.
 fn abort_when_the_store_panics() {
     let report = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
+        let thread = std::thread::current();
+        if thread.name() == Some(veddb_storage::OPENING_THREAD) {
+            return;
+        }
         report(panic);
-        if std::thread::current().name().is_some_and(|name| STORE_THREADS.contains(&name)) {
+        if thread.name().is_some_and(|name| STORE_THREADS.contains(&name)) {
             std::process::abort();
         }
     }));

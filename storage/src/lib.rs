@@ -42,6 +42,7 @@ pub use error::Error;
 pub use index::{
     Entry, FIELDS_BYTES_MAX, FIELDS_MAX, INDEXES_MAX, Index, IndexDefinition, IndexField, IndexSpec, SHORTENED_BYTES,
 };
+pub use kv::fjall::OPENING_THREAD;
 pub use lsn::Lsn;
 pub use options::{FsyncPolicy, OnFatal, Options};
 pub use record_id::RecordId;

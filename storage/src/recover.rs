@@ -119,21 +119,15 @@ pub(crate) struct Recovered {
     pub(crate) replayed_units: u64,
 }
 
-/// Opens the engine, of an existing store after a look at a trial copy; its panics on damaged files become errors.
+/// Opens the engine, of an existing store after a look at a trial copy.
 fn open_engine(layout: &Layout, sealer: &Sealer, checkpoint: Option<&Checkpoint>) -> Result<Arc<dyn Engine>, Error> {
-    let open = || match checkpoint {
+    let engine = match checkpoint {
         Some(checkpoint) => Fjall::open_checked(&layout.engine, &layout.trial, |engine| {
             checkpoint::check_engine(engine, sealer, checkpoint.lsn, &layout.engine)
         }),
         None => Fjall::open(&layout.engine),
     };
-    let opened = std::panic::catch_unwind(std::panic::AssertUnwindSafe(open));
-    let engine = opened.map_err(|_| Error::Damaged {
-        path: layout.engine.clone(),
-        at: "opening".into(),
-        what: "the key-value engine cannot read its files".into(),
-    })??;
-    Ok(Arc::new(engine))
+    Ok(Arc::new(engine?))
 }
 
 /// Brings a store to the state that its log ends with.

@@ -67,19 +67,18 @@ impl Fjall {
     pub(crate) fn open_checked(
         path: &Path,
         trial: &Path,
-        check: impl Fn(&Fjall) -> Result<(), Error>,
+        check: impl Fn(&Fjall) -> Result<(), Error> + Sync,
     ) -> Result<Fjall, Error> {
         remove_if_there(trial)?;
         let tried = copy_for_trial(path, trial)
             .map_err(|e| io(trial, e))
-            .and_then(|()| Fjall::open(trial))
-            .and_then(|engine| check(&engine));
+            .and_then(|()| on_a_thread_that_may_panic(path, || Fjall::open(trial).and_then(|engine| check(&engine))));
         remove_if_there(trial)?;
         tried.map_err(|error| match error {
             Error::Damaged { at, what, .. } => Error::Damaged { path: path.to_path_buf(), at, what },
             other => other,
         })?;
-        Fjall::open(path)
+        on_a_thread_that_may_panic(path, || Fjall::open(path))
     }
 
     fn keyspace(&self, space: Space) -> &Keyspace {
@@ -88,6 +87,24 @@ impl Fjall {
             Space::Pages => &self.pages,
         }
     }
+}
+
+/// The name of the thread on which the engine opens files that may be damaged. Some of its checks of them are
+/// assertions; what those say becomes the error, so a panic hook need not report it.
+pub const OPENING_THREAD: &str = "veddb-open";
+
+fn on_a_thread_that_may_panic<T: Send>(
+    path: &Path,
+    work: impl FnOnce() -> Result<T, Error> + Send,
+) -> Result<T, Error> {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().name(OPENING_THREAD.into()).spawn_scoped(scope, work);
+        thread.map_err(|e| io(path, e))?.join().unwrap_or_else(|panic| {
+            let said = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
+            let what = format!("the key-value engine says {}", said.unwrap_or("nothing").replace('\n', " "));
+            Err(Error::Damaged { path: path.to_path_buf(), at: "opening".into(), what })
+        })
+    })
 }
 
 fn remove_if_there(directory: &Path) -> Result<(), Error> {
