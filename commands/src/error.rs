@@ -199,6 +199,7 @@ impl From<veddb_storage::Error> for CommandError {
             E::DuplicateKey { .. } => ErrorCode::DupKey,
             E::VersionConflict { .. } => ErrorCode::Conflict,
             E::BadDocument(_) => ErrorCode::BadDoc,
+            E::Schema { .. } => ErrorCode::Schema,
             E::TooBig(_) => ErrorCode::TooBig,
             E::NoSpace => ErrorCode::NoSpace,
             E::LogFailed(_) => ErrorCode::Misconf,

@@ -1,11 +1,13 @@
 //! Collections: what is known of one at one moment, and how all of them are written into a checkpoint.
 
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::Error;
+use crate::document::RawObject;
 use crate::index::{Index, IndexDefinition, IndexSpec, PageId, Pager, Phase, Tree};
 use crate::lsn::Lsn;
+use crate::schema::{self, CollectionSchema};
 
 /// The longest name, in bytes.
 pub(crate) const NAME_BYTES_MAX: usize = 120;
@@ -36,6 +38,22 @@ pub(crate) struct CollectionMeta {
     pub(crate) name: String,
     pub(crate) created_ms: u64,
     pub(crate) options: String,
+    /// The options' schema, compiled when it is first asked.
+    pub(crate) schema: OnceLock<Result<Option<Arc<CollectionSchema>>, String>>,
+}
+
+impl CollectionMeta {
+    /// Refuses a document that does not fit the collection's schema; `before` is what it replaces.
+    pub(crate) fn check_schema(&self, before: Option<RawObject<'_>>, after: RawObject<'_>) -> Result<(), Error> {
+        let schema = self.schema.get_or_init(|| schema::of_options(&self.options).map(|found| found.map(Arc::new)));
+        let checked = match schema {
+            Ok(None) => return Ok(()),
+            Ok(Some(schema)) => schema.check(before, after),
+            // Nothing is written past a schema that nobody can read.
+            Err(what) => Err(format!("it cannot be read: {what}")),
+        };
+        checked.map_err(|what| Error::Schema { collection: self.name.clone(), what })
+    }
 }
 
 impl CollectionState {
@@ -230,6 +248,7 @@ impl CollectionRecord {
             name: self.name,
             created_ms: self.created_ms,
             options: self.options,
+            schema: OnceLock::new(),
         };
         let indexes: Result<Vec<Index>, Error> = self.indexes.into_iter().map(|index| index.open(pager)).collect();
         Ok(CollectionState {

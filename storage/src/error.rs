@@ -26,6 +26,14 @@ pub enum Error {
     /// Not a document: not JSON, not an object, a bad `_id`.
     #[error("{0}")]
     BadDocument(String),
+    /// A document that does not fit its collection's schema.
+    #[error("the schema of collection {collection}: {what}")]
+    Schema {
+        /// The collection.
+        collection: String,
+        /// The keyword and the place in the document.
+        what: String,
+    },
     /// Over a limit; the message names it.
     #[error("{0}")]
     TooBig(String),

@@ -21,6 +21,7 @@ mod memtable;
 mod options;
 mod record_id;
 mod recover;
+pub mod schema;
 pub mod seal;
 mod shared;
 mod spill;

@@ -3,10 +3,11 @@
 //! Checks everything against the committer's working state, which contains the units of the group before it. A unit that
 //! fails is undone change by change; nothing of it reaches the log.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::Error;
 use crate::collection::{CollectionHandle, CollectionId, CollectionMeta, CollectionState, check_name};
+use crate::document::RawObject;
 use crate::document::record::Document;
 use crate::effect::EffectWriter;
 use crate::index::{INDEXES_MAX, Index, IndexEdit, IndexSpec, edits};
@@ -132,6 +133,7 @@ impl<'a> Transaction<'a> {
             name: name.to_owned(),
             created_ms: self.now_ms,
             options: options.to_owned(),
+            schema: OnceLock::new(),
         };
         self.working.add(CollectionState { changed_lsn: self.lsn, ..CollectionState::new(meta, &self.shared.pager) });
         self.effects.create(collection, db, name, self.now_ms, options);
@@ -195,6 +197,7 @@ impl<'a> Transaction<'a> {
                 key: serde_json::Value::from(String::from_utf8_lossy(id)).to_string(),
             });
         }
+        state.meta.check_schema(None, RawObject::from_body(&body))?;
         let record = RecordId(state.next_record);
         self.room_for(body.len())?;
         let size = body.len() as u64;
@@ -216,6 +219,7 @@ impl<'a> Transaction<'a> {
         before: &Document,
         body: Box<[u8]>,
     ) -> Result<u64, Error> {
+        self.existing(collection)?.meta.check_schema(Some(before.root()), RawObject::from_body(&body))?;
         self.room_for(body.len())?;
         let version = before.version + 1;
         let (size_before, size) = (before.body.len() as u64, body.len() as u64);

@@ -1,7 +1,7 @@
 //! The committer's own, mutable view of the data: what the next group will publish.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::Error;
 use crate::collection::{CollectionHandle, CollectionMeta, CollectionState};
@@ -485,7 +485,7 @@ impl Working {
     pub(crate) fn replay(&mut self, shared: &Shared, lsn: Lsn, effect: Effect) -> Result<(), Error> {
         match effect {
             Effect::CreateCollection { collection, db, name, created_ms, options } => {
-                let meta = CollectionMeta { id: collection, db, name, created_ms, options };
+                let meta = CollectionMeta { id: collection, db, name, created_ms, options, schema: OnceLock::new() };
                 self.add(CollectionState::new(meta, &shared.pager));
                 Ok(())
             }
