@@ -7,6 +7,7 @@ use std::time::Instant;
 use veddb_storage::{Transaction, View};
 
 use crate::error::{CommandError, ErrorCode};
+use crate::queries::Queries;
 use crate::reply::Reply;
 
 pub use crate::session::Session;
@@ -35,6 +36,23 @@ impl Default for Limits {
     }
 }
 
+/// Who asks for a read, and under which bounds.
+#[derive(Debug, Clone, Copy)]
+pub struct Asker<'a> {
+    /// The selected database.
+    pub db: u8,
+    /// The connection's number.
+    pub client: u64,
+    /// The language's bounds.
+    pub limits: &'a Limits,
+    /// What all queries share.
+    pub queries: &'a Queries,
+    /// Raised when the client is gone or the server stops.
+    pub cancelled: &'a AtomicBool,
+    /// When the request came: MAXTIME counts from here.
+    pub started: Instant,
+}
+
 /// What a reading command works with.
 #[derive(Debug)]
 pub struct ReadContext<'a> {
@@ -42,13 +60,17 @@ pub struct ReadContext<'a> {
     pub view: &'a View,
     /// The selected database.
     pub db: u8,
+    /// The connection's number.
+    pub client: u64,
     /// Now, milliseconds since 1970.
     pub now_ms: u64,
     /// The language's bounds.
     pub limits: &'a Limits,
+    /// What all queries share.
+    pub queries: &'a Queries,
     /// Raised when the client is gone or the server stops.
     pub cancelled: &'a AtomicBool,
-    /// When the command must have ended (MAXTIME); commands may set it from their arguments.
+    /// When the request came: MAXTIME counts from here.
     pub started: Instant,
     /// What a read may cost here, ns; none where it may take its time.
     pub patience_ns: Option<f64>,
@@ -60,16 +82,27 @@ pub struct ReadContext<'a> {
 
 impl<'a> ReadContext<'a> {
     /// A context in which a read may take its time.
-    pub fn new(
-        view: &'a View,
-        db: u8,
-        now_ms: u64,
-        limits: &'a Limits,
-        cancelled: &'a AtomicBool,
-        started: Instant,
-    ) -> ReadContext<'a> {
-        let deferred = Cell::new(false);
-        ReadContext { view, db, now_ms, limits, cancelled, started, patience_ns: None, begun: Instant::now(), deferred }
+    pub fn new(view: &'a View, now_ms: u64, asker: Asker<'a>) -> ReadContext<'a> {
+        let Asker { db, client, limits, queries, cancelled, started } = asker;
+        ReadContext {
+            view,
+            db,
+            client,
+            now_ms,
+            limits,
+            queries,
+            cancelled,
+            started,
+            patience_ns: None,
+            begun: Instant::now(),
+            deferred: Cell::new(false),
+        }
+    }
+
+    /// The same at another moment of the data, where a read may take its time.
+    pub fn at<'b>(&'b self, view: &'b View, now_ms: u64) -> ReadContext<'b> {
+        let ReadContext { db, client, limits, queries, cancelled, started, .. } = *self;
+        ReadContext::new(view, now_ms, Asker { db, client, limits, queries, cancelled, started })
     }
 
     /// Ends a read that would cost too much here. Asked before anything is done.

@@ -14,6 +14,8 @@ pub mod error;
 pub mod glob;
 pub mod idx;
 pub mod lookup;
+pub mod pipeline;
+pub mod queries;
 pub mod query;
 pub mod reference;
 pub mod reply;

@@ -58,6 +58,19 @@ impl Reply {
         Reply::Bulk(Bytes::from_static(text.as_bytes()))
     }
 
+    /// Bytes of it, about.
+    pub fn size(&self) -> usize {
+        match self {
+            Reply::Bulk(bytes) => bytes.len(),
+            Reply::Document(document) => document.body.len(),
+            Reply::Array(replies) | Reply::Set(replies) | Reply::Push(replies) => {
+                replies.iter().map(Reply::size).sum::<usize>() + 8
+            }
+            Reply::Map(pairs) => pairs.iter().map(|(name, value)| name.size() + value.size()).sum::<usize>() + 8,
+            _ => 8,
+        }
+    }
+
     /// An integer from any count; saturates at `i64::MAX`.
     pub fn count(count: impl TryInto<i64>) -> Reply {
         Reply::Integer(count.try_into().unwrap_or(i64::MAX))

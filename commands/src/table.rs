@@ -18,10 +18,12 @@ pub static COMMANDS: &[&Command] = &[
     &reset::SPEC,
     &select::SPEC,
     // Document
+    &doc::aggregate::SPEC,
     &doc::bulk::SPEC,
     &doc::collections::SPEC,
     &doc::count::SPEC,
     &doc::create::SPEC,
+    &doc::cursor::SPEC,
     &doc::del::SPEC,
     &doc::delete::SPEC,
     &doc::distinct::SPEC,

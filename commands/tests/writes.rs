@@ -7,7 +7,8 @@ use std::sync::mpsc::{Sender, channel};
 use std::time::Instant;
 
 use bytes::Bytes;
-use veddb_commands::context::{Limits, Phased, Prepared, ReadContext, Step, Unit, WriteContext};
+use veddb_commands::context::{Asker, Limits, Phased, Prepared, ReadContext, Step, Unit, WriteContext};
+use veddb_commands::queries::Queries;
 use veddb_commands::spec::Run;
 use veddb_commands::{Args, CommandError, ErrorCode, Reply, table};
 use veddb_storage::seal::MasterKeySource;
@@ -70,7 +71,16 @@ impl Database {
     ) -> Result<Step, CommandError> {
         let limits = Limits::default();
         let cancelled = AtomicBool::new(false);
-        let context = ReadContext::new(view, 0, 0, &limits, &cancelled, Instant::now());
+        let queries = Queries::default();
+        let asker = Asker {
+            db: 0,
+            client: 0,
+            limits: &limits,
+            queries: &queries,
+            cancelled: &cancelled,
+            started: Instant::now(),
+        };
+        let context = ReadContext::new(view, 0, asker);
         phased.next(&context, before)
     }
 
@@ -97,8 +107,16 @@ impl Database {
     fn run(&self, parts: &[&str]) -> Reply {
         if let Run::Read(run) = &command(parts[0]).run {
             let (view, limits, cancelled) = (self.store.view(), Limits::default(), AtomicBool::new(false));
-            let started = Instant::now();
-            let context = ReadContext::new(&view, 0, 0, &limits, &cancelled, started);
+            let queries = Queries::default();
+            let asker = Asker {
+                db: 0,
+                client: 0,
+                limits: &limits,
+                queries: &queries,
+                cancelled: &cancelled,
+                started: Instant::now(),
+            };
+            let context = ReadContext::new(&view, 0, asker);
             return run(&args(parts), &context).unwrap();
         }
         self.run_between(parts, |_| {}).unwrap()

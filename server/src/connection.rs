@@ -12,7 +12,7 @@ use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
-use veddb_commands::context::{Phased, Prepared, ReadContext, Unit, WriteContext};
+use veddb_commands::context::{Asker, Phased, Prepared, ReadContext, Unit, WriteContext};
 use veddb_commands::lookup::Entry;
 use veddb_commands::session::Shutdown;
 use veddb_commands::spec::Run;
@@ -240,11 +240,15 @@ impl Connection {
     /// the first was answered, and what this connection wrote since makes a new moment. None: it would take too long here.
     fn read_here(&mut self, run: ReadFn, args: &Args, started: Instant) -> Option<Outcome> {
         let (view, now_ms) = self.view.get_or_insert_with(|| (self.server.store.view(), now_ms()));
-        let (limits, cancelled) = (&self.settings.limits, &self.client.cancelled);
-        let context = ReadContext {
-            patience_ns: Some(PATIENCE_NS),
-            ..ReadContext::new(view, self.state.db, *now_ms, limits, cancelled, started)
+        let asker = Asker {
+            db: self.state.db,
+            client: self.client.id,
+            limits: &self.settings.limits,
+            queries: &self.server.queries,
+            cancelled: &self.client.cancelled,
+            started,
         };
+        let context = ReadContext { patience_ns: Some(PATIENCE_NS), ..ReadContext::new(view, *now_ms, asker) };
         let outcome = read(run, args, &context);
         if context.deferred.get() { None } else { Some(outcome) }
     }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
-use veddb_commands::context::{Limits, Phased, ReadContext, Step, Unit};
+use veddb_commands::context::{Asker, Limits, Phased, ReadContext, Step, Unit};
 use veddb_commands::{Args, CommandError, ErrorCode, Reply};
 use veddb_storage::{Error, Job, Transaction};
 
@@ -95,7 +95,15 @@ impl Caller {
     }
 
     fn context<'a>(&'a self, view: &'a veddb_storage::View) -> ReadContext<'a> {
-        ReadContext::new(view, self.db, now_ms(), &self.limits, &self.client.cancelled, self.started)
+        let asker = Asker {
+            db: self.db,
+            client: self.client.id,
+            limits: &self.limits,
+            queries: &self.server.queries,
+            cancelled: &self.client.cancelled,
+            started: self.started,
+        };
+        ReadContext::new(view, now_ms(), asker)
     }
 }
 

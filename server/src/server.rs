@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Semaphore, watch};
+use veddb_commands::queries::Queries;
 use veddb_commands::session::Shutdown;
 use veddb_storage::Store;
 
@@ -28,6 +29,8 @@ pub struct Server {
     pub metrics: Metrics,
     /// The connections.
     pub clients: Clients,
+    /// What all queries share.
+    pub queries: Queries,
     /// A permit for each group of writes on its way to the committer.
     pub commit_slots: Arc<Semaphore>,
     /// A permit for each long read that runs; the others wait in their connections.
@@ -45,7 +48,7 @@ pub struct Server {
 impl Server {
     /// A server on this store that listens on `port`.
     pub fn new(config: Config, store: Arc<Store>, log_level: LevelHandle, port: u16) -> Arc<Server> {
-        let read_slots = config.load().io_threads;
+        let (read_slots, query_limits) = (config.load().io_threads, config.load().query_limits);
         let mut random = [0; 20];
         // Only tells two starts apart, so a system without randomness may still start.
         if getrandom::fill(&mut random).is_err() {
@@ -56,6 +59,7 @@ impl Server {
             store,
             metrics: Metrics::default(),
             clients: Clients::default(),
+            queries: Queries::new(query_limits),
             commit_slots: Arc::new(Semaphore::new(COMMIT_QUEUE)),
             read_slots: Arc::new(Semaphore::new(read_slots)),
             started: Instant::now(),
@@ -91,6 +95,9 @@ impl Server {
         if before.ttl_sweep_s != after.ttl_sweep_s {
             self.store.set_ttl_sweep_ms(after.ttl_sweep_s * 1000);
         }
+        if before.query_limits != after.query_limits {
+            self.queries.set_limits(after.query_limits);
+        }
         let budgets = |s: &Settings| (s.maxmemory_index, s.maxmemory_cache);
         if budgets(before) != budgets(after) {
             self.store.set_memory_budgets(after.maxmemory_index, after.maxmemory_cache);
@@ -109,7 +116,7 @@ impl Server {
         }
     }
 
-    /// Counts commands a second. Runs until the server stops.
+    /// Counts commands a second, and closes cursors whose time is up. Runs until the server stops.
     pub async fn sample(self: Arc<Server>) {
         let mut stopping = self.watch_stop();
         let mut before = self.metrics.commands_processed.load(Relaxed);
@@ -118,6 +125,7 @@ impl Server {
                 () = tokio::time::sleep(Duration::from_secs(1)) => {}
                 _ = stopping.changed() => return,
             }
+            self.queries.sweep(Instant::now());
             let now = self.metrics.commands_processed.load(Relaxed);
             // The counter goes back to 0 at CONFIG RESETSTAT.
             self.metrics.ops_per_second.store(now.saturating_sub(before), Relaxed);

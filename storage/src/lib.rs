@@ -47,6 +47,7 @@ pub use kv::fjall::OPENING_THREAD;
 pub use lsn::Lsn;
 pub use options::{FsyncPolicy, OnFatal, Options};
 pub use record_id::RecordId;
+pub use spill::{SpillReader, SpillWriter, Spills};
 pub use stats::Stats;
 pub use store::Store;
 pub use transaction::Transaction;

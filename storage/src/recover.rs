@@ -20,6 +20,7 @@ use crate::lsn::Lsn;
 use crate::memtable::Memtable;
 use crate::seal::Sealer;
 use crate::shared::{Shared, Sources};
+use crate::spill::Spills;
 use crate::view::{Names, State};
 use crate::working::Working;
 use crate::{Error, Options, checkpoint};
@@ -217,6 +218,7 @@ fn open_shared(
         page_watermark: checkpoint.next_page,
     };
     Ok(Arc::new(Shared {
+        spills: Spills::new(layout.tmp.clone(), sealer.clone(), options.disk_reserve_bytes),
         engine,
         sealer,
         pager,

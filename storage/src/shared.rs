@@ -15,6 +15,7 @@ use crate::lsn::Lsn;
 use crate::memtable::{Memtable, RecordKey, Version};
 use crate::record_id::document_key;
 use crate::seal::{Purpose, Sealer};
+use crate::spill::Spills;
 use crate::view::State;
 
 /// The parts of an open store.
@@ -25,6 +26,7 @@ pub(crate) struct Shared {
     pub(crate) pager: Pager,
     pub(crate) cache: DocumentCache,
     pub(crate) builds: Builds,
+    pub(crate) spills: Spills,
     pub(crate) log_dir: PathBuf,
     pub(crate) checkpoint_path: PathBuf,
     /// What readers see. Replaced whole by the committer.

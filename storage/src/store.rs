@@ -136,8 +136,6 @@ impl Store {
                 queue: queue.clone(),
                 closing: Arc::clone(&closing),
                 memory_bytes: options.index_build_memory_bytes,
-                spill_dir: layout.tmp.clone(),
-                disk_reserve_bytes: options.disk_reserve_bytes,
             };
             spawn("veddb-index", move || builder.run())?
         });

@@ -13,6 +13,7 @@ use crate::lsn::Lsn;
 use crate::memtable::{Memtable, Version};
 use crate::record_id::{RecordId, document_key, record_of_key};
 use crate::shared::{Shared, Sources, open_document};
+use crate::spill::Spills;
 use crate::trees::Trees;
 
 /// The collections of one database by name. Persistent: a copy shares all but what changes.
@@ -64,6 +65,11 @@ impl View {
     /// The trees of its collections.
     pub fn trees(&self) -> Trees<'_> {
         Trees::new(&self.shared.pager, self.state.lsn)
+    }
+
+    /// Where temporary files are made.
+    pub fn spills(&self) -> &Spills {
+        &self.shared.spills
     }
 
     /// A document by its record.

@@ -11,10 +11,12 @@ use crate::context::{Limits, ReadContext};
 use crate::error::{CommandError, ErrorCode};
 pub(crate) use crate::query::text_limits as parse_limits;
 
+pub mod aggregate;
 pub mod bulk;
 pub mod collections;
 pub mod count;
 pub mod create;
+pub mod cursor;
 pub mod del;
 pub mod delete;
 pub mod distinct;

@@ -1,12 +1,12 @@
 //! Running a plan on one moment of the data: candidates in natural order, or in that of an index, asked the filter.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashSet};
+use std::collections::{BinaryHeap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use veddb_storage::document::ordered::after;
-use veddb_storage::document::{Filter, RawObject};
-use veddb_storage::{CollectionHandle, Document, KeyRange, RecordId, Trees};
+use veddb_storage::document::{Filter, RawObject, Value};
+use veddb_storage::{CollectionHandle, Document, KeyRange, RecordId, Scan, Trees};
 
 use super::bad_filter;
 use super::plan::{IndexPlan, Order, Plan};
@@ -18,6 +18,9 @@ const CHECK_EVERY: u64 = 64;
 
 /// A scan for fewer matches than this is thought to end soon; it keeps so many documents in the cache.
 const CACHED_DOCUMENTS: usize = 1000;
+
+/// The most entries that a walk in the order of an index takes at a time, about.
+const CHUNK_MAX: usize = 256;
 
 /// What was looked at while a plan ran.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -71,16 +74,14 @@ pub fn matching(
     examined: &mut Examined,
     each: &mut dyn FnMut(RecordId, Found) -> bool,
 ) -> Result<(), CommandError> {
-    let mut runner = Runner { context, collection, run, examined, each, steps: 0 };
-    match run.plan {
-        Plan::Scan => runner.scan(),
-        Plan::IdLookup(keys) => runner.look_up(keys),
-        Plan::Index(plan) => match plan.order {
-            Some(order) => runner.ordered(plan, order),
-            None => runner.natural(std::slice::from_ref(plan), &[]),
-        },
-        Plan::Union(union) => runner.natural(&union.indexes, &union.ids),
+    let look = Look { context, filter: run.filter, variables: &[], max_time_ms: run.max_time_ms };
+    let mut feed = Feed::new(&look, collection, run.plan, run.first, run.covered, examined)?;
+    while let Some((record, found)) = feed.next(&look, examined)? {
+        if !each(record, found) {
+            break;
+        }
     }
+    Ok(())
 }
 
 /// The records of a plan's candidates in natural order, for a unit that looks while nobody else writes.
@@ -108,213 +109,313 @@ pub fn candidates(
     Ok(records)
 }
 
-struct Runner<'a, 'r> {
-    context: &'a ReadContext<'a>,
-    collection: &'a CollectionHandle,
-    run: Run<'r>,
-    examined: &'a mut Examined,
-    each: &'a mut dyn FnMut(RecordId, Found) -> bool,
-    steps: u64,
+/// What candidates are looked at with.
+#[derive(Debug, Clone, Copy)]
+pub struct Look<'a> {
+    /// The data, and whether to go on.
+    pub context: &'a ReadContext<'a>,
+    /// What is asked of each.
+    pub filter: &'a Filter,
+    /// The values of the filter's variables.
+    pub variables: &'a [Option<Value>],
+    /// The query's own time limit.
+    pub max_time_ms: Option<u64>,
 }
 
 /// A candidate: its record, and what its entry has of it, if that is all that is asked for.
 type Candidate = (RecordId, Option<Box<[u8]>>);
 
-impl Runner<'_, '_> {
-    fn step(&mut self) -> Result<(), CommandError> {
-        self.steps += 1;
-        if self.steps.is_multiple_of(CHECK_EVERY) { self.context.check(self.run.max_time_ms) } else { Ok(()) }
-    }
+/// The matches of a plan, one after the other: in the order of its index if it is ordered, else in natural order. Has to be
+/// asked at one and the same moment of the data throughout.
+pub struct Feed {
+    collection: CollectionHandle,
+    covered: bool,
+    steps: u64,
+    way: Way,
+}
 
-    fn scan(&mut self) -> Result<(), CommandError> {
-        self.context.check(self.run.max_time_ms)?;
-        let scan = self.context.view.scan(self.collection);
-        let cached = if self.run.first < CACHED_DOCUMENTS { CACHED_DOCUMENTS } else { 0 };
-        for found in scan.cached(cached) {
-            self.step()?;
-            let (record, document) = found?;
-            self.examined.documents += 1;
-            if self.matches(document.root())? && !(self.each)(record, Found::Document(document)) {
-                break;
-            }
-        }
-        Ok(())
-    }
+/// Where the candidates come from.
+enum Way {
+    Scan(Box<Scan>),
+    /// All of them, in order.
+    Listed(std::vec::IntoIter<Candidate>),
+    /// All of them, of which only the first few are wanted: not worth sorting the rest. And the one before.
+    Heap(BinaryHeap<Reverse<Candidate>>, Option<RecordId>),
+    Ordered(Box<Ordered>),
+}
 
-    fn look_up(&mut self, keys: &[Vec<u8>]) -> Result<(), CommandError> {
-        let mut records = Vec::with_capacity(keys.len());
-        for key in keys {
-            self.step()?;
-            self.examined.keys += 1;
-            records.extend(self.context.view.find_id(self.collection, key)?);
-        }
-        records.sort_unstable();
-        for record in records {
-            if !self.offer((record, None))? {
-                break;
-            }
-        }
-        Ok(())
+impl std::fmt::Debug for Feed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Feed").field("collection", &self.collection.id()).finish_non_exhaustive()
     }
+}
 
-    /// Asks a candidate the filter and hands it on; false: enough.
-    fn offer(&mut self, (record, fields): Candidate) -> Result<bool, CommandError> {
-        self.step()?;
-        let found = match fields {
-            Some(fields) => Found::Fields(fields),
-            None => {
-                self.examined.documents += 1;
-                match self.context.view.record(self.collection, record)? {
-                    Some(document) => Found::Document(document),
-                    None => return Ok(true),
-                }
+impl Feed {
+    /// The matches of `plan`. `first`: how many of them are enough. `covered`: they may be read back from the index's
+    /// entries. Where the plan does not give an order all of its entries are gathered here.
+    pub fn new(
+        look: &Look<'_>,
+        collection: &CollectionHandle,
+        plan: &Plan,
+        first: usize,
+        covered: bool,
+        examined: &mut Examined,
+    ) -> Result<Feed, CommandError> {
+        look.context.check(look.max_time_ms)?;
+        let mut feed =
+            Feed { collection: collection.clone(), covered, steps: 0, way: Way::Listed(Vec::new().into_iter()) };
+        feed.way = match plan {
+            Plan::Scan => {
+                let cached = if first < CACHED_DOCUMENTS { CACHED_DOCUMENTS } else { 0 };
+                Way::Scan(Box::new(look.context.view.scan(collection).cached(cached)))
             }
+            Plan::IdLookup(keys) => feed.gather(look, &[], keys, first, examined)?,
+            Plan::Index(plan) => match plan.order {
+                Some(order) => Way::Ordered(Box::new(Ordered::new(plan.clone(), order, first))),
+                None => feed.gather(look, std::slice::from_ref(plan), &[], first, examined)?,
+            },
+            Plan::Union(union) => feed.gather(look, &union.indexes, &union.ids, first, examined)?,
         };
-        Ok(!self.matches(found.root())? || (self.each)(record, found))
+        Ok(feed)
     }
 
-    fn matches(&self, document: RawObject<'_>) -> Result<bool, CommandError> {
-        self.run.filter.test(document, self.context.now_ms).map_err(bad_filter)
+    /// The next match.
+    pub fn next(
+        &mut self,
+        look: &Look<'_>,
+        examined: &mut Examined,
+    ) -> Result<Option<(RecordId, Found)>, CommandError> {
+        loop {
+            self.step(look)?;
+            let (record, fields) = match &mut self.way {
+                Way::Scan(scan) => {
+                    let Some(scanned) = scan.next() else { return Ok(None) };
+                    let (record, document) = scanned?;
+                    examined.documents += 1;
+                    if look.matches(document.root())? {
+                        return Ok(Some((record, Found::Document(document))));
+                    }
+                    continue;
+                }
+                Way::Listed(candidates) => {
+                    let Some(candidate) = candidates.next() else { return Ok(None) };
+                    candidate
+                }
+                Way::Heap(heap, last) => {
+                    let Some(Reverse(candidate)) = heap.pop() else { return Ok(None) };
+                    if last.replace(candidate.0) == Some(candidate.0) {
+                        continue;
+                    }
+                    candidate
+                }
+                Way::Ordered(ordered) => {
+                    let Some(candidate) = ordered.next(look, self.covered, examined)? else { return Ok(None) };
+                    candidate
+                }
+            };
+            let found = match fields {
+                Some(fields) => Found::Fields(fields),
+                None => {
+                    examined.documents += 1;
+                    match look.context.view.record(&self.collection, record)? {
+                        Some(document) => Found::Document(document),
+                        None => continue,
+                    }
+                }
+            };
+            if look.matches(found.root())? {
+                return Ok(Some((record, found)));
+            }
+        }
     }
 
-    /// Gathers all entries, then hands them on in natural order.
-    fn natural(&mut self, plans: &[IndexPlan], ids: &[Vec<u8>]) -> Result<(), CommandError> {
+    fn step(&mut self, look: &Look<'_>) -> Result<(), CommandError> {
+        self.steps += 1;
+        if self.steps.is_multiple_of(CHECK_EVERY) { look.context.check(look.max_time_ms) } else { Ok(()) }
+    }
+
+    /// Gathers all entries, to be handed on in natural order.
+    fn gather(
+        &mut self,
+        look: &Look<'_>,
+        plans: &[IndexPlan],
+        ids: &[Vec<u8>],
+        first: usize,
+        examined: &mut Examined,
+    ) -> Result<Way, CommandError> {
         let mut gathered: Vec<Candidate> = Vec::new();
         for id in ids {
-            self.step()?;
-            self.examined.keys += 1;
-            gathered.extend(self.context.view.find_id(self.collection, id)?.map(|record| (record, None)));
+            self.step(look)?;
+            examined.keys += 1;
+            gathered.extend(look.context.view.find_id(&self.collection, id)?.map(|record| (record, None)));
         }
         for plan in plans {
             for range in &plan.ranges {
-                let mut walk = self.context.view.trees().walk(&plan.index, range, false)?;
+                let mut walk = look.context.view.trees().walk(&plan.index, range, false)?;
                 while let Some(entry) = walk.entry() {
-                    self.step()?;
-                    self.examined.keys += 1;
-                    gathered.push(self.candidate(plan, &entry));
+                    self.step(look)?;
+                    examined.keys += 1;
+                    gathered.push(candidate(plan, &entry, self.covered));
                     walk.advance()?;
                 }
             }
         }
-        if self.run.first < gathered.len() / 8 {
-            // Only the first few are wanted: no need to sort the rest.
-            return self.first_of(gathered);
+        if first < gathered.len() / 8 {
+            return Ok(Way::Heap(gathered.into_iter().map(Reverse).collect(), None));
         }
         gathered.sort_unstable_by_key(|(record, _)| *record);
         gathered.dedup_by_key(|(record, _)| *record);
-        for candidate in gathered {
-            if !self.offer(candidate)? {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    fn first_of(&mut self, gathered: Vec<Candidate>) -> Result<(), CommandError> {
-        let mut heap: BinaryHeap<Reverse<Candidate>> = gathered.into_iter().map(Reverse).collect();
-        let mut last = None;
-        while let Some(Reverse(candidate)) = heap.pop() {
-            if last.replace(candidate.0) != Some(candidate.0) && !self.offer(candidate)? {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    /// Walks in the order of the index. Documents that are equal in the sort are handed on in natural order.
-    fn ordered(&mut self, plan: &IndexPlan, order: Order) -> Result<(), CommandError> {
-        let mut ties = Ties { plan, order, seen: HashSet::new(), held: Vec::new(), region: Vec::new() };
-        let ranges: Vec<&KeyRange> =
-            if order.reverse { plan.ranges.iter().rev().collect() } else { plan.ranges.iter().collect() };
-        for range in ranges {
-            if !self.ordered_range(&mut ties, range)? {
-                return Ok(());
-            }
-        }
-        self.flush(&mut ties).map(|_| ())
-    }
-
-    fn ordered_range(&mut self, ties: &mut Ties<'_>, range: &KeyRange) -> Result<bool, CommandError> {
-        let (index, spec) = (&ties.plan.index, ties.plan.index.spec());
-        let trees = self.context.view.trees();
-        let mut walk = trees.walk(index, range, ties.order.reverse)?;
-        let mut key = Vec::new();
-        while let Some(entry) = walk.entry() {
-            self.step()?;
-            // Up to its first null, the order of the index is that of the sort.
-            let (settled, has_null) = spec.sort_bytes(&entry, ties.order.fields, &mut key).unwrap_or((0, true));
-            let region = key.get(..settled).unwrap_or_default();
-            if region != ties.region {
-                if !self.flush(ties)? {
-                    return Ok(false);
-                }
-                ties.region = region.to_vec();
-            }
-            // Entries of one key without a null are in natural order already.
-            let whole = ties.order.fields == spec.fields.len() && !has_null;
-            if whole && ties.order.reverse {
-                let fields = entry.fields.to_vec();
-                let group = KeyRange { from: fields.clone(), to: after(&fields) };
-                let mut forward = trees.walk(index, &group, false)?;
-                while let Some(entry) = forward.entry() {
-                    self.examined.keys += 1;
-                    let candidate = self.candidate(ties.plan, &entry);
-                    if ties.is_new(candidate.0) && !self.offer(candidate)? {
-                        return Ok(false);
-                    }
-                    forward.advance()?;
-                }
-                walk = trees.walk(index, &KeyRange { from: range.from.clone(), to: Some(fields) }, true)?;
-                continue;
-            }
-            self.examined.keys += 1;
-            let candidate = self.candidate(ties.plan, &entry);
-            if !whole {
-                let rest = key.get(settled..).unwrap_or_default();
-                ties.held.push((Box::from(rest), candidate));
-            } else if ties.is_new(candidate.0) && !self.offer(candidate)? {
-                return Ok(false);
-            }
-            walk.advance()?;
-        }
-        Ok(true)
-    }
-
-    fn candidate(&self, plan: &IndexPlan, entry: &veddb_storage::Entry<'_>) -> Candidate {
-        let fields = if self.run.covered { plan.index.spec().read_back(entry) } else { None };
-        (entry.record, fields)
-    }
-
-    /// Hands on what was held back; false: enough.
-    fn flush(&mut self, ties: &mut Ties<'_>) -> Result<bool, CommandError> {
-        let mut held = std::mem::take(&mut ties.held);
-        held.sort_unstable_by(|(key, (record, _)), (other_key, (other, _))| {
-            let order = if ties.order.reverse { other_key.cmp(key) } else { key.cmp(other_key) };
-            order.then(record.cmp(other))
-        });
-        for (_, candidate) in held {
-            if ties.is_new(candidate.0) && !self.offer(candidate)? {
-                return Ok(false);
-            }
-        }
-        Ok(true)
+        Ok(Way::Listed(gathered.into_iter()))
     }
 }
 
-/// The documents at hand that are equal in a sort, or that a null among their values has put out of order.
-struct Ties<'p> {
-    plan: &'p IndexPlan,
+impl Look<'_> {
+    fn matches(&self, document: RawObject<'_>) -> Result<bool, CommandError> {
+        self.filter.test_with(document, self.context.now_ms, self.variables).map_err(bad_filter)
+    }
+}
+
+fn candidate(plan: &IndexPlan, entry: &veddb_storage::Entry<'_>, covered: bool) -> Candidate {
+    let fields = if covered { plan.index.spec().read_back(entry) } else { None };
+    (entry.record, fields)
+}
+
+/// A walk in the order of an index. Documents that are equal in the sort come in natural order.
+struct Ordered {
+    plan: IndexPlan,
     order: Order,
+    /// What is still to be walked, in the order of the walk.
+    ranges: VecDeque<KeyRange>,
     /// Documents handed on, of an index in which one may have several entries.
     seen: HashSet<RecordId>,
-    /// Candidates with what they still sort by.
+    /// Candidates with what they still sort by: those at hand are equal in a sort, or a null among their values has put
+    /// them out of order.
     held: Vec<(Box<[u8]>, Candidate)>,
     /// What those at hand have in common.
     region: Vec<u8>,
+    ready: VecDeque<Candidate>,
+    /// So many entries are taken at a time; few at first, since mostly few are wanted.
+    chunk: usize,
 }
 
-impl Ties<'_> {
-    fn is_new(&mut self, record: RecordId) -> bool {
-        !self.plan.index.has_multikey() || self.seen.insert(record)
+impl Ordered {
+    fn new(plan: IndexPlan, order: Order, first: usize) -> Ordered {
+        let mut ranges: VecDeque<KeyRange> = plan.ranges.iter().cloned().collect();
+        if order.reverse {
+            ranges.make_contiguous().reverse();
+        }
+        Ordered {
+            plan,
+            order,
+            ranges,
+            seen: HashSet::new(),
+            held: Vec::new(),
+            region: Vec::new(),
+            ready: VecDeque::new(),
+            chunk: first.clamp(1, CHUNK_MAX),
+        }
+    }
+
+    fn next(
+        &mut self,
+        look: &Look<'_>,
+        covered: bool,
+        examined: &mut Examined,
+    ) -> Result<Option<Candidate>, CommandError> {
+        while self.ready.is_empty() {
+            match self.ranges.pop_front() {
+                Some(range) => {
+                    let rest = self.walk(look, range, covered, examined)?;
+                    if let Some(rest) = rest {
+                        self.ranges.push_front(rest);
+                    }
+                }
+                None if self.held.is_empty() => return Ok(None),
+                None => self.flush(),
+            }
+        }
+        Ok(self.ready.pop_front())
+    }
+
+    /// Walks until there are enough candidates; what is left of the range then.
+    fn walk(
+        &mut self,
+        look: &Look<'_>,
+        range: KeyRange,
+        covered: bool,
+        examined: &mut Examined,
+    ) -> Result<Option<KeyRange>, CommandError> {
+        let Ordered { plan, order, .. } = self;
+        let (index, order) = (plan.index.clone(), *order);
+        let trees = look.context.view.trees();
+        let mut walk = trees.walk(&index, &range, order.reverse)?;
+        let mut key = Vec::new();
+        let mut steps: u64 = 0;
+        while let Some(entry) = walk.entry() {
+            steps += 1;
+            if steps.is_multiple_of(CHECK_EVERY) {
+                look.context.check(look.max_time_ms)?;
+            }
+            // Up to its first null, the order of the index is that of the sort.
+            let spec = index.spec();
+            let (settled, has_null) = spec.sort_bytes(&entry, order.fields, &mut key).unwrap_or((0, true));
+            let region = key.get(..settled).unwrap_or_default();
+            if region != self.region {
+                self.flush();
+                self.region.clear();
+                self.region.extend_from_slice(region);
+            }
+            if self.ready.len() >= self.chunk {
+                self.chunk = self.chunk.saturating_mul(2).min(CHUNK_MAX);
+                let here = walk.key().unwrap_or_default();
+                return Ok(Some(if order.reverse {
+                    // The next key that there can be.
+                    KeyRange { from: range.from, to: Some([here, &[0]].concat()) }
+                } else {
+                    KeyRange { from: here.to_vec(), to: range.to }
+                }));
+            }
+            // Entries of one key without a null are in natural order already.
+            let whole = order.fields == spec.fields.len() && !has_null;
+            if whole && order.reverse {
+                let fields = entry.fields.to_vec();
+                let group = KeyRange { from: fields.clone(), to: after(&fields) };
+                let mut forward = trees.walk(&index, &group, false)?;
+                while let Some(entry) = forward.entry() {
+                    examined.keys += 1;
+                    let candidate = candidate(&self.plan, &entry, covered);
+                    self.offer(candidate);
+                    forward.advance()?;
+                }
+                walk = trees.walk(&index, &KeyRange { from: range.from.clone(), to: Some(fields) }, true)?;
+                continue;
+            }
+            examined.keys += 1;
+            let candidate = candidate(&self.plan, &entry, covered);
+            if whole {
+                self.offer(candidate);
+            } else {
+                let rest = key.get(settled..).unwrap_or_default();
+                self.held.push((Box::from(rest), candidate));
+            }
+            walk.advance()?;
+        }
+        Ok(None)
+    }
+
+    fn offer(&mut self, candidate: Candidate) {
+        if !self.plan.index.has_multikey() || self.seen.insert(candidate.0) {
+            self.ready.push_back(candidate);
+        }
+    }
+
+    /// Makes ready what was held back.
+    fn flush(&mut self) {
+        let mut held = std::mem::take(&mut self.held);
+        held.sort_unstable_by(|(key, (record, _)), (other_key, (other, _))| {
+            let order = if self.order.reverse { other_key.cmp(key) } else { key.cmp(other_key) };
+            order.then(record.cmp(other))
+        });
+        held.into_iter().for_each(|(_, candidate)| self.offer(candidate));
     }
 }

@@ -183,7 +183,11 @@ impl Query {
         let body = match (&self.project, found) {
             (Some(project), _) => {
                 let mut out = Vec::new();
-                project.render(&mut out, found.root(), Sight { filter: Some(&self.filter), now_ms: context.now_ms })?;
+                project.render(
+                    &mut out,
+                    found.root(),
+                    Sight { filter: Some(&self.filter), now_ms: context.now_ms, variables: &[] },
+                )?;
                 Bytes::from(out)
             }
             (None, Found::Document(document)) => document.json(),

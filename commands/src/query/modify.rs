@@ -139,7 +139,7 @@ impl FindAndModify {
         let mut out = Vec::new();
         match &self.project {
             Some(project) => {
-                let sight = Sight { filter: Some(&self.write.filter), now_ms: self.now_ms };
+                let sight = Sight { filter: Some(&self.write.filter), now_ms: self.now_ms, variables: &[] };
                 project.render(&mut out, document, sight)?;
             }
             None => render_object(&mut out, document),

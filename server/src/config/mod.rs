@@ -15,6 +15,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use veddb_commands::context::Limits;
+use veddb_commands::queries::QueryLimits;
 use veddb_commands::{CommandError, glob};
 use veddb_storage::FsyncPolicy;
 
@@ -50,6 +51,8 @@ pub struct Settings {
     pub client_query_buffer_limit: usize,
     pub client_output_buffer_limit: OutputLimit,
     pub limits: Limits,
+    /// Bounds of queries.
+    pub query_limits: QueryLimits,
     pub log_segment_size: usize,
     pub shutdown_timeout_s: u64,
     pub ttl_sweep_s: u64,
@@ -84,6 +87,7 @@ impl Default for Settings {
             client_query_buffer_limit: 1 << 30,
             client_output_buffer_limit: OutputLimit::default(),
             limits: Limits::default(),
+            query_limits: QueryLimits::default(),
             log_segment_size: 64 << 20,
             shutdown_timeout_s: 10,
             ttl_sweep_s: 1,

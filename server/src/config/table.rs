@@ -115,6 +115,18 @@ pub static SETTINGS: &[Setting] = &[
         |s| s.client_query_buffer_limit.to_string(),
         |s, v| put(&mut s.client_query_buffer_limit, memory(v, MIB..=i64::MAX)),
     ),
+    Setting::live(
+        "cursor-max-age",
+        "Seconds after which a cursor is closed, read or not: it holds back storage.",
+        |s| s.query_limits.cursor_max_age_s.to_string(),
+        |s, v| put(&mut s.query_limits.cursor_max_age_s, integer(v, 1..=I32)),
+    ),
+    Setting::live(
+        "cursor-timeout",
+        "Seconds after which a cursor that nobody reads is closed.",
+        |s| s.query_limits.cursor_timeout_s.to_string(),
+        |s, v| put(&mut s.query_limits.cursor_timeout_s, integer(v, 1..=I32)),
+    ),
     Setting::fixed(
         "databases",
         "How many databases there are.",
@@ -169,6 +181,18 @@ pub static SETTINGS: &[Setting] = &[
         "The file that holds the master key; with none named, <dir>.key is made at the first start.",
         |s| path(&s.master_key_file),
         |s, v| put(&mut s.master_key_file, Ok(PathBuf::from(v))),
+    ),
+    Setting::live(
+        "max-cursors",
+        "Cursors open at once.",
+        |s| s.query_limits.cursors.to_string(),
+        |s, v| put(&mut s.query_limits.cursors, integer(v, 0..=1_000_000)),
+    ),
+    Setting::live(
+        "max-cursors-per-client",
+        "Cursors that one connection may have open.",
+        |s| s.query_limits.cursors_per_client.to_string(),
+        |s, v| put(&mut s.query_limits.cursors_per_client, integer(v, 0..=1_000_000)),
     ),
     Setting::live(
         "max-document-depth",
@@ -248,6 +272,18 @@ pub static SETTINGS: &[Setting] = &[
         "Bytes of one argument.",
         |s| s.proto_max_bulk_len.to_string(),
         |s, v| put(&mut s.proto_max_bulk_len, memory(v, MIB..=GIB)),
+    ),
+    Setting::live(
+        "query-memory-limit",
+        "Bytes that one query may hold; what is more goes to sealed temporary files.",
+        |s| s.query_limits.memory.to_string(),
+        |s, v| put(&mut s.query_limits.memory, memory(v, MIB..=i64::MAX)),
+    ),
+    Setting::live(
+        "query-memory-total",
+        "Bytes that all queries together may hold.",
+        |s| s.query_limits.memory_total.to_string(),
+        |s, v| put(&mut s.query_limits.memory_total, memory(v, MIB..=i64::MAX)),
     ),
     Setting::fixed(
         "replica-read-only",

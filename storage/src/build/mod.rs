@@ -15,7 +15,6 @@ mod sort;
 mod task;
 
 use parking_lot::{Condvar, Mutex};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::SyncSender;
@@ -124,9 +123,6 @@ pub(crate) struct Builder {
     pub(crate) closing: Arc<AtomicBool>,
     /// Keys held in memory while they are sorted, bytes.
     pub(crate) memory_bytes: usize,
-    pub(crate) spill_dir: PathBuf,
-    /// A build fails rather than leave less than this free.
-    pub(crate) disk_reserve_bytes: u64,
 }
 
 impl Builder {

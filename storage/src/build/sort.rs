@@ -2,21 +2,12 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::path::PathBuf;
 
 use crate::Error;
-use crate::seal::Sealer;
-use crate::spill::{SpillReader, SpillWriter};
+use crate::spill::{SpillReader, SpillWriter, Spills};
 
 /// Keys of one block of a file, bytes.
 const BLOCK_BYTES: usize = 64 << 10;
-
-/// Where runs are written.
-#[derive(Debug, Clone)]
-pub(super) struct SpillPlace {
-    pub(super) dir: PathBuf,
-    pub(super) sealer: Sealer,
-}
 
 /// Keys in memory, one after the other.
 #[derive(Default)]
@@ -62,7 +53,7 @@ impl Run {
     pub(super) fn of<'k>(
         keys: impl Iterator<Item = (&'k [u8], bool)>,
         memory_bytes: usize,
-        place: &SpillPlace,
+        place: &Spills,
     ) -> Result<Run, Error> {
         let mut arena = Arena::default();
         let mut keys = keys;
@@ -127,8 +118,8 @@ struct RunWriter {
 }
 
 impl RunWriter {
-    fn create(place: &SpillPlace) -> Result<RunWriter, Error> {
-        Ok(RunWriter { writer: SpillWriter::create(&place.dir, &place.sealer)?, block: Vec::new() })
+    fn create(place: &Spills) -> Result<RunWriter, Error> {
+        Ok(RunWriter { writer: place.create()?, block: Vec::new() })
     }
 
     fn push(&mut self, key: &[u8], mark: bool) -> Result<(), Error> {
@@ -152,7 +143,7 @@ impl RunWriter {
 
 /// Takes keys in any order.
 pub(super) struct Sorter {
-    place: SpillPlace,
+    place: Spills,
     memory_bytes: usize,
     arena: Arena,
     runs: Vec<Run>,
@@ -160,7 +151,7 @@ pub(super) struct Sorter {
 
 impl Sorter {
     /// Holds so many bytes of keys in memory.
-    pub(super) fn new(place: SpillPlace, memory_bytes: usize) -> Sorter {
+    pub(super) fn new(place: Spills, memory_bytes: usize) -> Sorter {
         // Positions in memory are 32 bits.
         Sorter { place, memory_bytes: memory_bytes.min(1 << 30), arena: Arena::default(), runs: Vec::new() }
     }
@@ -223,7 +214,7 @@ mod tests {
     #[test]
     fn keys_come_back_in_order_through_files() {
         let (dir, _engine, sealer) = testing::engine();
-        let place = SpillPlace { dir: dir.path().to_path_buf(), sealer };
+        let place = Spills::new(dir.path().to_path_buf(), sealer, 0);
         let mut random = testing::Random::new(3);
         let mut keys: Vec<Vec<u8>> = (0..20_000).map(|_| format!("{}", random.below(1 << 30)).into_bytes()).collect();
         let mut sorter = Sorter::new(place.clone(), 50_000);

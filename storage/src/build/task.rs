@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::sort::{Run, Sorter, SpillPlace};
+use super::sort::{Run, Sorter};
 use super::{Builder, Stop};
 use crate::Error;
 use crate::collection::CollectionHandle;
@@ -34,7 +34,6 @@ pub(super) struct Task<'b> {
     builder: &'b Builder,
     collection: u32,
     index: u32,
-    place: SpillPlace,
     /// Changes that the committer has collected, oldest first.
     changes: Vec<Run>,
     /// What of them is in memory.
@@ -66,12 +65,10 @@ enum Adopted {
 
 impl<'b> Task<'b> {
     pub(super) fn new(builder: &'b Builder, collection: u32, index: u32) -> Task<'b> {
-        let place = SpillPlace { dir: builder.spill_dir.clone(), sealer: builder.shared.sealer.clone() };
         Task {
             builder,
             collection,
             index,
-            place,
             changes: Vec::new(),
             changes_bytes: 0,
             doubtful: false,
@@ -132,7 +129,7 @@ impl<'b> Task<'b> {
         let keys = delta.keys.iter().map(|(key, there)| (key.as_slice(), *there));
         // All rounds together have as much memory as the entries that are sorted.
         let memory_bytes = CHANGES_BYTES.min(self.builder.memory_bytes.saturating_sub(self.changes_bytes));
-        let run = Run::of(keys, memory_bytes, &self.place)?;
+        let run = Run::of(keys, memory_bytes, &self.builder.shared.spills)?;
         self.changes_bytes += run.memory_bytes();
         self.changes.push(run);
         Ok(false)
@@ -141,7 +138,7 @@ impl<'b> Task<'b> {
     /// Reads all documents, piece by piece.
     fn read(&mut self) -> Result<Sorter, Stop> {
         let builder = self.builder;
-        let mut sorter = Sorter::new(self.place.clone(), builder.memory_bytes);
+        let mut sorter = Sorter::new(self.builder.shared.spills.clone(), builder.memory_bytes);
         let (mut next, mut read) = (RecordId(0), 0);
         loop {
             let view = builder.view();
@@ -167,7 +164,7 @@ impl<'b> Task<'b> {
                 return Ok(sorter);
             }
             drop(view);
-            self.check_space()?;
+            self.builder.shared.spills.check_space()?;
             self.take_changes(ROUND_CHANGES)?;
         }
     }
@@ -199,7 +196,7 @@ impl<'b> Task<'b> {
             last = key;
             loaded += 1;
             if loaded.is_multiple_of(STEP) {
-                self.check_space()?;
+                shared.spills.check_space()?;
                 self.take_changes(ROUND_CHANGES)?;
             }
         }
@@ -309,12 +306,7 @@ impl<'b> Task<'b> {
         shared.engine.ingest(Space::Pages, &mut pages.iter().map(|page| page.entry(&shared.pager)))?;
         Tree::mark_clean(&shared.pager, pages);
         self.dirty_bytes = 0;
-        self.check_space()
-    }
-
-    fn check_space(&self) -> Result<(), Error> {
-        let free = rustix::fs::statvfs(&self.builder.spill_dir).map_or(u64::MAX, |s| s.f_bavail * s.f_frsize);
-        if free < self.builder.disk_reserve_bytes { Err(Error::NoSpace) } else { Ok(()) }
+        shared.spills.check_space()
     }
 
     /// Has the committer apply the last changes and go on with the tree.

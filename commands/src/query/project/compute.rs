@@ -10,7 +10,7 @@ use super::{Branch, Computed, Cut, CutKind, Project, Sight, Twig, present};
 
 pub(super) fn apply(project: &Project, document: RawObject<'_>, sight: Sight<'_>) -> Result<Object, String> {
     let now_ms = i64::try_from(sight.now_ms).unwrap_or(i64::MAX);
-    let scope = Scope { root: Root::Packed(document), now_ms, variables: &[] };
+    let scope = Scope { root: Root::Packed(document), now_ms, variables: sight.variables };
     let mut object = project.copy(document, &project.tree);
     Computing { document, scope }.members(&mut object, &project.tree)?;
     let mut root = Value::Object(object);

@@ -39,6 +39,8 @@ pub struct Sight<'s> {
     pub filter: Option<&'s Filter>,
     /// The time, milliseconds since 1970.
     pub now_ms: u64,
+    /// The values of the variables that the projection was read with, in their order.
+    pub variables: &'s [Option<Value>],
 }
 
 /// The named members of one level, in the order in which they were named.
@@ -93,14 +95,14 @@ impl Project {
         parse::argument(text, limits)
     }
 
-    /// Reads what `$project` takes; no operators of queries stand in it.
-    pub fn stage(object: RawObject<'_>, limits: &Limits) -> Result<Project, String> {
-        parse::stage(object, limits)
+    /// Reads what `$project` takes; no operators of queries stand in it. Its expressions may use these variables.
+    pub fn stage(object: RawObject<'_>, limits: &Limits, variables: &[&str]) -> Result<Project, String> {
+        parse::stage(object, limits, variables)
     }
 
-    /// Reads what `$set` takes: expressions for paths, beside which everything stays.
-    pub fn set(object: RawObject<'_>, limits: &Limits) -> Result<Project, String> {
-        parse::set(object, limits)
+    /// Reads what `$set` takes: expressions for paths, beside which everything stays. They may use these variables.
+    pub fn set(object: RawObject<'_>, limits: &Limits, variables: &[&str]) -> Result<Project, String> {
+        parse::set(object, limits, variables)
     }
 
     /// What leaves these paths out and nothing else.
@@ -116,6 +118,23 @@ impl Project {
         let mut paths = Vec::new();
         self.tree.paths("", &mut paths);
         Some(paths)
+    }
+
+    /// Whether what a filter finds at this path is the same before and after.
+    pub fn leaves(&self, path: &str) -> bool {
+        if !self.cuts.is_empty() || path.split('.').any(|segment| segment.bytes().all(|byte| byte.is_ascii_digit())) {
+            return false;
+        }
+        let mut branch = &self.tree;
+        for segment in path.split('.') {
+            match branch.get(segment) {
+                None => return !self.keep,
+                Some(Twig::End) => return self.keep,
+                Some(Twig::On(inner)) if !inner.computes() => branch = inner,
+                Some(_) => return false,
+            }
+        }
+        false
     }
 
     /// Whether it shows the element of an array at which the query's filter matched.

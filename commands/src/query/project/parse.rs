@@ -18,20 +18,20 @@ pub(super) fn argument(text: &[u8], limits: &Limits) -> Result<Option<Project>, 
     if object.is_empty() {
         return Ok(None);
     }
-    let entries = read(object, Use::Query, limits).map_err(bad)?;
+    let entries = read(object, Use::Query, limits, &[]).map_err(bad)?;
     build(entries).map(Some).map_err(bad)
 }
 
-pub(super) fn stage(object: RawObject<'_>, limits: &Limits) -> Result<Project, String> {
+pub(super) fn stage(object: RawObject<'_>, limits: &Limits, variables: &[&str]) -> Result<Project, String> {
     if object.is_empty() {
         return Err("needs at least one path".into());
     }
-    build(read(object, Use::Stage, limits)?)
+    build(read(object, Use::Stage, limits, variables)?)
 }
 
-pub(super) fn set(object: RawObject<'_>, limits: &Limits) -> Result<Project, String> {
+pub(super) fn set(object: RawObject<'_>, limits: &Limits, variables: &[&str]) -> Result<Project, String> {
     let mut project = Project { keep: false, tree: Branch::default(), cuts: Vec::new(), computes: true };
-    for (path, entry) in read(object, Use::Set, limits)? {
+    for (path, entry) in read(object, Use::Set, limits, variables)? {
         if let Entry::Compute(computed) = entry {
             project.tree.add(&path, Twig::Computed(computed))?;
         }
@@ -59,8 +59,13 @@ enum Use {
     Set,
 }
 
-fn read(object: RawObject<'_>, place: Use, limits: &Limits) -> Result<Vec<(String, Entry)>, String> {
-    let mut reading = Reading { place, limits, entries: Vec::new(), nodes: 0 };
+fn read(
+    object: RawObject<'_>,
+    place: Use,
+    limits: &Limits,
+    variables: &[&str],
+) -> Result<Vec<(String, Entry)>, String> {
+    let mut reading = Reading { place, limits, variables, entries: Vec::new(), nodes: 0 };
     reading.members("", object)?;
     Ok(reading.entries)
 }
@@ -76,6 +81,8 @@ enum Entry {
 struct Reading<'l> {
     place: Use,
     limits: &'l Limits,
+    /// That expressions may use beside the system's.
+    variables: &'l [&'l str],
     entries: Vec<(String, Entry)>,
     nodes: usize,
 }
@@ -154,7 +161,8 @@ impl Reading<'_> {
 
     fn compute(&mut self, path: String, value: ValueRef<'_>) -> Result<(), String> {
         let limits = ExpressionLimits { nodes: self.limits.max_query_nodes, regex_size: self.limits.max_regex_size };
-        let expression = Expression::parse(value, &limits).map_err(|error| format!("{path}: {}", error.0))?;
+        let expression =
+            Expression::parse_with(value, &limits, self.variables).map_err(|error| format!("{path}: {}", error.0))?;
         self.entries.push((path, Entry::Compute(Computed::Expression(Box::new(expression)))));
         Ok(())
     }

@@ -65,7 +65,7 @@ fn set(operand: ValueRef<'_>, limits: &Limits) -> Result<Stage, String> {
     if object.is_empty() {
         return Err("needs at least one path".into());
     }
-    Project::set(object, limits).map(Stage::Project)
+    Project::set(object, limits, &[]).map(Stage::Project)
 }
 
 fn unset(operand: ValueRef<'_>, limits: &Limits) -> Result<Stage, String> {
@@ -84,7 +84,7 @@ fn unset(operand: ValueRef<'_>, limits: &Limits) -> Result<Stage, String> {
 }
 
 fn project(operand: ValueRef<'_>, limits: &Limits) -> Result<Stage, String> {
-    Project::stage(object(operand)?, limits).map(Stage::Project)
+    Project::stage(object(operand)?, limits, &[]).map(Stage::Project)
 }
 
 fn replace_with(operand: ValueRef<'_>, limits: &Limits) -> Result<Stage, String> {
@@ -130,7 +130,9 @@ impl Pipeline {
         let mut root = before;
         for (at, (name, stage)) in self.stages.iter().enumerate() {
             let made = match stage {
-                Stage::Project(project) => project.apply(root, Sight { filter: None, now_ms: self.now_ms }),
+                Stage::Project(project) => {
+                    project.apply(root, Sight { filter: None, now_ms: self.now_ms, variables: &[] })
+                }
                 Stage::Replace(expression) => self.replace(expression, root),
             };
             object = made.map_err(|what| bad_update(format!("stage {at}: {name}: {what}")))?;

@@ -39,7 +39,7 @@ pub(super) fn operands(args: &mut Args<'_>) -> Vec<Value> {
 
 /// A sum that keeps what doubles round away.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Sum {
+pub struct Sum {
     whole: Option<i64>,
     double: f64,
     /// What is missing from `double`.
@@ -57,7 +57,7 @@ impl Default for Sum {
 
 impl Sum {
     /// Adds a number; anything else does not count.
-    pub(crate) fn add(&mut self, value: &Value) {
+    pub fn add(&mut self, value: &Value) {
         let Some(wide) = width(value) else { return };
         self.width = self.width.max(wide);
         self.count += 1;
@@ -74,16 +74,51 @@ impl Sum {
             Value::Int64(n) => [(*n & !0xffff_ffff) as f64, (*n & 0xffff_ffff) as f64],
             other => [double(other), 0.0],
         };
-        for n in parts {
-            // Knuth's two-sum: what the rounded sum lacks.
-            let sum = self.double + n;
-            let shadow = sum - n;
-            let lost = (self.double - shadow) + (n - (sum - shadow));
-            self.double = sum;
-            if lost.is_finite() {
-                self.rest += lost;
+        parts.into_iter().for_each(|n| self.add_double(n));
+    }
+
+    fn add_double(&mut self, n: f64) {
+        // Knuth's two-sum: what the rounded sum lacks.
+        let sum = self.double + n;
+        let shadow = sum - n;
+        let lost = (self.double - shadow) + (n - (sum - shadow));
+        self.double = sum;
+        if lost.is_finite() {
+            self.rest += lost;
+        }
+    }
+
+    /// The whole state, for [`Sum::absorb`].
+    pub fn save(&self) -> Value {
+        Value::Array(vec![
+            self.whole.map_or(Value::Null, Value::Int64),
+            Value::Double(self.double),
+            Value::Double(self.rest),
+            self.decimal.map_or(Value::Null, Value::Decimal),
+            Value::Int32(self.width as i32),
+            Value::Int64(i64::try_from(self.count).unwrap_or(i64::MAX)),
+        ])
+    }
+
+    /// Adds what another one had summed when it was saved.
+    pub fn absorb(&mut self, saved: &Value) {
+        let Some([whole, double, rest, decimal, width, count]) = saved.as_array() else { return };
+        self.whole = match (self.whole, whole) {
+            (Some(a), Value::Int64(b)) => a.checked_add(*b),
+            _ => None,
+        };
+        for part in [double, rest] {
+            if let Value::Double(n) = part {
+                self.add_double(*n);
             }
         }
+        if let Value::Decimal(n) = decimal {
+            self.decimal = Some(self.decimal.map_or(*n, |sum| sum + *n));
+        }
+        let widths = [Width::Int, Width::Long, Width::Double, Width::Decimal];
+        let width = widths.into_iter().find(|other| Some(*other as i64) == width.as_integer());
+        self.width = self.width.max(width.unwrap_or(Width::Int));
+        self.count += count.as_integer().and_then(|n| u64::try_from(n).ok()).unwrap_or(0);
     }
 
     fn total(&self) -> f64 {
@@ -100,7 +135,7 @@ impl Sum {
     }
 
     /// The sum.
-    pub(crate) fn value(&self) -> Value {
+    pub fn value(&self) -> Value {
         match (self.width, self.whole) {
             (Width::Decimal, _) => Value::Decimal(self.decimal_total()),
             (Width::Int | Width::Long, Some(n)) => whole(n, self.width),
@@ -109,7 +144,7 @@ impl Sum {
     }
 
     /// The mean; null of nothing.
-    pub(crate) fn mean(&self) -> Value {
+    pub fn mean(&self) -> Value {
         if self.count == 0 {
             return Value::Null;
         }

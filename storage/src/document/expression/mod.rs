@@ -33,13 +33,14 @@ mod variable;
 
 use std::fmt;
 
+pub use accumulate::Sum;
 pub(crate) use evaluate::{Args, Environment};
 pub use evaluate::{Root, Scope};
 pub use parse::{ExpressionLimits, Parser};
 
-use super::codec::ValueRef;
+use super::codec::{RawObject, ValueRef};
 use super::value::Value;
-use parse::Node;
+use parse::{Base, Node};
 
 /// Why an expression cannot be, or has no value; the message names the operator.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -187,6 +188,22 @@ impl Expression {
     /// Those of [`Expression::evaluate`].
     pub fn is_true(&self, scope: &Scope<'_>) -> Result<bool, ExpressionError> {
         Ok(self.node.evaluate(&mut Environment::new(scope))?.is_some_and(|value| boolean::truth(&value)))
+    }
+
+    /// What a plain path leads to in a packed document, if nothing has to be computed for it. None when the expression is
+    /// anything else, or an array stands on the way.
+    pub fn look<'d>(&self, root: RawObject<'d>) -> Option<Option<ValueRef<'d>>> {
+        let Node::Path(Base::Root, steps) = &self.node else { return None };
+        let (first, rest) = steps.split_first()?;
+        let mut found = root.get(first);
+        for step in rest {
+            found = match found {
+                Some(ValueRef::Object(object)) => object.get(step),
+                Some(ValueRef::Array(_)) => return None,
+                _ => return Some(None),
+            };
+        }
+        Some(found)
     }
 
     /// Whether two evaluations on one document may differ: it reads the time or draws a random number.

@@ -8,14 +8,15 @@ use super::{Asking, DocumentTest, FilterError, Node, Parser};
 pub(super) fn parse(parser: &mut Parser<'_>, operand: ValueRef<'_>) -> Result<Option<Node>, FilterError> {
     let limits = parser.limits();
     let limits = ExpressionLimits { nodes: limits.nodes, regex_size: limits.regex_size };
-    let expression = Expression::parse(operand, &limits).map_err(|error| FilterError(format!("$expr: {error}")))?;
+    let expression = Expression::parse_with(operand, &limits, parser.variables())
+        .map_err(|error| FilterError(format!("$expr: {error}")))?;
     Ok(Some(Node::Document(Box::new(expression))))
 }
 
 impl DocumentTest for Expression {
-    fn passes(&self, document: RawObject<'_>, asking: &Asking) -> bool {
+    fn passes(&self, document: RawObject<'_>, asking: &Asking<'_>) -> bool {
         let now_ms = i64::try_from(asking.now_ms).unwrap_or(i64::MAX);
-        let scope = Scope { root: Root::Packed(document), now_ms, variables: &[] };
+        let scope = Scope { root: Root::Packed(document), now_ms, variables: asking.variables };
         self.is_true(&scope).unwrap_or_else(|error| {
             asking.fail(FilterError(format!("$expr: {error}")));
             false

@@ -27,6 +27,7 @@ use super::codec::{Packed, RawArray, RawObject, ValueRef};
 use super::id::id_candidates;
 use super::ordered::class;
 use super::path::{Leaf, Path};
+use super::value::Value;
 
 /// Why a filter cannot be; the message names the operator and the path.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -61,18 +62,20 @@ pub enum Node {
 /// What an operator asks of the whole document.
 pub trait DocumentTest: fmt::Debug + Send + Sync {
     /// Whether this document passes; a test that fails notes it in `asking`.
-    fn passes(&self, document: RawObject<'_>, asking: &Asking) -> bool;
+    fn passes(&self, document: RawObject<'_>, asking: &Asking<'_>) -> bool;
 }
 
 /// One document being asked.
 #[derive(Debug, Default)]
-pub struct Asking {
+pub struct Asking<'a> {
     /// Now, milliseconds since 1970.
     pub now_ms: u64,
+    /// The values of the variables that the filter was parsed with, in their order.
+    pub variables: &'a [Option<Value>],
     fault: OnceCell<FilterError>,
 }
 
-impl Asking {
+impl Asking<'_> {
     /// Notes that the document cannot be asked; the first reason counts.
     pub fn fail(&self, error: FilterError) {
         let _ = self.fault.set(error);
@@ -176,7 +179,17 @@ impl Filter {
 
     /// Reads a filter that is a packed object already.
     pub fn from_object(object: RawObject<'_>, limits: &FilterLimits) -> Result<Filter, FilterError> {
-        Ok(Filter { root: Parser::new(limits).object(object)? })
+        Filter::from_object_with(object, limits, &[])
+    }
+
+    /// The same, of a filter whose `$expr` may use these variables; their values are handed to [`Filter::test_with`] in
+    /// the same order.
+    pub fn from_object_with(
+        object: RawObject<'_>,
+        limits: &FilterLimits,
+        variables: &[&str],
+    ) -> Result<Filter, FilterError> {
+        Ok(Filter { root: Parser::with_variables(limits, variables).object(object)? })
     }
 
     /// Reads what stands under a path (`5` or `{"$gt": 5}`), to be asked of single values with [`Filter::matches_value`].
@@ -189,7 +202,20 @@ impl Filter {
     /// # Errors
     /// Where the filter has an expression that has no value on this document.
     pub fn test(&self, document: RawObject<'_>, now_ms: u64) -> Result<bool, FilterError> {
-        let asking = Asking { now_ms, fault: OnceCell::new() };
+        self.test_with(document, now_ms, &[])
+    }
+
+    /// Whether the document matches, with the values of the filter's variables.
+    ///
+    /// # Errors
+    /// Where the filter has an expression that has no value on this document.
+    pub fn test_with(
+        &self,
+        document: RawObject<'_>,
+        now_ms: u64,
+        variables: &[Option<Value>],
+    ) -> Result<bool, FilterError> {
+        let asking = Asking { now_ms, variables, fault: OnceCell::new() };
         let matches = self.root.ask(document, &asking);
         asking.fault.into_inner().map_or(Ok(matches), Err)
     }
@@ -253,7 +279,7 @@ impl Node {
         self.ask(document, &Asking::default())
     }
 
-    fn ask(&self, document: RawObject<'_>, asking: &Asking) -> bool {
+    fn ask(&self, document: RawObject<'_>, asking: &Asking<'_>) -> bool {
         match self {
             Node::And(nodes) => nodes.iter().all(|n| n.ask(document, asking)),
             Node::Or(nodes) => nodes.iter().any(|n| n.ask(document, asking)),

@@ -34,12 +34,24 @@ pub(super) fn filter_text(text: &[u8], limits: &FilterLimits) -> Result<Filter, 
 pub struct Parser<'l> {
     limits: &'l FilterLimits,
     nodes: usize,
+    /// Those that `$expr` may use beside the system's.
+    variables: &'l [&'l str],
 }
 
 impl<'l> Parser<'l> {
     /// A parser that has read nothing.
     pub fn new(limits: &'l FilterLimits) -> Parser<'l> {
-        Parser { limits, nodes: 0 }
+        Parser::with_variables(limits, &[])
+    }
+
+    /// A parser of filters whose `$expr` may use these variables.
+    pub fn with_variables(limits: &'l FilterLimits, variables: &'l [&'l str]) -> Parser<'l> {
+        Parser { limits, nodes: 0, variables }
+    }
+
+    /// The variables that `$expr` may use beside the system's.
+    pub fn variables(&self) -> &'l [&'l str] {
+        self.variables
     }
 
     /// The limits.

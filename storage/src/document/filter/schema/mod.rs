@@ -53,7 +53,7 @@ pub(super) fn parse(parser: &mut Parser<'_>, operand: ValueRef<'_>) -> Result<Op
 }
 
 impl DocumentTest for Schema {
-    fn passes(&self, document: RawObject<'_>, _: &Asking) -> bool {
+    fn passes(&self, document: RawObject<'_>, _: &Asking<'_>) -> bool {
         self.fits(ValueRef::Object(document))
     }
 }

@@ -1,0 +1,120 @@
+//! `$push`, `$addToSet` and `$mergeObjects`: all of the values.
+
+use std::collections::HashSet;
+
+use veddb_storage::document::{Object, Value, codec, ordered};
+
+use super::{AccumulatorOperator, Plain, State, size_of_value};
+
+pub(super) const ACCUMULATORS: &[AccumulatorOperator] = &[
+    AccumulatorOperator {
+        name: "$push",
+        summary: "All values, in an array.",
+        parse: |reader, operand| Plain::parse(reader, operand, || Box::<Pushed>::default()),
+    },
+    AccumulatorOperator {
+        name: "$addToSet",
+        summary: "The different values, in an array.",
+        parse: |reader, operand| Plain::parse(reader, operand, || Box::<Set>::default()),
+    },
+    AccumulatorOperator {
+        name: "$mergeObjects",
+        summary: "The members of all objects; of two of one name the later.",
+        parse: |reader, operand| Plain::parse(reader, operand, || Box::<Merged>::default()),
+    },
+];
+
+#[derive(Debug, Default)]
+struct Pushed(Vec<Value>);
+
+impl State for Pushed {
+    fn add(&mut self, value: Option<Value>) -> Result<usize, String> {
+        let Some(value) = value else { return Ok(0) };
+        let size = size_of_value(&value);
+        self.0.push(value);
+        Ok(size)
+    }
+
+    fn save(&self) -> Value {
+        Value::Array(self.0.clone())
+    }
+
+    fn absorb(&mut self, saved: Value) -> Result<(), String> {
+        if let Value::Array(values) = saved {
+            self.0.extend(values);
+        }
+        Ok(())
+    }
+
+    fn value(&self) -> Result<Option<Value>, String> {
+        Ok(Some(Value::Array(self.0.clone())))
+    }
+}
+
+#[derive(Debug, Default)]
+struct Set {
+    values: Vec<Value>,
+    /// The same for values that are equal.
+    keys: HashSet<Box<[u8]>>,
+}
+
+impl State for Set {
+    fn add(&mut self, value: Option<Value>) -> Result<usize, String> {
+        let Some(value) = value else { return Ok(0) };
+        let mut key = Vec::new();
+        ordered::put(&mut key, codec::pack_value(&value).get());
+        let size = key.len() + size_of_value(&value) + 16;
+        if !self.keys.insert(key.into()) {
+            return Ok(0);
+        }
+        self.values.push(value);
+        Ok(size)
+    }
+
+    fn save(&self) -> Value {
+        Value::Array(self.values.clone())
+    }
+
+    fn absorb(&mut self, saved: Value) -> Result<(), String> {
+        let Value::Array(values) = saved else { return Ok(()) };
+        values.into_iter().try_for_each(|value| self.add(Some(value)).map(|_| ()))
+    }
+
+    fn value(&self) -> Result<Option<Value>, String> {
+        Ok(Some(Value::Array(self.values.clone())))
+    }
+}
+
+#[derive(Debug, Default)]
+struct Merged(Object);
+
+impl State for Merged {
+    fn add(&mut self, value: Option<Value>) -> Result<usize, String> {
+        match value {
+            None | Some(Value::Null) => Ok(0),
+            Some(Value::Object(object)) => {
+                let mut grown = 0;
+                for (name, value) in object.0 {
+                    if self.0.get(&name).is_none() {
+                        grown += 24 + name.len() + size_of_value(&value);
+                    }
+                    self.0.set(&name, value);
+                }
+                Ok(grown)
+            }
+            Some(other) => Err(format!("$mergeObjects: each value must be an object, not {}", other.kind().name())),
+        }
+    }
+
+    fn save(&self) -> Value {
+        Value::Object(self.0.clone())
+    }
+
+    fn absorb(&mut self, saved: Value) -> Result<(), String> {
+        self.add(Some(saved)).map(|_| ())
+    }
+
+    fn value(&self) -> Result<Option<Value>, String> {
+        Ok(Some(Value::Object(self.0.clone())))
+    }
+}

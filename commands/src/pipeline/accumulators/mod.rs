@@ -1,0 +1,117 @@
+//! The accumulators, one entry each in [`ACCUMULATORS`]: what `$group`, `$bucket` and `$setWindowFields` make of the values of
+//! several rows.
+
+mod collect;
+mod numbers;
+mod pick;
+
+use veddb_storage::document::expression::{Expression, Scope};
+use veddb_storage::document::{Value, ValueRef};
+
+use super::Reader;
+
+/// An accumulator of the language.
+#[derive(Debug)]
+pub struct AccumulatorOperator {
+    /// With its dollar sign.
+    pub name: &'static str,
+    /// One sentence for the reference.
+    pub summary: &'static str,
+    /// Reads its operand.
+    pub parse: fn(&Reader<'_>, ValueRef<'_>) -> Result<Box<dyn Accumulator>, String>,
+}
+
+/// A parsed accumulator: the same for every group.
+pub trait Accumulator: std::fmt::Debug + Send + Sync {
+    /// What it takes of one row; None is a missing value.
+    fn argument(&self, scope: &Scope<'_>) -> Result<Option<Value>, String>;
+
+    /// The state of a group that has no row yet. Paths of expressions such as `n` start from the group's `_id`.
+    fn start(&self, group: &Scope<'_>) -> Result<Box<dyn State>, String>;
+}
+
+/// What an accumulator made so far of the rows of one group, which come in order.
+pub trait State: Send + std::fmt::Debug {
+    /// Takes what one row gives. Answers how many bytes more it holds now, about.
+    fn add(&mut self, value: Option<Value>) -> Result<usize, String>;
+
+    /// Everything it knows, for [`State::absorb`].
+    fn save(&self) -> Value;
+
+    /// Takes what another one knew, whose rows came after its own.
+    fn absorb(&mut self, saved: Value) -> Result<(), String>;
+
+    /// The result so far; None is a missing value.
+    fn value(&self) -> Result<Option<Value>, String>;
+}
+
+/// Every accumulator, by family.
+pub const ACCUMULATORS: &[&[AccumulatorOperator]] = &[numbers::ACCUMULATORS, pick::ACCUMULATORS, collect::ACCUMULATORS];
+
+/// What a state takes in memory, bytes, whatever it holds.
+pub const STATE_BYTES: usize = 64;
+
+/// The accumulator of this name.
+pub fn find(name: &str) -> Option<&'static AccumulatorOperator> {
+    ACCUMULATORS.iter().flat_map(|family| family.iter()).find(|accumulator| accumulator.name == name)
+}
+
+/// Reads `{"$sum": ..}`.
+pub fn parse(reader: &Reader<'_>, value: ValueRef<'_>) -> Result<Box<dyn Accumulator>, String> {
+    let ValueRef::Object(object) = value else {
+        return Err(format!("needs an object with an accumulator, not {}", value.kind().name()));
+    };
+    let mut members = object.iter();
+    let (Some((name, operand)), None) = (members.next(), members.next()) else {
+        return Err("needs an object with one accumulator".into());
+    };
+    let operator = find(name).ok_or_else(|| format!("unknown accumulator {name}"))?;
+    (operator.parse)(reader, operand).map_err(|what| format!("{}: {what}", operator.name))
+}
+
+/// What a value takes in memory, bytes, about.
+// The value's depth bounds the recursion.
+pub fn size_of_value(value: &Value) -> usize {
+    size_of::<Value>()
+        + match value {
+            Value::String(text) => text.len(),
+            Value::Binary { bytes, .. } => bytes.len(),
+            Value::Regex { pattern, options } => pattern.len() + options.len(),
+            Value::Array(values) => values.iter().map(size_of_value).sum(),
+            Value::Object(object) => object.0.iter().map(|(name, value)| 24 + name.len() + size_of_value(value)).sum(),
+            _ => 0,
+        }
+}
+
+/// An accumulator of one expression whose state needs nothing but its values.
+#[derive(Debug)]
+struct Plain {
+    expression: Expression,
+    start: fn() -> Box<dyn State>,
+}
+
+impl Plain {
+    fn parse(
+        reader: &Reader<'_>,
+        operand: ValueRef<'_>,
+        start: fn() -> Box<dyn State>,
+    ) -> Result<Box<dyn Accumulator>, String> {
+        // An array of one expression stands for it; accumulators take no more than that.
+        let operand = match operand {
+            ValueRef::Array(list) if list.len() == 1 => list.get(0).unwrap_or(operand),
+            ValueRef::Array(_) => return Err("takes one expression".into()),
+            other => other,
+        };
+        Ok(Box::new(Plain { expression: reader.expression(operand)?, start }))
+    }
+}
+
+impl Accumulator for Plain {
+    fn argument(&self, scope: &Scope<'_>) -> Result<Option<Value>, String> {
+        self.expression.evaluate(scope).map_err(|error| error.0)
+    }
+
+    fn start(&self, _: &Scope<'_>) -> Result<Box<dyn State>, String> {
+        Ok((self.start)())
+    }
+}

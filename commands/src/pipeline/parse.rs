@@ -1,0 +1,200 @@
+//! Pipeline text to stages, within limits, and stages in a better order.
+
+use std::sync::Arc;
+
+use veddb_storage::document::expression::{Expression, ExpressionLimits};
+use veddb_storage::document::json::parse_value;
+use veddb_storage::document::{Filter, RawArray, RawObject, ValueRef};
+
+use super::stages::{Place, find};
+use super::{Kind, Pipeline, Placed, bad};
+use crate::context::Limits;
+use crate::error::CommandError;
+use crate::query::{filter_limits, text_limits};
+
+/// The most stages, those of pipelines inside it included.
+const STAGES_MAX: usize = 1000;
+
+/// The most levels of pipelines inside pipelines, as in MongoDB.
+const LEVELS_MAX: usize = 20;
+
+/// Reads one pipeline and what stands in it.
+#[derive(Debug)]
+pub struct Reader<'l> {
+    /// The language's bounds.
+    pub limits: &'l Limits,
+    /// The variables in sight, beside the system's.
+    pub variables: Vec<String>,
+    stages: usize,
+    level: usize,
+    /// Of the stage that is read, whose pipelines inside may hold less than others: its name.
+    inside: Option<&'static str>,
+}
+
+impl Pipeline {
+    /// Reads an array of stages from JSON text.
+    pub fn parse(text: &[u8], limits: &Limits) -> Result<Pipeline, CommandError> {
+        let packed = parse_value(text, text_limits(limits)).map_err(|error| bad(error.to_string()))?;
+        let ValueRef::Array(list) = packed.get() else {
+            return Err(bad(format!("a pipeline is an array of stages, not {}", packed.get().kind().name())));
+        };
+        let mut nodes = 0;
+        count_nodes(packed.get(), &mut nodes);
+        if nodes > limits.max_query_nodes {
+            return Err(bad(format!("more than {} operators and fields", limits.max_query_nodes)));
+        }
+        let mut reader = Reader { limits, variables: Vec::new(), stages: 0, level: 0, inside: None };
+        reader.pipeline(list).map_err(bad)
+    }
+}
+
+/// Members of objects; the documents of `$documents` are no part of the language.
+// The text's depth limit bounds the recursion.
+fn count_nodes(value: ValueRef<'_>, nodes: &mut usize) {
+    match value {
+        ValueRef::Object(object) => {
+            for (name, value) in object.iter() {
+                *nodes += 1;
+                if name != "$documents" {
+                    count_nodes(value, nodes);
+                }
+            }
+        }
+        ValueRef::Array(array) => array.iter().for_each(|element| count_nodes(element, nodes)),
+        _ => {}
+    }
+}
+
+impl<'l> Reader<'l> {
+    /// Reads the stages of a pipeline, or of one inside it.
+    pub fn pipeline(&mut self, list: RawArray<'_>) -> Result<Pipeline, String> {
+        if self.level > LEVELS_MAX {
+            return Err(format!("more than {LEVELS_MAX} levels of pipelines"));
+        }
+        let mut stages = Vec::new();
+        let count = list.len();
+        for (number, stage) in list.iter().enumerate() {
+            self.stages += 1;
+            if self.stages > STAGES_MAX {
+                return Err(format!("more than {STAGES_MAX} stages"));
+            }
+            let ValueRef::Object(members) = stage else {
+                return Err(format!("stage {number}: is an object, not {}", stage.kind().name()));
+            };
+            let mut members = members.iter();
+            let (Some((name, operand)), None) = (members.next(), members.next()) else {
+                return Err(format!("stage {number}: is an object with one member, the name of a stage"));
+            };
+            let Some(operator) = find(name) else {
+                return Err(format!("stage {number}: unknown stage {name}"));
+            };
+            let name = operator.name;
+            let wrong = |what: String| format!("stage {number}: {name}: {what}");
+            match operator.place {
+                Place::First if number > 0 => return Err(wrong("has to be the first stage".into())),
+                Place::Last if number + 1 < count => return Err(wrong("has to be the last stage".into())),
+                Place::Last if self.level > 0 => return Err(wrong("cannot stand in a pipeline inside another".into())),
+                _ => {}
+            }
+            if self.inside == Some("$facet") && (name == "$facet" || operator.place == Place::First) {
+                return Err(wrong("cannot stand inside $facet".into()));
+            }
+            for stage in (operator.parse)(self, operand).map_err(wrong)? {
+                stages.push(Placed { number, name, stage });
+            }
+        }
+        Ok(Pipeline { stages: self.reorder(stages) })
+    }
+
+    /// Moves each `$match` as far to the front as that gives the same, and joins those that meet.
+    fn reorder(&self, stages: Vec<Placed>) -> Vec<Placed> {
+        let mut ordered: Vec<Placed> = Vec::with_capacity(stages.len());
+        for placed in stages {
+            let Kind::Match(found) = placed.stage.kind() else {
+                ordered.push(placed);
+                continue;
+            };
+            let paths = found.movable_paths();
+            let mut at = ordered.len();
+            while at > 0 && ordered.get(at - 1).is_some_and(|before| lets_pass(before, paths.as_deref())) {
+                at -= 1;
+            }
+            let before = at.checked_sub(1).and_then(|at| ordered.get_mut(at));
+            if let Some(before) = before
+                && let Kind::Match(other) = before.stage.kind()
+                // Both could be read, so together they can, unless they are too many nodes.
+                && let Ok(joined) = other.and(self, found)
+            {
+                before.stage = Arc::new(joined);
+                continue;
+            }
+            ordered.insert(at, placed);
+        }
+        ordered
+    }
+
+    /// Reads the stages of a pipeline inside the stage `inside`, with these variables beside those in sight.
+    pub fn inner(
+        &mut self,
+        inside: &'static str,
+        list: RawArray<'_>,
+        variables: Vec<String>,
+    ) -> Result<Pipeline, String> {
+        let count = self.variables.len();
+        self.variables.extend(variables);
+        let before = self.inside.replace(inside);
+        self.level += 1;
+        let pipeline = self.pipeline(list);
+        self.level -= 1;
+        self.inside = before;
+        self.variables.truncate(count);
+        pipeline
+    }
+
+    /// Reads an expression.
+    pub fn expression(&self, value: ValueRef<'_>) -> Result<Expression, String> {
+        self.expression_with(value, &[])
+    }
+
+    /// Reads an expression with these variables beside those in sight.
+    pub fn expression_with(&self, value: ValueRef<'_>, more: &[&str]) -> Result<Expression, String> {
+        let limits = ExpressionLimits { nodes: self.limits.max_query_nodes, regex_size: self.limits.max_regex_size };
+        let names: Vec<&str> = self.names().chain(more.iter().copied()).collect();
+        Expression::parse_with(value, &limits, &names).map_err(|error| error.0)
+    }
+
+    /// Reads a filter.
+    pub fn filter(&self, object: RawObject<'_>) -> Result<Filter, String> {
+        let names: Vec<&str> = self.names().collect();
+        Filter::from_object_with(object, &filter_limits(self.limits), &names).map_err(|error| error.0)
+    }
+
+    /// The names of the variables in sight.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.variables.iter().map(String::as_str)
+    }
+}
+
+/// The operand as an object.
+pub(super) fn object(operand: ValueRef<'_>) -> Result<RawObject<'_>, String> {
+    match operand {
+        ValueRef::Object(object) => Ok(object),
+        other => Err(format!("needs an object, not {}", other.kind().name())),
+    }
+}
+
+/// Whether a stage gives the same behind a `$match` as before it.
+fn lets_pass(before: &Placed, paths: Option<&[String]>) -> bool {
+    match before.stage.kind() {
+        Kind::Sort(_) => true,
+        _ => paths.is_some_and(|paths| paths.iter().all(|path| before.stage.passes_through(path))),
+    }
+}
+
+/// What an `Arc` of a stage is called where stages are parsed.
+pub(super) type Parsed = Result<Vec<Arc<dyn super::Stage>>, String>;
+
+/// One stage.
+pub(super) fn one(stage: impl super::Stage + 'static) -> Parsed {
+    Ok(vec![Arc::new(stage)])
+}

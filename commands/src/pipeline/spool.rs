@@ -1,0 +1,145 @@
+//! Rows kept in their order, in memory while they fit there and in a sealed temporary file otherwise.
+
+use std::sync::Arc;
+
+use veddb_storage::{Error, SpillReader, SpillWriter, Spills};
+
+use super::memory::{Account, Held};
+use super::{Failure, Row, Running};
+
+/// Rows of one block of a file, bytes, about.
+const BLOCK_BYTES: usize = 64 << 10;
+
+/// Writes rows to a temporary file.
+#[derive(Debug)]
+pub struct RowWriter {
+    writer: SpillWriter,
+    block: Vec<u8>,
+    account: Arc<Account>,
+}
+
+/// Reads them back.
+#[derive(Debug)]
+pub struct RowReader {
+    reader: SpillReader,
+    block: Vec<u8>,
+    at: usize,
+}
+
+impl RowWriter {
+    /// A new file.
+    pub fn create(spills: &Spills, account: &Arc<Account>) -> Result<RowWriter, Error> {
+        Ok(RowWriter { writer: spills.create()?, block: Vec::new(), account: Arc::clone(account) })
+    }
+
+    /// Appends a packed object.
+    pub fn push(&mut self, body: &[u8]) -> Result<(), Error> {
+        self.block.extend_from_slice(&(body.len() as u32).to_le_bytes());
+        self.block.extend_from_slice(body);
+        if self.block.len() >= BLOCK_BYTES { self.write() } else { Ok(()) }
+    }
+
+    fn write(&mut self) -> Result<(), Error> {
+        let before = self.writer.bytes();
+        self.writer.write(&self.block)?;
+        self.account.note_spilled(self.writer.bytes() - before);
+        self.block.clear();
+        Ok(())
+    }
+
+    /// Ends writing.
+    pub fn finish(mut self) -> Result<RowReader, Error> {
+        if !self.block.is_empty() {
+            self.write()?;
+        }
+        Ok(RowReader { reader: self.writer.finish()?, block: Vec::new(), at: 0 })
+    }
+}
+
+impl RowReader {
+    /// The next packed object; none at the end.
+    pub fn next(&mut self) -> Result<Option<Box<[u8]>>, Error> {
+        if self.at >= self.block.len() {
+            let Some(block) = self.reader.read()? else { return Ok(None) };
+            (self.block, self.at) = (block, 0);
+        }
+        let damaged = || Error::Engine("a temporary file is not what was written".into());
+        let (length, rest) = self.block.get(self.at..).and_then(|b| b.split_first_chunk::<4>()).ok_or_else(damaged)?;
+        let length = u32::from_le_bytes(*length) as usize;
+        let body = rest.get(..length).ok_or_else(damaged)?.into();
+        self.at += 4 + length;
+        Ok(Some(body))
+    }
+
+    /// Goes back to the first one.
+    pub fn rewind(&mut self) -> Result<(), Error> {
+        (self.block, self.at) = (Vec::new(), 0);
+        self.reader.rewind()
+    }
+}
+
+/// Rows in their order.
+#[derive(Debug)]
+pub struct Spool {
+    held: Held,
+    rows: Vec<Row>,
+    file: File,
+    /// Where reading is.
+    at: usize,
+}
+
+#[derive(Debug)]
+enum File {
+    None,
+    Writing(RowWriter),
+    Reading(RowReader),
+}
+
+impl Spool {
+    /// None yet.
+    pub fn new(account: &Arc<Account>) -> Spool {
+        Spool { held: account.part(), rows: Vec::new(), file: File::None, at: 0 }
+    }
+
+    /// Appends a row. Not to be called once [`Spool::next`] was.
+    pub fn push(&mut self, row: Row, running: &Running<'_>) -> Result<(), Failure> {
+        if let File::Writing(writer) = &mut self.file {
+            return Ok(writer.push(row.body())?);
+        }
+        if self.held.grow(row.size()) {
+            self.rows.push(row);
+            return Ok(());
+        }
+        let mut writer = RowWriter::create(running.context.view.spills(), self.held.account())?;
+        for row in self.rows.drain(..).chain(std::iter::once(row)) {
+            writer.push(row.body())?;
+        }
+        self.held.release();
+        self.file = File::Writing(writer);
+        Ok(())
+    }
+
+    /// The next row; none at the end.
+    pub fn next(&mut self) -> Result<Option<Row>, Failure> {
+        if let File::Writing(_) = self.file
+            && let File::Writing(writer) = std::mem::replace(&mut self.file, File::None)
+        {
+            self.file = File::Reading(writer.finish()?);
+        }
+        if let File::Reading(reader) = &mut self.file {
+            return Ok(reader.next()?.map(Row::Made));
+        }
+        let row = self.rows.get(self.at).cloned();
+        self.at += 1;
+        Ok(row)
+    }
+
+    /// Goes back to the first row.
+    pub fn rewind(&mut self) -> Result<(), Failure> {
+        self.at = 0;
+        if let File::Reading(reader) = &mut self.file {
+            reader.rewind()?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,310 @@
+//! `$group`, `$count` and `$sortByCount`: one row for all rows of one key.
+//!
+//! Groups are held in memory, by their key's bytes. When they no longer fit they are written, sorted by these bytes, to a
+//! temporary file, with what their accumulators know; at the end the files are merged.
+
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+use veddb_storage::document::expression::{Expression, Root, Scope};
+use veddb_storage::document::{Object, RawObject, Value, ValueRef, codec, ordered};
+
+use super::sort::Sorted;
+use super::{Place, StageOperator};
+use crate::pipeline::accumulators::{self, Accumulator, STATE_BYTES, State, size_of_value};
+use crate::pipeline::memory::Held;
+use crate::pipeline::parse::{Parsed, object, one};
+use crate::pipeline::spool::{RowReader, RowWriter};
+use crate::pipeline::{Failure, Input, Opening, Reader, Row, Rows, Running, Stage};
+use crate::query::sort::Sort;
+
+pub(super) const STAGES: &[StageOperator] = &[
+    StageOperator {
+        name: "$group",
+        summary: "Makes one row of all rows that have the same `_id`, with accumulators.",
+        place: Place::Anywhere,
+        parse,
+    },
+    StageOperator {
+        name: "$count",
+        summary: "Makes one row of all, which says how many they were.",
+        place: Place::Anywhere,
+        parse: count,
+    },
+    StageOperator {
+        name: "$sortByCount",
+        summary: "Makes a row of each different value, with how often it is there, the most frequent first.",
+        place: Place::Anywhere,
+        parse: sort_by_count,
+    },
+];
+
+/// `$group`
+#[derive(Debug)]
+struct Group {
+    id: Expression,
+    fields: Vec<(String, Box<dyn Accumulator>)>,
+}
+
+fn parse(reader: &mut Reader<'_>, operand: ValueRef<'_>) -> Parsed {
+    let mut id = None;
+    let mut fields = Vec::new();
+    for (name, value) in object(operand)?.iter() {
+        if name == "_id" {
+            id = Some(reader.expression(value)?);
+            continue;
+        }
+        check_name(name)?;
+        fields.push((name.to_owned(), accumulators::parse(reader, value).map_err(|what| format!("{name}: {what}"))?));
+    }
+    one(Group { id: id.ok_or("needs _id")?, fields })
+}
+
+/// Whether a row that an accumulator is part of may have a member of this name.
+pub(super) fn check_name(name: &str) -> Result<(), String> {
+    if name.is_empty() || name.contains('.') || name.starts_with('$') {
+        return Err(format!("{name:?} is not a field's name: it may not be empty, have dots or begin with $"));
+    }
+    Ok(())
+}
+
+fn count(reader: &mut Reader<'_>, operand: ValueRef<'_>) -> Parsed {
+    let ValueRef::String(name) = operand else { return Err("needs a field's name".into()) };
+    check_name(name)?;
+    if name == "_id" {
+        return Err("the field cannot be _id".into());
+    }
+    let one = Value::Object(Object(vec![("$sum".to_owned(), Value::Int32(1))]));
+    let group = Object(vec![("_id".to_owned(), Value::Null), (name.to_owned(), one)]);
+    let mut stages = parse(reader, codec::pack_value(&Value::Object(group)).get())?;
+    let shown = Object(vec![("_id".to_owned(), Value::Bool(false))]);
+    stages.extend(super::project::project_stage(reader, codec::pack_value(&Value::Object(shown)).get())?);
+    Ok(stages)
+}
+
+fn sort_by_count(reader: &mut Reader<'_>, operand: ValueRef<'_>) -> Parsed {
+    let expression = match operand {
+        ValueRef::String(path) => path.starts_with('$'),
+        ValueRef::Object(object) => object.iter().next().is_some_and(|(name, _)| name.starts_with('$')),
+        _ => false,
+    };
+    if !expression {
+        return Err("needs a path that begins with $ or an expression".into());
+    }
+    let one = Value::Object(Object(vec![("$sum".to_owned(), Value::Int32(1))]));
+    let group = Object(vec![("_id".to_owned(), operand.to_value()), ("count".to_owned(), one)]);
+    let mut stages = parse(reader, codec::pack_value(&Value::Object(group)).get())?;
+    let order = codec::pack_object(&Object(vec![("count".to_owned(), Value::Int32(-1))]));
+    stages.push(Arc::new(Sorted::new(Sort::from_object(RawObject::from_body(&order))?)));
+    Ok(stages)
+}
+
+impl Stage for Group {
+    fn open(self: Arc<Self>, input: Input, opening: &Opening<'_>) -> Input {
+        let groups =
+            Groups { stage: self, held: opening.account.part(), by_key: FxHashMap::default(), runs: Vec::new() };
+        Box::new(Grouping { input, state: Phase::Gathering(groups) })
+    }
+}
+
+/// One key's rows so far.
+#[derive(Debug)]
+struct Grouped {
+    id: Value,
+    states: Vec<Box<dyn State>>,
+    /// Which group it is, by its first row.
+    number: usize,
+}
+
+/// So many files are merged at a time; more become one first.
+const RUNS_MAX: usize = 64;
+
+#[derive(Debug)]
+struct Groups {
+    stage: Arc<Group>,
+    held: Held,
+    by_key: FxHashMap<Box<[u8]>, Grouped>,
+    runs: Vec<RowReader>,
+}
+
+struct Grouping {
+    input: Input,
+    state: Phase,
+}
+
+enum Phase {
+    Gathering(Groups),
+    Giving(std::vec::IntoIter<Grouped>, Groups),
+    Merging(Merge, Groups),
+    Done,
+}
+
+impl Group {
+    fn start(&self, id: Value, number: usize, running: &Running<'_>) -> Result<Grouped, Failure> {
+        let mut states = Vec::with_capacity(self.fields.len());
+        let empty = Object::default();
+        let root = Root::Owned(id.as_object().unwrap_or(&empty));
+        let scope = Scope { root, now_ms: running.now_ms(), variables: running.variables };
+        for (name, accumulator) in &self.fields {
+            states.push(accumulator.start(&scope).map_err(|what| format!("{name}: {what}"))?);
+        }
+        Ok(Grouped { id, states, number })
+    }
+
+    fn row(&self, group: &Grouped) -> Result<Row, Failure> {
+        let mut object = Object(Vec::with_capacity(1 + self.fields.len()));
+        object.0.push(("_id".to_owned(), group.id.clone()));
+        for ((name, _), state) in self.fields.iter().zip(&group.states) {
+            if let Some(value) = state.value().map_err(|what| format!("{name}: {what}"))? {
+                object.0.push((name.clone(), value));
+            }
+        }
+        Ok(Row::of(&object))
+    }
+}
+
+impl Groups {
+    fn add(&mut self, row: &Row, key: &mut Vec<u8>, running: &Running<'_>) -> Result<(), Failure> {
+        let stage = Arc::clone(&self.stage);
+        let scope = running.scope(row.root());
+        key.clear();
+        // Mostly it is a stored value, and the group is there already: then nothing is copied.
+        let computed;
+        let id = match stage.id.look(row.root()) {
+            Some(found) => found.unwrap_or(ValueRef::Null),
+            None => {
+                computed = codec::pack_value(&stage.id.evaluate(&scope)?.unwrap_or(Value::Null));
+                computed.get()
+            }
+        };
+        ordered::put(key, id);
+        let mut grown = 0;
+        let number = self.by_key.len();
+        let group = match self.by_key.get_mut(key.as_slice()) {
+            Some(group) => group,
+            None => {
+                let id = id.to_value();
+                grown += size_of_value(&id) + key.len() + stage.fields.len() * STATE_BYTES + size_of::<Grouped>() + 32;
+                let group = stage.start(id, number, running)?;
+                self.by_key.entry(key.as_slice().into()).or_insert(group)
+            }
+        };
+        for ((name, accumulator), state) in stage.fields.iter().zip(&mut group.states) {
+            let wrong = |what: String| format!("{name}: {what}");
+            grown += state.add(accumulator.argument(&scope).map_err(wrong)?).map_err(wrong)?;
+        }
+        if grown > 0 && !self.held.grow(grown) {
+            self.write(running)?;
+        }
+        Ok(())
+    }
+
+    /// Writes what is held to a file, sorted by key.
+    fn write(&mut self, running: &Running<'_>) -> Result<(), Failure> {
+        let mut groups: Vec<(Box<[u8]>, Grouped)> = std::mem::take(&mut self.by_key).into_iter().collect();
+        groups.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        let mut writer = RowWriter::create(running.context.view.spills(), self.held.account())?;
+        for (key, group) in groups {
+            writer.push(&saved(key, &group))?;
+        }
+        self.held.release();
+        self.runs.push(writer.finish()?);
+        if self.runs.len() >= RUNS_MAX {
+            let mut writer = RowWriter::create(running.context.view.spills(), self.held.account())?;
+            let mut merge = Merge::of(std::mem::take(&mut self.runs))?;
+            while let Some((key, group)) = merge.next(&self.stage, running)? {
+                writer.push(&saved(key, &group))?;
+            }
+            self.runs.push(writer.finish()?);
+        }
+        Ok(())
+    }
+}
+
+/// A group as it is written.
+fn saved(key: Box<[u8]>, group: &Grouped) -> Box<[u8]> {
+    codec::pack_object(&Object(vec![
+        ("k".to_owned(), Value::Binary { subtype: 0, bytes: key.into() }),
+        ("i".to_owned(), group.id.clone()),
+        ("s".to_owned(), Value::Array(group.states.iter().map(|state| state.save()).collect())),
+    ]))
+}
+
+/// Files of groups, each sorted by key.
+struct Merge {
+    /// Each with its first group.
+    runs: Vec<(RowReader, Option<Box<[u8]>>)>,
+}
+
+fn key_of(body: &[u8]) -> &[u8] {
+    match RawObject::from_body(body).get("k") {
+        Some(ValueRef::Binary { bytes, .. }) => bytes,
+        _ => &[],
+    }
+}
+
+impl Merge {
+    fn of(readers: Vec<RowReader>) -> Result<Merge, Failure> {
+        let mut runs = Vec::with_capacity(readers.len());
+        for mut reader in readers {
+            let head = reader.next()?;
+            runs.push((reader, head));
+        }
+        Ok(Merge { runs })
+    }
+
+    /// The next group, of all files.
+    fn next(&mut self, stage: &Group, running: &Running<'_>) -> Result<Option<(Box<[u8]>, Grouped)>, Failure> {
+        let least = self.runs.iter().filter_map(|(_, head)| head.as_deref().map(key_of)).min();
+        let Some(key) = least.map(Box::<[u8]>::from) else { return Ok(None) };
+        let mut group: Option<Grouped> = None;
+        for (reader, head) in &mut self.runs {
+            let Some(body) = head.take_if(|body| key_of(body) == &*key) else { continue };
+            running.step()?;
+            let object = RawObject::from_body(&body);
+            let group = match &mut group {
+                Some(group) => group,
+                None => {
+                    let id = object.get("i").map_or(Value::Null, ValueRef::to_value);
+                    group.insert(stage.start(id, 0, running)?)
+                }
+            };
+            if let Some(ValueRef::Array(states)) = object.get("s") {
+                for (state, saved) in group.states.iter_mut().zip(states.iter()) {
+                    state.absorb(saved.to_value())?;
+                }
+            }
+            *head = reader.next()?;
+        }
+        Ok(group.map(|group| (key, group)))
+    }
+}
+
+impl Rows for Grouping {
+    fn next(&mut self, running: &Running<'_>) -> Result<Option<Row>, Failure> {
+        if let Phase::Gathering(groups) = &mut self.state {
+            let mut key = Vec::new();
+            while let Some(row) = self.input.next(running)? {
+                running.step()?;
+                groups.add(&row, &mut key, running)?;
+            }
+            if let Phase::Gathering(mut groups) = std::mem::replace(&mut self.state, Phase::Done) {
+                self.state = if groups.runs.is_empty() {
+                    let mut all: Vec<Grouped> = std::mem::take(&mut groups.by_key).into_values().collect();
+                    all.sort_unstable_by_key(|group| group.number);
+                    Phase::Giving(all.into_iter(), groups)
+                } else {
+                    groups.write(running)?;
+                    Phase::Merging(Merge::of(std::mem::take(&mut groups.runs))?, groups)
+                };
+            }
+        }
+        match &mut self.state {
+            Phase::Giving(all, groups) => all.next().map(|group| groups.stage.row(&group)).transpose(),
+            Phase::Merging(merge, groups) => {
+                merge.next(&groups.stage, running)?.map(|(_, group)| groups.stage.row(&group)).transpose()
+            }
+            Phase::Gathering(_) | Phase::Done => Ok(None),
+        }
+    }
+}

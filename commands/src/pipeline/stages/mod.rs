@@ -1,0 +1,62 @@
+//! The stages, one entry each in [`STAGES`].
+
+mod documents;
+mod group;
+mod limit;
+mod matching;
+mod project;
+mod redact;
+mod replace;
+mod sort;
+mod unwind;
+
+use std::sync::Arc;
+
+use veddb_storage::document::ValueRef;
+
+use super::{Reader, Stage};
+
+pub use matching::Match;
+pub use sort::Sorted;
+
+/// A stage of the language.
+#[derive(Debug)]
+pub struct StageOperator {
+    /// With its dollar sign.
+    pub name: &'static str,
+    /// One sentence for the reference.
+    pub summary: &'static str,
+    /// Where it may stand.
+    pub place: Place,
+    /// Reads its operand; some are several stages.
+    pub parse: fn(&mut Reader<'_>, ValueRef<'_>) -> Result<Vec<Arc<dyn Stage>>, String>,
+}
+
+/// Where a stage may stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// Anywhere.
+    Anywhere,
+    /// Only at the beginning.
+    First,
+    /// Only at the end of the whole pipeline.
+    Last,
+}
+
+/// Every stage, by family.
+pub const STAGES: &[&[StageOperator]] = &[
+    documents::STAGES,
+    matching::STAGES,
+    project::STAGES,
+    replace::STAGES,
+    redact::STAGES,
+    limit::STAGES,
+    sort::STAGES,
+    unwind::STAGES,
+    group::STAGES,
+];
+
+/// The stage of this name.
+pub fn find(name: &str) -> Option<&'static StageOperator> {
+    STAGES.iter().flat_map(|family| family.iter()).find(|stage| stage.name == name)
+}

@@ -1,0 +1,96 @@
+//! `$project`, `$addFields` (also called `$set`) and `$unset`.
+
+use std::sync::Arc;
+
+use veddb_storage::document::ValueRef;
+
+use super::{Place, StageOperator};
+use crate::pipeline::parse::{Parsed, object, one};
+use crate::pipeline::{Failure, Input, Kind, Opening, Reader, Row, Rows, Running, Stage};
+use crate::query::project::{Project, Sight};
+
+pub(super) const STAGES: &[StageOperator] = &[
+    StageOperator {
+        name: "$project",
+        summary: "Keeps, leaves out and computes members.",
+        place: Place::Anywhere,
+        parse: project_stage,
+    },
+    StageOperator {
+        name: "$addFields",
+        summary: "Sets members to the values of expressions.",
+        place: Place::Anywhere,
+        parse: set,
+    },
+    StageOperator { name: "$set", summary: "The same as `$addFields`.", place: Place::Anywhere, parse: set },
+    StageOperator {
+        name: "$unset",
+        summary: "Leaves out the member, or members, of this path.",
+        place: Place::Anywhere,
+        parse: unset,
+    },
+];
+
+/// A projection of each row.
+#[derive(Debug)]
+struct Projection(Project);
+
+pub(super) fn project_stage(reader: &mut Reader<'_>, operand: ValueRef<'_>) -> Parsed {
+    let names: Vec<&str> = reader.names().collect();
+    one(Projection(Project::stage(object(operand)?, reader.limits, &names)?))
+}
+
+fn set(reader: &mut Reader<'_>, operand: ValueRef<'_>) -> Parsed {
+    let operand = object(operand)?;
+    if operand.is_empty() {
+        return Err("needs at least one path".into());
+    }
+    let names: Vec<&str> = reader.names().collect();
+    one(Projection(Project::set(operand, reader.limits, &names)?))
+}
+
+fn unset(reader: &mut Reader<'_>, operand: ValueRef<'_>) -> Parsed {
+    let mut paths = Vec::new();
+    match operand {
+        ValueRef::String(path) => paths.push(path),
+        ValueRef::Array(list) if !list.is_empty() => {
+            for path in list.iter() {
+                let ValueRef::String(path) = path else { return Err("needs paths as strings".into()) };
+                paths.push(path);
+            }
+        }
+        _ => return Err("needs a path or an array of paths".into()),
+    }
+    one(Projection(Project::unset(paths.into_iter(), reader.limits)?))
+}
+
+impl Stage for Projection {
+    fn open(self: Arc<Self>, input: Input, _: &Opening<'_>) -> Input {
+        Box::new(Projecting { stage: self, input })
+    }
+
+    fn takes(&self, wanted: usize) -> usize {
+        wanted
+    }
+
+    fn kind(&self) -> Kind<'_> {
+        Kind::OneToOne
+    }
+
+    fn passes_through(&self, path: &str) -> bool {
+        self.0.leaves(path)
+    }
+}
+
+struct Projecting {
+    stage: Arc<Projection>,
+    input: Input,
+}
+
+impl Rows for Projecting {
+    fn next(&mut self, running: &Running<'_>) -> Result<Option<Row>, Failure> {
+        let Some(row) = self.input.next(running)? else { return Ok(None) };
+        let sight = Sight { filter: None, now_ms: running.context.now_ms, variables: running.variables };
+        Ok(Some(Row::of(&self.stage.0.apply(row.root(), sight)?)))
+    }
+}

@@ -1,0 +1,241 @@
+//! What all queries share: the memory that they may hold, and the cursors that wait between two reads.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use veddb_storage::View;
+
+use crate::context::ReadContext;
+use crate::error::{CommandError, ErrorCode};
+use crate::pipeline::memory::{Account, QueryMemory};
+use crate::pipeline::{Failure, Running};
+use crate::query::exec::Examined;
+use crate::reply::Reply;
+
+/// Bounds of queries; each is a setting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct QueryLimits {
+    /// `query-memory-limit`, bytes that one query may hold.
+    pub memory: usize,
+    /// `query-memory-total`, bytes that all may hold.
+    pub memory_total: usize,
+    /// `cursor-timeout`, seconds after which a cursor that nobody reads is closed.
+    pub cursor_timeout_s: u64,
+    /// `cursor-max-age`, seconds after which a cursor is closed in any case.
+    pub cursor_max_age_s: u64,
+    /// `max-cursors`, in all.
+    pub cursors: usize,
+    /// `max-cursors-per-client`
+    pub cursors_per_client: usize,
+}
+
+impl Default for QueryLimits {
+    fn default() -> QueryLimits {
+        QueryLimits {
+            memory: 100 << 20,
+            memory_total: 400 << 20,
+            cursor_timeout_s: 600,
+            cursor_max_age_s: 3600,
+            cursors: 1000,
+            cursors_per_client: 100,
+        }
+    }
+}
+
+/// What all queries share.
+#[derive(Debug)]
+pub struct Queries {
+    memory: Arc<QueryMemory>,
+    limits: Mutex<QueryLimits>,
+    cursors: Mutex<HashMap<u64, Slot>>,
+}
+
+/// A cursor, or what is known of it while it is read.
+#[derive(Debug)]
+struct Slot {
+    client: u64,
+    opened: Instant,
+    used: Instant,
+    /// None while it is read.
+    cursor: Option<Cursor>,
+}
+
+/// What a cursor gives, one after the other.
+pub trait Replies: Send {
+    /// The next one; none at the end.
+    fn next(&mut self, running: &Running<'_>) -> Result<Option<Reply>, Failure>;
+}
+
+/// A query that waits to be read on. It sees the moment at which it began.
+pub struct Cursor {
+    view: View,
+    now_ms: u64,
+    max_time_ms: Option<u64>,
+    account: Arc<Account>,
+    replies: Box<dyn Replies>,
+    /// What was read already to see that it is not the end.
+    ahead: Option<Reply>,
+}
+
+impl std::fmt::Debug for Cursor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Cursor").field("lsn", &self.view.lsn()).finish_non_exhaustive()
+    }
+}
+
+impl Default for Queries {
+    fn default() -> Queries {
+        Queries::new(QueryLimits::default())
+    }
+}
+
+impl Queries {
+    /// No query yet.
+    pub fn new(limits: QueryLimits) -> Queries {
+        let memory = Arc::new(QueryMemory::new(limits.memory, limits.memory_total));
+        Queries { memory, limits: Mutex::new(limits), cursors: Mutex::default() }
+    }
+
+    /// Changes the limits, also of queries that run.
+    pub fn set_limits(&self, limits: QueryLimits) {
+        self.memory.set_limits(limits.memory, limits.memory_total);
+        *self.limits.lock() = limits;
+    }
+
+    /// The memory of all queries.
+    pub fn memory(&self) -> &Arc<QueryMemory> {
+        &self.memory
+    }
+
+    /// How many cursors are open.
+    pub fn cursors(&self) -> usize {
+        self.cursors.lock().len()
+    }
+
+    /// Closes cursors that nobody reads any more, and those that are too old.
+    pub fn sweep(&self, now: Instant) {
+        let limits = *self.limits.lock();
+        let age = |since: Instant| now.saturating_duration_since(since);
+        let kept = |slot: &Slot| {
+            slot.cursor.is_none()
+                || (age(slot.used) < Duration::from_secs(limits.cursor_timeout_s)
+                    && age(slot.opened) < Duration::from_secs(limits.cursor_max_age_s))
+        };
+        // Dropped once the table is free again: a cursor may hold a lot.
+        let mut closed = Vec::new();
+        self.cursors.lock().retain(|_, slot| {
+            let stays = kept(slot);
+            if !stays {
+                closed.extend(slot.cursor.take());
+            }
+            stays
+        });
+    }
+
+    /// The first `count` replies, and the cursor's id for the rest; 0 when there is none.
+    pub fn open(
+        &self,
+        context: &ReadContext<'_>,
+        max_time_ms: Option<u64>,
+        account: Arc<Account>,
+        replies: Box<dyn Replies>,
+        count: u64,
+    ) -> Result<Reply, CommandError> {
+        let now = Instant::now();
+        self.check_room(context.client)?;
+        let (view, now_ms) = (context.view.clone(), context.now_ms);
+        let mut cursor = Cursor { view, now_ms, max_time_ms, account, replies, ahead: None };
+        let (batch, more) = cursor.read(context, count)?;
+        let mut id = 0;
+        if more {
+            let mut cursors = self.cursors.lock();
+            while id == 0 || cursors.contains_key(&id) {
+                // Fits an integer reply, and is not to be guessed.
+                id = rand::random::<u64>() >> 1;
+            }
+            cursors
+                .insert(id, Slot { client: context.client, opened: now, used: Instant::now(), cursor: Some(cursor) });
+        }
+        Ok(Reply::Array(vec![Reply::count(id), Reply::Array(batch)]))
+    }
+
+    fn check_room(&self, client: u64) -> Result<(), CommandError> {
+        let limits = *self.limits.lock();
+        let cursors = self.cursors.lock();
+        if cursors.len() >= limits.cursors {
+            return Err(CommandError::err(format!("max-cursors ({}) are open", limits.cursors)));
+        }
+        if cursors.values().filter(|slot| slot.client == client).count() >= limits.cursors_per_client {
+            let message = format!("max-cursors-per-client ({}) of this client are open", limits.cursors_per_client);
+            return Err(CommandError::err(message));
+        }
+        Ok(())
+    }
+
+    /// The next `count` replies of a cursor, and its id; 0 when these were the last.
+    pub fn read(&self, context: &ReadContext<'_>, id: u64, count: u64) -> Result<Reply, CommandError> {
+        self.sweep(Instant::now());
+        let mut cursor = {
+            let mut cursors = self.cursors.lock();
+            let slot = cursors.get_mut(&id).ok_or_else(|| no_cursor(id))?;
+            slot.cursor.take().ok_or_else(|| CommandError::new(ErrorCode::Busy, "the cursor is being read"))?
+        };
+        let view = cursor.view.clone();
+        let outcome = cursor.read(&context.at(&view, cursor.now_ms), count);
+        let mut cursors = self.cursors.lock();
+        match outcome {
+            Ok((batch, more)) => {
+                // It may have been closed meanwhile.
+                let mut open = 0;
+                if more && let Some(slot) = cursors.get_mut(&id) {
+                    slot.used = Instant::now();
+                    slot.cursor = Some(cursor);
+                    open = id;
+                } else {
+                    cursors.remove(&id);
+                }
+                Ok(Reply::Array(vec![Reply::count(open), Reply::Array(batch)]))
+            }
+            Err(error) => {
+                cursors.remove(&id);
+                Err(error)
+            }
+        }
+    }
+
+    /// Closes a cursor; whether there was one.
+    pub fn close(&self, id: u64) -> bool {
+        let slot = self.cursors.lock().remove(&id);
+        slot.is_some()
+    }
+}
+
+fn no_cursor(id: u64) -> CommandError {
+    CommandError::new(ErrorCode::NoCursor, format!("no cursor {id}: it was never opened, or it was closed"))
+}
+
+impl Cursor {
+    /// The next replies, and whether there are more.
+    fn read(&mut self, context: &ReadContext<'_>, count: u64) -> Result<(Vec<Reply>, bool), CommandError> {
+        let examined = RefCell::new(Examined::default());
+        let running = Running::new(context, self.max_time_ms, &self.account, &examined);
+        let mut batch = Vec::new();
+        let mut bytes = 0;
+        while (batch.len() as u64) < count && bytes < context.limits.max_document_size {
+            let next = match self.ahead.take() {
+                Some(reply) => Some(reply),
+                None => self.replies.next(&running)?,
+            };
+            let Some(reply) = next else { return Ok((batch, false)) };
+            bytes += reply.size();
+            batch.push(reply);
+        }
+        if self.ahead.is_none() {
+            self.ahead = self.replies.next(&running)?;
+        }
+        Ok((batch, self.ahead.is_some()))
+    }
+}
