@@ -51,6 +51,7 @@ fn parse(reader: &mut Reader<'_>, operand: ValueRef<'_>) -> Parsed {
     let mut fields = Vec::new();
     for (name, value) in object(operand)?.iter() {
         if name == "_id" {
+            check_id(value)?;
             id = Some(reader.expression(value)?);
             continue;
         }
@@ -60,10 +61,21 @@ fn parse(reader: &mut Reader<'_>, operand: ValueRef<'_>) -> Parsed {
     one(Group { id: id.ok_or("needs _id")?, fields })
 }
 
+/// An object of fields is made of expressions; that of a projection is taken for a mistake, as in MongoDB.
+fn check_id(id: ValueRef<'_>) -> Result<(), String> {
+    let ValueRef::Object(object) = id else { return Ok(()) };
+    for (name, value) in object.iter() {
+        if !name.starts_with('$') && (value.kind().is_number() || matches!(value, ValueRef::Bool(_))) {
+            return Err(format!("_id.{name}: keeps nothing as $project would: it needs an expression"));
+        }
+    }
+    Ok(())
+}
+
 /// Whether a row that an accumulator is part of may have a member of this name.
 pub(super) fn check_name(name: &str) -> Result<(), String> {
-    if name.is_empty() || name.contains('.') || name.starts_with('$') {
-        return Err(format!("{name:?} is not a field's name: it may not be empty, have dots or begin with $"));
+    if name.contains(['.', '\0']) || name.starts_with('$') {
+        return Err(format!("{name:?} is not a field's name: it may not have dots or zero bytes, nor begin with $"));
     }
     Ok(())
 }
@@ -71,8 +83,8 @@ pub(super) fn check_name(name: &str) -> Result<(), String> {
 fn count(reader: &mut Reader<'_>, operand: ValueRef<'_>) -> Parsed {
     let ValueRef::String(name) = operand else { return Err("needs a field's name".into()) };
     check_name(name)?;
-    if name == "_id" {
-        return Err("the field cannot be _id".into());
+    if name.is_empty() || name == "_id" {
+        return Err(format!("the field cannot be {name:?}"));
     }
     let one = Value::Object(Object(vec![("$sum".to_owned(), Value::Int32(1))]));
     let group = Object(vec![("_id".to_owned(), Value::Null), (name.to_owned(), one)]);

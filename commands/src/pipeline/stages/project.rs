@@ -41,12 +41,8 @@ pub(super) fn project_stage(reader: &mut Reader<'_>, operand: ValueRef<'_>) -> P
 }
 
 fn set(reader: &mut Reader<'_>, operand: ValueRef<'_>) -> Parsed {
-    let operand = object(operand)?;
-    if operand.is_empty() {
-        return Err("needs at least one path".into());
-    }
     let names: Vec<&str> = reader.names().collect();
-    one(Projection(Project::set(operand, reader.limits, &names)?))
+    one(Projection(Project::set(object(operand)?, reader.limits, &names)?))
 }
 
 fn unset(reader: &mut Reader<'_>, operand: ValueRef<'_>) -> Parsed {

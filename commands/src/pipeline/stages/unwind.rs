@@ -55,7 +55,7 @@ fn parse(_: &mut Reader<'_>, operand: ValueRef<'_>) -> Parsed {
 
 fn segments(path: &str) -> Result<Vec<String>, String> {
     let segments: Vec<String> = path.split('.').map(str::to_owned).collect();
-    if segments.iter().any(|segment| segment.is_empty() || segment.starts_with('$')) {
+    if segments.iter().any(|segment| segment.is_empty() || segment.starts_with('$') || segment.contains('\0')) {
         return Err(format!("{path} is not a path"));
     }
     Ok(segments)

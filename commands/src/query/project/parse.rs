@@ -95,6 +95,9 @@ impl Reading<'_> {
             if self.nodes > self.limits.max_query_nodes {
                 return Err(format!("more than {} paths", self.limits.max_query_nodes));
             }
+            if !before.is_empty() && self.place != Use::Query && name.contains('.') {
+                return Err(format!("{before}: {name} has a dot inside an object"));
+            }
             let path = if before.is_empty() { name.to_owned() } else { format!("{before}.{name}") };
             if let Some(array) = path.strip_suffix(".$").filter(|_| self.place == Use::Query) {
                 check_path(array, self.limits)?;
@@ -119,6 +122,9 @@ impl Reading<'_> {
     fn object(&mut self, path: String, object: RawObject<'_>) -> Result<(), String> {
         let mut members = object.iter();
         let Some((name, operand)) = members.next() else {
+            if self.place == Use::Set {
+                return self.compute(path, ValueRef::Object(object));
+            }
             return Err(format!("{path}: an empty object asks for nothing"));
         };
         if !name.starts_with('$') {
@@ -169,7 +175,7 @@ impl Reading<'_> {
 }
 
 fn check_path(path: &str, limits: &Limits) -> Result<(), String> {
-    if path.split('.').any(|segment| segment.is_empty() || segment.starts_with('$')) {
+    if path.split('.').any(|segment| segment.is_empty() || segment.starts_with('$') || segment.contains('\0')) {
         return Err(format!("{path} is not a path"));
     }
     if path.split('.').count() > limits.max_document_depth {

@@ -162,7 +162,7 @@ fn diff(args: &mut Args<'_>) -> Outcome {
 
 fn trunc(args: &mut Args<'_>) -> Outcome {
     let is_week = args.get(1).and_then(Value::as_str) == Some("week");
-    if (0..5).any(|at| args.is_given(at) && args.is_nullish(at)) {
+    if (0..4).any(|at| args.is_given(at) && args.is_nullish(at)) {
         return NULL;
     }
     let start_of_week = if is_week { week_start(args, 4)? } else { Some(6) };

@@ -352,6 +352,7 @@ fn field_path(whole: &str, path: &str) -> Result<Box<[Box<str>]>, ExpressionErro
 /// Whether an object in an expression may have a member of this name.
 fn check_field(name: &str) -> Result<(), ExpressionError> {
     let what = match name {
+        "" => "has no name",
         name if name.starts_with('$') => "starts with $",
         name if name.contains('.') => "has a dot",
         name if name.contains('\0') => "has a NUL",

@@ -11,6 +11,11 @@ pub(super) const TREE: &[TreeOperator] = &[
     TreeOperator { name: "$comment", summary: "Text for whoever reads the query; asks nothing.", parse: comment },
     TreeOperator { name: "$expr", summary: "The expression is true of the document.", parse: super::expression::parse },
     TreeOperator { name: "$jsonSchema", summary: "The document fits the schema.", parse: super::schema::parse },
+    TreeOperator {
+        name: "$sampleRate",
+        summary: "True of a random share of the documents.",
+        parse: super::sample::parse,
+    },
 ];
 
 /// The logical operator under a path.

@@ -13,6 +13,7 @@ mod logical;
 mod parse;
 mod pattern;
 mod position;
+mod sample;
 mod schema;
 
 use std::cell::OnceCell;
