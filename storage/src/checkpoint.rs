@@ -233,8 +233,9 @@ fn write(shared: &Shared, request: Request, reclaim: &mut Vec<u32>) -> Result<Do
             .collect(),
     };
     put(&shared.checkpoint_path, &shared.sealer, &checkpoint)?;
-    for (key, version) in &documents {
-        shared.cache.refresh(*key, request.generation, version.clone());
+    shared.cache.refresh(request.generation, &documents);
+    for collection in request.dropped.iter().filter_map(|dropped| dropped.collection) {
+        shared.cache.forget(collection);
     }
     let written = pages.len();
     Tree::mark_clean(&shared.pager, pages);

@@ -2,13 +2,13 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs)]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 use std::sync::mpsc::{Sender, channel};
 
 use veddb_storage::document::json::{IdSource, ParseLimits, parse_document};
 use veddb_storage::seal::MasterKeySource;
-use veddb_storage::{Error, FsyncPolicy, Job, Options, Store, Transaction};
+use veddb_storage::{Error, FsyncPolicy, Job, Options, Store, Transaction, View};
 
 type Change = Box<dyn Fn(&mut Transaction<'_>) + Send>;
 type Unit = Box<dyn FnMut(&mut Transaction<'_>) -> bool + Send>;
@@ -37,10 +37,14 @@ fn commit(store: &Store, unit: impl FnMut(&mut Transaction<'_>) -> bool + Send +
 }
 
 fn open(dir: &Path) -> Store {
+    open_with(dir, 200_000)
+}
+
+fn open_with(dir: &Path, cache_memory_bytes: usize) -> Store {
     let options = Options {
         write_memory_bytes: 300_000,
         index_memory_bytes: 100_000,
-        cache_memory_bytes: 200_000,
+        cache_memory_bytes,
         log_segment_bytes: 50_000,
         fsync: FsyncPolicy::No,
         ..Options::new(dir.join("data"))
@@ -70,7 +74,10 @@ fn body(id: &str, padding: usize) -> Box<[u8]> {
 }
 
 fn check(store: &Store, model: &Model) {
-    let view = store.view();
+    check_view(&store.view(), model);
+}
+
+fn check_view(view: &View, model: &Model) {
     let names: Vec<String> = view.collections(0).iter().map(|c| c.name().to_owned()).collect();
     assert_eq!(names, model.collections.keys().cloned().collect::<Vec<_>>());
     for (name, documents) in &model.collections {
@@ -186,13 +193,25 @@ fn a_random_history_survives_restarts() {
     let dir = tempfile::tempdir().unwrap();
     let (mut model, mut next) = (Model::default(), BTreeMap::new());
     for round in 0..8 {
-        let store = open(dir.path());
+        // With room for everything in every other round, so that what checkpoints leave in memory is read again.
+        let store = open_with(dir.path(), if round % 2 == 0 { 200_000 } else { 50_000_000 });
         check(&store, &model);
         let before = store.view();
         let model_before = model.clone();
-        for _ in 0..1_500 {
+        let mut held = VecDeque::new();
+        for at in 0..1_500 {
             step(&store, &mut model, &mut random, &mut next);
+            if at % 50 == 0 {
+                check(&store, &model);
+                held.push_back((store.view(), model.clone()));
+            }
+            if held.len() > 3
+                && let Some((view, model)) = held.pop_front()
+            {
+                check_view(&view, &model);
+            }
         }
+        drop(held);
         check(&store, &model);
         // A view is the moment it was made in, whatever came after.
         for (name, documents) in &model_before.collections {
