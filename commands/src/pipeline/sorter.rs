@@ -56,7 +56,7 @@ impl Sorter {
         if self.keep == 0 {
             return Ok(());
         }
-        let key = self.sort.key(row.root());
+        let key = self.sort.key(row.root())?;
         let size = size_of_row(&self.sort, &row);
         if !self.held.grow(size) {
             self.settle();
@@ -140,10 +140,13 @@ impl Run {
     fn advance(&mut self, sort: &Sort) -> Result<Option<Row>, Failure> {
         let next = match &mut self.rest {
             Rest::Memory(rows) => rows.pop_front(),
-            Rest::File(reader) => reader.next()?.map(|body| {
-                let row = Row::Made(body);
-                (sort.key(row.root()), row)
-            }),
+            Rest::File(reader) => match reader.next()? {
+                Some(body) => {
+                    let row = Row::Made(body);
+                    Some((sort.key(row.root())?, row))
+                }
+                None => None,
+            },
         };
         Ok(std::mem::replace(&mut self.head, next).map(|(_, row)| row))
     }

@@ -148,13 +148,14 @@ impl Query {
         let run = Run { filter: &self.filter, plan, first: self.first(), covered, max_time_ms: self.max_time_ms };
         match self.sort.as_ref().filter(|_| !plan.is_ordered()) {
             Some(sort) => {
-                let mut top = Top::new(sort, self.first());
+                let (mut top, mut sorted) = (Top::new(sort, self.first()), Ok(()));
                 let run = Run { first: usize::MAX, ..run };
                 matching(context, collection, run, examined, &mut |_, found| {
                     let shared = Arc::new(found);
-                    top.push(shared.root(), Arc::clone(&shared));
-                    true
+                    sorted = top.push(shared.root(), Arc::clone(&shared));
+                    sorted.is_ok()
                 })?;
+                sorted?;
                 for found in top.finish().skip(self.skip) {
                     replies.push(self.reply(context, &found)?);
                 }

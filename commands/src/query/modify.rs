@@ -86,7 +86,7 @@ impl FindAndModify {
                 continue;
             }
             let Some(sort) = &self.sort else { return self.change(tx, collection, *record, &document) };
-            let key = sort.key(document.root());
+            let key = sort.key(document.root())?;
             if best.as_ref().is_none_or(|(least, _, _)| sort.compare(&key, least).is_lt()) {
                 best = Some((key, *record, document));
             }
@@ -243,12 +243,13 @@ impl FindAndModify {
                 })?;
             }
             Some(sort) => {
-                let mut top = Top::new(sort, 1);
+                let (mut top, mut sorted) = (Top::new(sort, 1), Ok(()));
                 let run = Run { filter, plan: &plan, first: usize::MAX, covered: false, max_time_ms: None };
                 matching(context, collection, run, &mut examined, &mut |record, found| {
-                    top.push(found.root(), (record, version(&found)));
-                    true
+                    sorted = top.push(found.root(), (record, version(&found)));
+                    sorted.is_ok()
                 })?;
+                sorted?;
                 seen = top.finish().next();
             }
         }

@@ -1,11 +1,13 @@
 //! SORT: `{"a": 1, "b.c": -1}`, MongoDB's order.
 //!
-//! An array sorts by its least element (descending: its greatest), an empty one before null, a missing field as null.
+//! An array sorts by its least element (descending: its greatest), an empty one before null, a missing field as null. Keys that
+//! lead through one array sort by the element that comes first under all of them, as the entries of an index on them do.
 
 use std::cmp::Ordering;
 
 use veddb_storage::document::json::parse_value;
-use veddb_storage::document::path::{INDEXES_MAX, Leaf, Path};
+use veddb_storage::document::path::{INDEXES_MAX, Path};
+use veddb_storage::document::rows::{Parallel, Row, direct, rows};
 use veddb_storage::document::{Kind, Packed, RawObject, ValueRef, order};
 
 use crate::context::Limits;
@@ -23,13 +25,7 @@ pub struct Sort {
 
 /// What one document sorts by.
 #[derive(Debug)]
-pub struct SortKey(Vec<Part>);
-
-#[derive(Debug)]
-enum Part {
-    EmptyArray,
-    Value(Packed),
-}
+pub struct SortKey(Vec<Packed>);
 
 impl Sort {
     /// Reads a SORT argument; none when it names no key.
@@ -73,14 +69,40 @@ impl Sort {
     }
 
     /// What this document sorts by.
-    pub fn key(&self, document: RawObject<'_>) -> SortKey {
-        SortKey(self.keys.iter().map(|(path, descending)| part(document, path, *descending)).collect())
+    ///
+    /// # Errors
+    /// `BADFILTER` when keys lead through different arrays.
+    pub fn key(&self, document: RawObject<'_>) -> Result<SortKey, CommandError> {
+        let paths = || self.keys.iter().map(|(path, _)| path.segments());
+        let (row, arrays) = direct(document, paths());
+        if arrays == 0 {
+            return Ok(SortKey::of(&row));
+        }
+        let mut best: Option<Row<'_>> = None;
+        rows(document, paths(), &mut |row| {
+            if best.as_ref().is_none_or(|best| self.compare_rows(row, best).is_lt()) {
+                best = Some(row.clone());
+            }
+            true
+        })
+        .map_err(|Parallel| parallel(self))?;
+        Ok(SortKey::of(&best.unwrap_or(row)))
+    }
+
+    fn compare_rows(&self, a: &Row<'_>, b: &Row<'_>) -> Ordering {
+        for ((a, b), (_, descending)) in a.iter().zip(b).zip(&self.keys) {
+            let order = compare_ends(end(*a), end(*b));
+            if order.is_ne() {
+                return if *descending { order.reverse() } else { order };
+            }
+        }
+        Ordering::Equal
     }
 
     /// The order of two documents by their keys.
     pub fn compare(&self, a: &SortKey, b: &SortKey) -> Ordering {
         for ((a, b), (_, descending)) in a.0.iter().zip(&b.0).zip(&self.keys) {
-            let order = compare_parts(a, b);
+            let order = compare_ends(a.get(), b.get());
             if order.is_ne() {
                 return if *descending { order.reverse() } else { order };
             }
@@ -89,31 +111,33 @@ impl Sort {
     }
 }
 
-fn part(document: RawObject<'_>, path: &Path, descending: bool) -> Part {
-    let mut best: Option<Part> = None;
-    path.any(document, Leaf::Elements, &mut |value| {
-        let candidate = match value {
-            Some(ValueRef::Array(array)) if array.is_empty() => Part::EmptyArray,
-            value => Part::Value(Packed::from_ref(value.unwrap_or(ValueRef::Null))),
-        };
-        let wins = if descending { Ordering::Greater } else { Ordering::Less };
-        if best.as_ref().is_none_or(|best| compare_parts(&candidate, best) == wins) {
-            best = Some(candidate);
-        }
-        false
-    });
-    best.unwrap_or_else(|| Part::Value(Packed::from_ref(ValueRef::Null)))
+impl SortKey {
+    fn of(row: &Row<'_>) -> SortKey {
+        SortKey(row.iter().map(|value| Packed::from_ref(end(*value))).collect())
+    }
 }
 
-fn compare_parts(a: &Part, b: &Part) -> Ordering {
-    match (a, b) {
-        (Part::EmptyArray, Part::EmptyArray) => Ordering::Equal,
-        // Between MinKey and null, where BSON's undefined stands.
-        (Part::EmptyArray, Part::Value(v)) if v.get().kind() == Kind::MinKey => Ordering::Greater,
-        (Part::EmptyArray, Part::Value(_)) => Ordering::Less,
-        (Part::Value(_), Part::EmptyArray) => compare_parts(b, a).reverse(),
-        (Part::Value(a), Part::Value(b)) => order::compare(a.get(), b.get()),
+/// What stands where a path ends: a missing value is null.
+fn end(value: Option<ValueRef<'_>>) -> ValueRef<'_> {
+    value.unwrap_or(ValueRef::Null)
+}
+
+/// An array is met only where it has no elements: between MinKey and null, where BSON's undefined stands.
+fn compare_ends(a: ValueRef<'_>, b: ValueRef<'_>) -> Ordering {
+    let is_empty = |value: ValueRef<'_>| matches!(value, ValueRef::Array(array) if array.is_empty());
+    match (is_empty(a), is_empty(b)) {
+        (false, false) => order::compare(a, b),
+        (true, true) => Ordering::Equal,
+        (true, false) if b.kind() == Kind::MinKey => Ordering::Greater,
+        (true, false) => Ordering::Less,
+        (false, true) => compare_ends(b, a).reverse(),
     }
+}
+
+fn parallel(sort: &Sort) -> CommandError {
+    let names: Vec<String> = sort.keys.iter().map(|(path, _)| path.to_string()).collect();
+    let what = format!("SORT: cannot sort by parallel arrays: at most one of {} may be an array", names.join(", "));
+    CommandError::new(ErrorCode::BadFilter, what)
 }
 
 /// Keeps the first documents of an order, all or only so many, without holding many more than that.
@@ -131,14 +155,20 @@ impl<'s, T> Top<'s, T> {
     }
 
     /// One more, in natural order: equal keys stay in it.
-    pub fn push(&mut self, document: RawObject<'_>, item: T) {
+    ///
+    /// # Errors
+    /// Those of [`Sort::key`].
+    pub fn push(&mut self, document: RawObject<'_>, item: T) -> Result<(), CommandError> {
+        // Also of a document that is not kept: whether a sort can be does not depend on how much is wanted.
+        let key = self.sort.key(document)?;
         if self.keep == 0 {
-            return;
+            return Ok(());
         }
-        self.held.push((self.sort.key(document), item));
+        self.held.push((key, item));
         if self.held.len() >= self.keep.saturating_mul(2).max(1024) {
             self.settle();
         }
+        Ok(())
     }
 
     fn settle(&mut self) {
@@ -163,7 +193,7 @@ mod tests {
         for text in documents {
             let packed = parse_value(text.as_bytes(), text_limits(&Limits::default())).unwrap();
             let ValueRef::Object(root) = packed.get() else { panic!("not an object") };
-            top.push(root, (*text).to_owned());
+            top.push(root, (*text).to_owned()).unwrap();
         }
         top.finish().collect()
     }
@@ -180,6 +210,74 @@ mod tests {
         assert_eq!(sorted(r#"{"a":-1}"#, 2, &documents), down.get(..2).unwrap());
         let two = [r#"{"a":1,"b":1}"#, r#"{"a":1,"b":2}"#, r#"{"a":0,"b":0}"#];
         assert_eq!(sorted(r#"{"a":1,"b":-1}"#, usize::MAX, &two), [two[2], two[1], two[0]]);
+    }
+
+    /// The documents in their order under the keys.
+    #[track_caller]
+    fn check(keys: &str, ordered: &[&str]) {
+        let mut turned = ordered.to_vec();
+        turned.reverse();
+        assert_eq!(sorted(keys, usize::MAX, &turned), ordered, "{keys}");
+    }
+
+    #[test]
+    fn keys_through_one_array_stand_together() {
+        // By the least of the pairs: not (1, 1), which is no element's.
+        let split = r#"{"a":[{"b":1,"c":9},{"b":2,"c":1}]}"#;
+        check(r#"{"a.b":1,"a.c":1}"#, &[r#"{"a":[{"b":1,"c":5}]}"#, split, r#"{"a":[{"b":2,"c":0}]}"#]);
+        // (2, 1) comes first of its pairs, as (1, 9) does when b ascends and c descends.
+        check(r#"{"a.b":-1,"a.c":1}"#, &[r#"{"a":[{"b":2,"c":0}]}"#, split, r#"{"a":[{"b":1,"c":5}]}"#]);
+        check(r#"{"a.b":1,"a.c":-1}"#, &[split, r#"{"a":[{"b":1,"c":5}]}"#, r#"{"a":[{"b":2,"c":0}]}"#]);
+        check(r#"{"a.b":-1,"a.c":-1}"#, &[split, r#"{"a":[{"b":2,"c":0}]}"#, r#"{"a":[{"b":1,"c":5}]}"#]);
+        // A key beside the array, one that is the array's elements, and arrays in arrays.
+        check(
+            r#"{"x":1,"a.b":1,"a.c":1}"#,
+            &[r#"{"x":0,"a":[{"b":7}]}"#, split.replacen('{', r#"{"x":1,"#, 1).as_str()],
+        );
+        check(r#"{"a":1,"a.b":-1}"#, &[r#"{"a":[1,{"b":2}]}"#, r#"{"a":[{"b":2}]}"#, r#"{"a":[{"b":2,"c":1}]}"#]);
+        let deep = r#"{"a":[{"b":[{"c":1,"d":9},{"c":3,"d":1}]},{"b":[{"c":2,"d":2}]}]}"#;
+        check(r#"{"a.b.c":1,"a.b.d":1}"#, &[r#"{"a":{"b":{"c":1,"d":8}}}"#, deep, r#"{"a":{"b":{"c":2,"d":1}}}"#]);
+        check(r#"{"a.b.c":-1,"a.b.d":1}"#, &[r#"{"a":{"b":{"c":3,"d":0}}}"#, deep, r#"{"a":{"b":{"c":2,"d":1}}}"#]);
+    }
+
+    #[test]
+    fn mixed_types_and_nothing_through_arrays() {
+        let ordered = [
+            r#"{"a":[{"b":{"$minKey":1},"c":1},{"b":5}]}"#,
+            r#"{"a":[{"b":[],"c":1},{"b":5,"c":1}]}"#,
+            r#"{"a":[{"c":1},{"b":5,"c":0}]}"#,
+            r#"{"a":[{"b":null,"c":2}]}"#,
+            r#"{"a":[{"b":1.5,"c":0},{"b":"x","c":0}]}"#,
+            r#"{"a":[{"b":{"$numberLong":"2"},"c":0}]}"#,
+            r#"{"a":[{"b":"x","c":1}]}"#,
+            r#"{"a":[{"b":{"k":1},"c":1}]}"#,
+            r#"{"a":[{"b":true,"c":1}]}"#,
+        ];
+        check(r#"{"a.b":1,"a.c":1}"#, &ordered);
+        // Descending, each document stands by its greatest.
+        let descending =
+            [ordered[8], ordered[7], ordered[6], ordered[4], ordered[1], ordered[2], ordered[5], ordered[3]];
+        check(r#"{"a.b":-1,"a.c":-1}"#, &descending);
+        let empty = [r#"{"a":{"$minKey":1},"b":1}"#, r#"{"a":[],"b":9}"#, r#"{"b":0}"#, r#"{"a":null,"b":1}"#];
+        check(r#"{"a":1,"b":1}"#, &empty);
+    }
+
+    #[test]
+    fn parallel_arrays_are_refused() {
+        let sort = |keys: &str| Sort::parse(keys.as_bytes(), &Limits::default()).unwrap().unwrap();
+        for (keys, document, refused) in [
+            (r#"{"a":1,"b":1}"#, r#"{"a":[1],"b":[2]}"#, true),
+            (r#"{"a":1,"b":1}"#, r#"{"a":[],"b":[]}"#, true),
+            (r#"{"a":1,"b":1}"#, r#"{"a":[1],"b":2}"#, false),
+            (r#"{"a":1,"x":1}"#, r#"{"a":[1],"b":[2]}"#, false),
+            (r#"{"a.b":1,"a.c":1}"#, r#"{"a":[{"b":[1],"c":[2]}]}"#, true),
+            (r#"{"a.b":1,"a.c":1}"#, r#"{"a":[{"b":[1]},{"c":[2]}]}"#, false),
+            (r#"{"a.b":1,"a.0.c":1}"#, r#"{"a":[{"b":1,"c":2}]}"#, true),
+        ] {
+            let packed = parse_value(document.as_bytes(), text_limits(&Limits::default())).unwrap();
+            let ValueRef::Object(root) = packed.get() else { panic!("not an object") };
+            assert_eq!(sort(keys).key(root).is_err(), refused, "{keys} of {document}");
+        }
     }
 
     #[test]

@@ -13,6 +13,7 @@ pub mod ordered;
 pub mod path;
 pub mod record;
 pub mod regex;
+pub mod rows;
 pub mod value;
 
 pub use codec::{Packed, RawArray, RawObject, ValueRef};

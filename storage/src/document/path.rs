@@ -66,30 +66,12 @@ impl Path {
 impl Path {
     /// The value it reaches where no array is on its way; [`Meets::Array`] where one is, also at its end.
     pub fn direct<'a>(&self, root: RawObject<'a>) -> Meets<'a> {
-        let mut object = root;
-        let mut segments = self.segments.iter().peekable();
-        while let Some(segment) = segments.next() {
-            match object.get(&segment.name) {
-                Some(ValueRef::Array(_)) => return Meets::Array,
-                Some(ValueRef::Object(inner)) if segments.peek().is_some() => object = inner,
-                Some(value) if segments.peek().is_none() => return Meets::Value(value),
-                _ => return Meets::Nothing,
-            }
-        }
-        Meets::Nothing
+        direct(root, &self.segments)
     }
 
     /// The first array on its way through objects, its end included, and how many steps lead there.
     pub fn first_array<'a>(&self, root: RawObject<'a>) -> Option<(usize, RawArray<'a>)> {
-        let mut object = root;
-        for (at, segment) in self.segments.iter().enumerate() {
-            match object.get(&segment.name)? {
-                ValueRef::Array(array) => return Some((at + 1, array)),
-                ValueRef::Object(inner) => object = inner,
-                _ => return None,
-            }
-        }
-        None
+        first_array(root, &self.segments)
     }
 
     /// What is left of it after so many steps; none when nothing is.
@@ -135,11 +117,39 @@ impl Segment {
     }
 }
 
+/// See [`Path::direct`].
+pub(super) fn direct<'a>(root: RawObject<'a>, path: &[Segment]) -> Meets<'a> {
+    let mut object = root;
+    let mut segments = path.iter().peekable();
+    while let Some(segment) = segments.next() {
+        match object.get(&segment.name) {
+            Some(ValueRef::Array(_)) => return Meets::Array,
+            Some(ValueRef::Object(inner)) if segments.peek().is_some() => object = inner,
+            Some(value) if segments.peek().is_none() => return Meets::Value(value),
+            _ => return Meets::Nothing,
+        }
+    }
+    Meets::Nothing
+}
+
+/// See [`Path::first_array`].
+pub(super) fn first_array<'a>(root: RawObject<'a>, path: &[Segment]) -> Option<(usize, RawArray<'a>)> {
+    let mut object = root;
+    for (at, segment) in path.iter().enumerate() {
+        match object.get(&segment.name)? {
+            ValueRef::Array(array) => return Some((at + 1, array)),
+            ValueRef::Object(inner) => object = inner,
+            _ => return None,
+        }
+    }
+    None
+}
+
 type Found<'f, 'a> = &'f mut dyn FnMut(Option<ValueRef<'a>>) -> bool;
 
 // These three descend one level of the document a call, so the document's depth bounds them.
 
-fn in_object<'a>(object: RawObject<'a>, path: &[Segment], leaf: Leaf, found: Found<'_, 'a>) -> bool {
+pub(super) fn in_object<'a>(object: RawObject<'a>, path: &[Segment], leaf: Leaf, found: Found<'_, 'a>) -> bool {
     let Some((segment, rest)) = path.split_first() else { return false };
     match object.get(&segment.name) {
         None => found(None),

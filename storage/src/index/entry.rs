@@ -13,9 +13,9 @@ use super::spec::IndexSpec;
 use crate::Error;
 use crate::document::json::render_object;
 use crate::document::ordered::{self, Decoded};
-use crate::document::path::{Leaf, Meets, Path};
+use crate::document::rows::{Parallel, Row, direct, rows};
 use crate::document::value::{Kind, Object, Value};
-use crate::document::{RawArray, RawObject, ValueRef, codec};
+use crate::document::{RawObject, ValueRef, codec};
 use crate::record_id::RecordId;
 
 /// Fields that take more than this are shortened: their first [`SHORTENED_BYTES`], then the SHA-256 of all.
@@ -65,16 +65,6 @@ impl<'k> Entry<'k> {
     }
 }
 
-/// One value for each field; none where it is missing.
-type Row<'a> = SmallVec<[Option<ValueRef<'a>>; 4]>;
-
-/// One field's values in one document.
-enum Values<'a> {
-    One(Option<ValueRef<'a>>),
-    /// The path met an array.
-    Many(Vec<Option<ValueRef<'a>>>),
-}
-
 impl IndexSpec {
     /// What this document has in the index.
     ///
@@ -85,31 +75,23 @@ impl IndexSpec {
         if self.partial.as_ref().is_some_and(|filter| !filter.matches(document)) {
             return Ok(entries);
         }
-        let mut row = Row::new();
-        for (at, field) in self.fields.iter().enumerate() {
-            row.push(match field.path.direct(document) {
-                Meets::Value(value) => Some(value),
-                Meets::Nothing => None,
-                Meets::Array => {
-                    entries.multikey |= 1 << at;
-                    None
-                }
-            });
-        }
-        if entries.multikey == 0 {
+        let paths = || self.fields.iter().map(|field| field.path.segments());
+        let (row, arrays) = direct(document, paths());
+        entries.multikey = arrays;
+        if arrays == 0 {
             self.add(&mut entries, document, &row, record);
         } else {
-            let paths: Vec<(usize, Path)> = self.fields.iter().map(|field| field.path.clone()).enumerate().collect();
-            let mut rows = Vec::new();
-            self.rows(document, &paths, row, &mut rows)?;
-            let mut bytes = 0;
-            for row in rows {
-                self.add(&mut entries, document, &row, record);
+            let (mut bytes, mut fits) = (0, true);
+            let found = rows(document, paths(), &mut |row| {
+                self.add(&mut entries, document, row, record);
                 bytes += entries.keys.last().map_or(0, Vec::len);
-                if bytes > ENTRIES_BYTES_MAX {
-                    return Err(self.too_many());
-                }
+                fits = entries.keys.len() <= ENTRIES_MAX && bytes <= ENTRIES_BYTES_MAX;
+                fits
+            });
+            if !fits {
+                return Err(self.too_many());
             }
+            found.map_err(|Parallel| self.parallel())?;
             entries.keys.sort_unstable();
             // Equal values of different types are one entry: a multikey index does not read values back.
             entries.keys.dedup_by(|b, a| Entry::of(a).map(|e| e.fields) == Entry::of(b).map(|e| e.fields));
@@ -127,95 +109,6 @@ impl IndexSpec {
             if field.descending { !ordered::class::MISSING } else { ordered::class::MISSING }
         };
         entry.fields.len() == self.fields.len() && entry.fields.iter().zip(&self.fields).all(|(b, f)| *b == missing(f))
-    }
-
-    /// The combinations of values that the entries have, of a document in which paths meet arrays. Where several do, they
-    /// must meet the same one, and the values of each of its elements stand together. Goes one array deeper a call.
-    fn rows<'a>(
-        &self,
-        object: RawObject<'a>,
-        paths: &[(usize, Path)],
-        mut row: Row<'a>,
-        rows: &mut Vec<Row<'a>>,
-    ) -> Result<(), Error> {
-        let mut many = Vec::new();
-        for (at, path) in paths {
-            match values(path, object) {
-                Values::One(value) => set(&mut row, *at, value),
-                Values::Many(found) => many.push((*at, path, found)),
-            }
-        }
-        if rows.len() + many.iter().map(|(_, _, found)| found.len()).max().unwrap_or(0) > ENTRIES_MAX {
-            return Err(self.too_many());
-        }
-        match many.as_slice() {
-            [] => rows.push(row),
-            [(at, _, found)] => {
-                for value in found {
-                    set(&mut row, *at, *value);
-                    rows.push(row.clone());
-                }
-            }
-            [(_, first, _), ..] => {
-                let Some((steps, array)) = first.first_array(object) else { return Ok(()) };
-                let same_way = |path: &Path| {
-                    path.first_array(object).is_some_and(|(other, _)| other == steps)
-                        && path.segments().iter().zip(first.segments()).take(steps).all(|(a, b)| a.name == b.name)
-                        && path.segments().get(steps).is_none_or(|next| next.index.is_none())
-                };
-                if !many.iter().all(|(_, path, _)| same_way(path)) {
-                    return Err(self.parallel());
-                }
-                let rests: Vec<(usize, Option<Path>)> =
-                    many.iter().map(|(at, path, _)| (*at, path.after(steps))).collect();
-                self.rows_of_elements(array, &rests, &row, rows)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn rows_of_elements<'a>(
-        &self,
-        array: RawArray<'a>,
-        paths: &[(usize, Option<Path>)],
-        row: &Row<'a>,
-        rows: &mut Vec<Row<'a>>,
-    ) -> Result<(), Error> {
-        let before = rows.len();
-        for element in array.iter() {
-            let mut row = row.clone();
-            let (mut below, mut reached) = (Vec::new(), false);
-            for (at, path) in paths {
-                match (path, element) {
-                    (None, _) => {
-                        set(&mut row, *at, Some(element));
-                        reached = true;
-                    }
-                    (Some(path), ValueRef::Object(_)) => {
-                        below.push((*at, path.clone()));
-                        reached = true;
-                    }
-                    (Some(_), _) => set(&mut row, *at, None),
-                }
-            }
-            match element {
-                ValueRef::Object(object) => self.rows(object, &below, row, rows)?,
-                _ if reached => rows.push(row),
-                _ => {}
-            }
-            if rows.len() > ENTRIES_MAX {
-                return Err(self.too_many());
-            }
-        }
-        if rows.len() == before {
-            let mut row = row.clone();
-            for (at, path) in paths {
-                let whole = path.is_none() && array.is_empty();
-                set(&mut row, *at, whole.then_some(ValueRef::Array(array)));
-            }
-            rows.push(row);
-        }
-        Ok(())
     }
 
     fn too_many(&self) -> Error {
@@ -423,31 +316,6 @@ impl IndexSpec {
             document.0.push(member);
         }
         Some(codec::pack_object(&document))
-    }
-}
-
-fn set<'a>(row: &mut Row<'a>, at: usize, value: Option<ValueRef<'a>>) {
-    if let Some(slot) = row.get_mut(at) {
-        *slot = value;
-    }
-}
-
-fn values<'a>(path: &Path, document: RawObject<'a>) -> Values<'a> {
-    match path.direct(document) {
-        Meets::Value(value) => Values::One(Some(value)),
-        Meets::Nothing => Values::One(None),
-        Meets::Array => {
-            let mut found = Vec::new();
-            // One more than there may be is enough to refuse the document.
-            path.any(document, Leaf::Elements, &mut |value| {
-                found.push(value);
-                found.len() > ENTRIES_MAX
-            });
-            if found.is_empty() {
-                found.push(None);
-            }
-            Values::Many(found)
-        }
     }
 }
 
