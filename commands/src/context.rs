@@ -23,6 +23,8 @@ pub struct Limits {
     pub max_query_nodes: usize,
     /// `max-regex-size`, bytes of one compiled regular expression.
     pub max_regex_size: usize,
+    /// `max-commit-work`, steps that expressions may take in one unit, while all other writes wait.
+    pub max_commit_work: u64,
 }
 
 impl Default for Limits {
@@ -32,6 +34,7 @@ impl Default for Limits {
             max_document_depth: 128,
             max_query_nodes: 10_000,
             max_regex_size: 1 << 20,
+            max_commit_work: 500_000,
         }
     }
 }

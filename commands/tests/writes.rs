@@ -40,6 +40,7 @@ impl Job for OneUnit {
 
 struct Database {
     store: Store,
+    limits: Limits,
     _dir: tempfile::TempDir,
 }
 
@@ -47,7 +48,18 @@ impl Database {
     fn new() -> Database {
         let dir = tempfile::tempdir().unwrap();
         let options = Options { fsync: FsyncPolicy::No, ..Options::new(dir.path().join("data")) };
-        Database { store: Store::open(options, &MasterKeySource::Unnamed).unwrap(), _dir: dir }
+        Database {
+            store: Store::open(options, &MasterKeySource::Unnamed).unwrap(),
+            limits: Limits::default(),
+            _dir: dir,
+        }
+    }
+
+    /// One in whose units expressions may take so many steps.
+    fn with_commit_work(steps: u64) -> Database {
+        let mut database = Database::new();
+        database.limits.max_commit_work = steps;
+        database
     }
 
     fn commit(&self, unit: Unit) -> Result<Reply, CommandError> {
@@ -57,9 +69,9 @@ impl Database {
     }
 
     fn prepare(&self, parts: &[&str]) -> Prepared {
-        let (args, limits) = (args(parts), Limits::default());
+        let args = args(parts);
         let Run::Write(run) = &command(parts[0]).run else { panic!("not a write") };
-        run(&args, &WriteContext { db: 0, now_ms: 0, limits: &limits }).unwrap()
+        run(&args, &WriteContext { db: 0, now_ms: 0, limits: &self.limits }).unwrap()
     }
 
     /// One step of a phased write on a view.
@@ -291,4 +303,108 @@ fn ifver_conflicts_name_the_version() {
     assert_eq!((error.code, &*error.message), (ErrorCode::Conflict, "the version is 1, not 4"));
     let error = conflict(&["DOC.UPDATE", "c", r#"{"_id":"b"}"#, r#"{"$set":{"n":1}}"#, "UPSERT", "IFVER", "4"]);
     assert_eq!((error.code, &*error.message), (ErrorCode::Conflict, "the version is 0, not 4"));
+}
+
+/// Sets `sum` to 4950 in some 700 steps.
+const COSTLY: &str = r#"[{"$set":{"sum":{"$reduce":{"input":{"$range":[0,100]},"initialValue":0,
+    "in":{"$add":["$$value","$$this"]}}}}}]"#;
+/// Is true of every document, as costly.
+const COSTLY_FILTER: &str = r#"{"open":true,"$expr":{"$lt":[0,{"$reduce":{"input":{"$range":[0,100]},"initialValue":0,
+    "in":{"$add":["$$value","$$this"]}}}]}}"#;
+const PINNED_FILTER: &str = r#"{"_id":{"$in":["a","b"]}}"#;
+
+#[test]
+fn expressions_are_evaluated_before_the_unit() {
+    // So little that no unit evaluates one.
+    let database = Database::with_commit_work(1);
+    for id in ["a", "b"] {
+        database.run(&["DOC.SET", "c", id, r#"{"open":true}"#]);
+    }
+    let two = Reply::Integer(2);
+    for parts in [
+        &["DOC.UPDATE", "c", r#"{"open":true}"#, COSTLY][..],
+        &["DOC.UPDATE", "c", PINNED_FILTER, COSTLY],
+        &["DOC.UPDATE", "c", COSTLY_FILTER, r#"{"$set":{"seen":1}}"#],
+    ] {
+        assert_eq!(figure(&database.run(parts), "matched"), two, "{parts:?}");
+    }
+    assert_eq!(database.run(&["DOC.COUNT", "c", r#"{"sum":4950,"seen":1}"#]), two);
+    for (parts, count) in [
+        (&["DOC.UPDATE", "c", r#"{"k":1}"#, COSTLY, "UPSERT"][..], 1),
+        (&["DOC.UPDATE", "c", r#"{"_id":"k"}"#, COSTLY, "UPSERT"], 2),
+        (&["DOC.FINDANDMODIFY", "c", r#"{"_id":"l"}"#, COSTLY, "UPSERT", "NEW"], 3),
+        (&["DOC.FINDANDMODIFY", "c", r#"{"k":2}"#, COSTLY, "UPSERT", "NEW"], 4),
+    ] {
+        database.run(parts);
+        let made = database.run(&["DOC.COUNT", "c", r#"{"sum":4950,"open":{"$exists":false}}"#]);
+        assert_eq!(made, Reply::Integer(count), "{parts:?}");
+    }
+    for filter in [r#"{"open":true}"#, r#"{"_id":"a"}"#] {
+        let change = ["DOC.FINDANDMODIFY", "c", filter, COSTLY, "NEW", "PROJECT", r#"{"x":{"$add":["$sum",1]}}"#];
+        assert_eq!(database.text(&change), r#"{"_id":"a","x":4951}"#);
+    }
+    let operations = format!(r#"[{{"updateMany":{{"filter":{PINNED_FILTER},"update":{COSTLY}}}}}]"#);
+    assert_eq!(figure(&database.run(&["DOC.BULK", "c", &operations]), "matched"), two);
+    assert_eq!(database.run(&["DOC.DELETE", "c", COSTLY_FILTER]), two);
+}
+
+#[test]
+fn what_changed_meanwhile_is_evaluated_again() {
+    for moves in 0..3 {
+        // Enough for one of the two documents, not for both.
+        let database = Database::with_commit_work(1000);
+        for id in ["a", "b"] {
+            database.run(&["DOC.SET", "c", id, r#"{"open":true}"#]);
+        }
+        let reply = database.run_between(&["DOC.UPDATE", "c", r#"{"open":true}"#, COSTLY], |round| {
+            // The first is done in the first unit.
+            for id in ["a", "b"].iter().skip(round) {
+                if round < moves {
+                    database.run(&["DOC.SET", "c", id, &format!(r#"{{"open":true,"n":{round}}}"#)]);
+                }
+            }
+        });
+        assert_eq!(figure(&reply.unwrap(), "modified"), Reply::Integer(2), "{moves} moves");
+        assert_eq!(database.run(&["DOC.COUNT", "c", r#"{"sum":4950}"#]), Reply::Integer(2));
+    }
+}
+
+#[test]
+fn a_write_that_is_always_overtaken_ends() {
+    for parts in [
+        &["DOC.UPDATE", "c", r#"{"open":true}"#, COSTLY][..],
+        &["DOC.UPDATE", "c", r#"{"open":true}"#, COSTLY, "ONE"],
+        &["DOC.UPDATE", "c", r#"{"_id":"a"}"#, COSTLY, "UPSERT"],
+        &["DOC.UPDATE", "c", COSTLY_FILTER, r#"{"$set":{"seen":1}}"#],
+        &["DOC.FINDANDMODIFY", "c", r#"{"open":true}"#, COSTLY],
+        &["DOC.FINDANDMODIFY", "c", r#"{"open":true}"#, COSTLY, "SORT", r#"{"n":1}"#],
+        &["DOC.FINDANDMODIFY", "c", r#"{"_id":"a"}"#, COSTLY],
+    ] {
+        let database = Database::with_commit_work(500);
+        database.run(&["DOC.SET", "c", "a", r#"{"open":true}"#]);
+        let error = database
+            .run_between(parts, |round| {
+                assert!(round < 10, "{parts:?} goes on");
+                database.run(&["DOC.SET", "c", "a", &format!(r#"{{"open":true,"n":{round}}}"#)]);
+            })
+            .unwrap_err();
+        assert_eq!(error.code, ErrorCode::Conflict, "{parts:?}");
+        assert!(error.message.ends_with("it takes more than max-commit-work (500) steps"), "{error:?}");
+        assert_eq!(database.run(&["DOC.COUNT", "c", r#"{"$or":[{"sum":4950},{"seen":1}]}"#]), Reply::Integer(0));
+    }
+}
+
+#[test]
+fn what_was_worked_out_for_a_dropped_collection_is_forgotten() {
+    let database = Database::new();
+    database.run(&["DOC.SET", "c", "old", r#"{"open":true}"#]);
+    let update = ["DOC.UPDATE", "c", r#"{"open":true}"#, r#"{"$set":{"n":1}}"#];
+    // Its first record has the number and the version of the one that was looked at.
+    let changed = database.run_between(&update, |_| {
+        database.run(&["DOC.DROP", "c"]);
+        database.run(&["DOC.SET", "c", "new", r#"{"open":true}"#]);
+    });
+    assert_eq!(figure(&changed.unwrap(), "matched"), Reply::Integer(1));
+    let Reply::Array(found) = database.run(&["DOC.FIND", "c", "{}"]) else { panic!("no array") };
+    assert_eq!(found, [Reply::text(r#"{"_id":"new","open":true,"n":1}"#)]);
 }

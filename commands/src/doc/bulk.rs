@@ -148,7 +148,7 @@ enum Operation {
     Insert(ParsedDocument),
     /// A write whose records are found by their keys.
     ByKeys(FilteredWrite, Vec<Vec<u8>>),
-    /// A write that has to search.
+    /// A write that has to search or to compute.
     Search(FilteredWrite),
 }
 
@@ -174,7 +174,6 @@ impl Target {
         let filter =
             veddb_storage::document::Filter::from_object(RawObject::from_body(&packed), &filter_limits(&self.limits))
                 .map_err(bad_filter)?;
-        let keys = filter.id_keys();
         let write = FilteredWrite {
             db: self.db,
             collection: self.collection.clone(),
@@ -185,7 +184,7 @@ impl Target {
             if_version: None,
             limits: self.limits,
         };
-        Ok(match keys {
+        Ok(match write.unit_keys() {
             Some(keys) => Operation::ByKeys(write, keys),
             None => Operation::Search(write),
         })

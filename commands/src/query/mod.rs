@@ -1,5 +1,6 @@
 //! The query language above single documents: plans and their execution, projections, sorting, updates, JSONPath.
 
+mod draft;
 pub mod exec;
 pub mod find;
 pub(crate) mod jsonpath;

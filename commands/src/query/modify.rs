@@ -1,25 +1,27 @@
 //! One document found, changed and shown: what DOC.FINDANDMODIFY does.
 //!
 //! A filter that pins `_id` is one unit. Any other is looked for on a snapshot, beside the committer, where SORT says which
-//! match is the first; then one unit reads that document again and changes it if it still matches. With SORT it must
-//! be the version that was seen, for its place in the order may have changed. Where the data moved it is looked for again, and
-//! after [`TRIES_MAX`] times inside the unit, where nothing moves. What is shown is made inside the unit too: if it cannot
-//! be shown, nothing is changed.
+//! match is the first, and what becomes of it and what is shown are worked out; then one unit reads that document again. If
+//! it is another version it must still match, and is worked out anew; with SORT it must be the version that was seen, for
+//! its place in the order may have changed. Where the data moved it is looked for again, and after [`TRIES_MAX`] times
+//! inside the unit, where nothing moves. If the document cannot be shown, nothing is changed.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use veddb_storage::document::RawObject;
-use veddb_storage::document::json::render_object;
+use veddb_storage::document::expression::Work;
+use veddb_storage::document::json::{ParsedDocument, render_object};
 use veddb_storage::{CollectionHandle, CollectionId, Document, RecordId, Transaction};
 
 use super::bad_filter;
+use super::draft::{Draft, Verdict, overtaken, work_of_unit};
 use super::exec::{Examined, Found, Run, matching};
 use super::plan::{Choice, Wanted};
 use super::project::{Project, Sight};
-use super::sort::{Sort, Top};
-use super::write::{Change, FilteredWrite, Outcome, TRIES_MAX};
+use super::sort::{Sort, SortKey, Top};
+use super::write::{FilteredWrite, TRIES_MAX};
 use crate::context::{Phased, Prepared, ReadContext, Step, Unit};
 use crate::error::{CommandError, ErrorCode};
 use crate::reply::Reply;
@@ -42,8 +44,12 @@ pub struct FindAndModify {
 impl FindAndModify {
     /// The write as the committer takes it.
     pub fn prepare(self) -> Prepared {
-        match self.write.filter.id_keys() {
-            Some(keys) => Prepared::Unit(Box::new(move |tx| self.by_keys(tx, &keys))),
+        let shows = self.project.as_ref().is_some_and(Project::computes);
+        match self.write.unit_keys().filter(|_| !shows) {
+            Some(keys) => Prepared::Unit(Box::new(move |tx| {
+                let records = self.write.find_keys(tx, &keys)?;
+                self.first_of(tx, &records, None, &work_of_unit(&self.write.limits))
+            })),
             None => Prepared::Phased(Box::new(Looking {
                 modify: Arc::new(self),
                 tries: 0,
@@ -52,100 +58,100 @@ impl FindAndModify {
         }
     }
 
-    fn by_keys(&self, tx: &mut Transaction<'_>, keys: &[Vec<u8>]) -> Result<Reply, CommandError> {
-        let Some(collection) = tx.collection(self.write.db, &self.write.collection) else {
-            return self.nothing(tx);
-        };
-        let mut records = Vec::with_capacity(keys.len());
-        for key in keys {
-            records.extend(tx.find_id(collection, key)?);
-        }
-        records.sort_unstable();
-        self.first_of(tx, collection, &records)
-    }
-
-    fn by_search(&self, tx: &mut Transaction<'_>) -> Result<Reply, CommandError> {
-        let Some(collection) = tx.collection(self.write.db, &self.write.collection) else {
-            return self.nothing(tx);
-        };
-        let records = self.write.search(tx, collection)?;
-        self.first_of(tx, collection, &records)
-    }
-
-    /// Changes the first of these records, in natural order, that matches.
+    /// Changes the first of these records that matches.
     fn first_of(
         &self,
         tx: &mut Transaction<'_>,
-        collection: CollectionId,
         records: &[RecordId],
+        inserted: Option<Insert>,
+        work: &Work,
     ) -> Result<Reply, CommandError> {
+        let Some(collection) = tx.collection(self.write.db, &self.write.collection) else {
+            return self.nothing(tx, inserted, work);
+        };
         let mut best = None;
         for record in records {
             let Some(document) = tx.record(collection, *record)? else { continue };
-            if !self.write.filter.test(document.root(), tx.now_ms()).map_err(bad_filter)? {
+            if !self.write.filter.test_within(document.root(), tx.now_ms(), work).map_err(bad_filter)? {
                 continue;
             }
-            let Some(sort) = &self.sort else { return self.change(tx, collection, *record, &document) };
-            let key = sort.key(document.root())?;
-            if best.as_ref().is_none_or(|(least, _, _)| sort.compare(&key, least).is_lt()) {
+            let Some(sort) = &self.sort else {
+                best = Some((None, *record, document));
+                break;
+            };
+            let key = Some(sort.key(document.root())?);
+            let wins = |(least, ..): &(Option<SortKey>, RecordId, Arc<Document>)| {
+                key.as_ref().zip(least.as_ref()).is_some_and(|(key, least)| sort.compare(key, least).is_lt())
+            };
+            if best.as_ref().is_none_or(wins) {
                 best = Some((key, *record, document));
             }
         }
-        match best {
-            Some((_, record, document)) => self.change(tx, collection, record, &document),
-            None => self.nothing(tx),
-        }
+        let Some((_, record, document)) = best else { return self.nothing(tx, inserted, work) };
+        let change = self.decide(&document, tx.now_ms(), work)?;
+        carry_out(tx, collection, record, &document, change)
     }
 
-    fn change(
-        &self,
-        tx: &mut Transaction<'_>,
-        collection: CollectionId,
-        record: RecordId,
-        document: &Document,
-    ) -> Result<Reply, CommandError> {
-        match &self.write.change {
-            Change::Delete => {
-                let reply = self.show(document.root())?;
-                tx.delete(collection, record, document)?;
-                Ok(reply)
-            }
-            Change::Update(update) => {
-                let body = update.apply(document.root(), &self.write.filter, &self.write.limits)?;
-                let after = body.as_deref().filter(|_| self.new).map_or(document.root(), RawObject::from_body);
-                let reply = self.show(after)?;
-                if let Some(body) = body {
-                    tx.replace(collection, record, document, body)?;
-                }
-                Ok(reply)
-            }
-        }
+    /// What becomes of a document, and what is answered then.
+    fn decide(&self, document: &Document, now_ms: u64, work: &Work) -> Result<Decided, CommandError> {
+        let verdict = self.write.decide(document, now_ms, work)?;
+        let reply = match &verdict {
+            Verdict::Passed => Reply::Null,
+            Verdict::Replace(body) if self.new => self.show(RawObject::from_body(body), work)?,
+            Verdict::Replace(_) | Verdict::Keep | Verdict::Delete => self.show(document.root(), work)?,
+        };
+        Ok((verdict, reply))
+    }
+
+    /// What is inserted where nothing matches, and what is answered then.
+    fn new_document(&self, work: &Work) -> Result<Option<Insert>, CommandError> {
+        let Some(document) = self.write.new_document(work)? else { return Ok(None) };
+        let reply = if self.new { self.show(RawObject::from_body(&document.body), work)? } else { Reply::Null };
+        Ok(Some((document, reply)))
     }
 
     /// There is no match.
-    fn nothing(&self, tx: &mut Transaction<'_>) -> Result<Reply, CommandError> {
-        if !self.write.upsert {
-            return Ok(Reply::Null);
-        }
-        let inserted = self.write.insert(tx, &mut Outcome::default())?;
-        let Some((collection, record)) = inserted.filter(|_| self.new) else { return Ok(Reply::Null) };
-        match tx.record(collection, record)? {
-            Some(document) => self.show(document.root()),
+    fn nothing(&self, tx: &mut Transaction<'_>, inserted: Option<Insert>, work: &Work) -> Result<Reply, CommandError> {
+        match inserted.map_or_else(|| self.new_document(work), |inserted| Ok(Some(inserted)))? {
+            Some((document, reply)) => self.write.insert(tx, document).map(|_| reply),
             None => Ok(Reply::Null),
         }
     }
 
-    fn show(&self, document: RawObject<'_>) -> Result<Reply, CommandError> {
+    fn show(&self, document: RawObject<'_>, work: &Work) -> Result<Reply, CommandError> {
         let mut out = Vec::new();
         match &self.project {
             Some(project) => {
                 let sight = Sight { filter: Some(&self.write.filter), now_ms: self.now_ms, variables: &[] };
-                project.render(&mut out, document, sight)?;
+                project.render_within(&mut out, document, sight, work)?;
             }
             None => render_object(&mut out, document),
         }
         Ok(Reply::Bulk(Bytes::from(out)))
     }
+}
+
+/// What becomes of a document, and what is answered then.
+type Decided = (Verdict, Reply);
+
+/// What is inserted, and what is answered then.
+type Insert = (ParsedDocument, Reply);
+
+fn carry_out(
+    tx: &mut Transaction<'_>,
+    collection: CollectionId,
+    record: RecordId,
+    document: &Document,
+    (verdict, reply): Decided,
+) -> Result<Reply, CommandError> {
+    match verdict {
+        Verdict::Passed | Verdict::Keep => {}
+        Verdict::Delete => tx.delete(collection, record, document)?,
+        Verdict::Replace(body) => {
+            tx.replace(collection, record, document, body)?;
+        }
+    }
+    Ok(reply)
 }
 
 /// A change that looks on a snapshot first.
@@ -166,37 +172,51 @@ impl Phased for Looking {
         if let Some(reply) = reply.filter(|_| !self.moved.load(Ordering::Acquire)) {
             return Ok(Step::Done(reply));
         }
+        let modify = self.modify.clone();
         if self.tries >= TRIES_MAX {
-            return Ok(self.commit(|modify, tx| modify.by_search(tx).map(Some)));
+            let inserted = modify.new_document(&Work::default()).unwrap_or_default();
+            return Ok(self.commit(|modify, tx, work| {
+                let records = modify.write.search(tx)?;
+                match modify.first_of(tx, &records, inserted, work) {
+                    Err(_) if work.is_exceeded() => Err(overtaken(&modify.write.limits)),
+                    changed => changed.map(Some),
+                }
+            }));
         }
         self.tries += 1;
-        let modify = self.modify.clone();
         let handle = context.view.collection(modify.write.db, &modify.write.collection);
         let seen = match &handle {
-            Some(collection) => modify.look(context, collection)?,
+            Some(collection) => modify.look(context, collection)?.map(|seen| (collection.id(), seen)),
             None => None,
         };
-        let Some((record, version)) = seen else {
-            if !modify.write.upsert {
-                return Ok(Step::Done(Reply::Null));
-            }
+        let Some((seen_in, (record, document))) = seen else {
+            let Some(inserted) = modify.new_document(&Work::default())? else { return Ok(Step::Done(Reply::Null)) };
             let seen_lsn = handle.map_or(0, |collection| collection.changed_lsn());
-            return Ok(self.commit(move |modify, tx| {
+            return Ok(self.commit(move |modify, tx, work| {
                 let now = tx.collection(modify.write.db, &modify.write.collection);
                 if now.map_or(0, |collection| tx.changed_lsn(collection)) != seen_lsn {
                     return Ok(None);
                 }
-                modify.nothing(tx).map(Some)
+                modify.nothing(tx, Some(inserted), work).map(Some)
             }));
         };
-        Ok(self.commit(move |modify, tx| {
+        let draft = Draft::new(seen_in, &document, modify.decide(&document, context.now_ms, &Work::default())?);
+        Ok(self.commit(move |modify, tx, work| {
             let Some(collection) = tx.collection(modify.write.db, &modify.write.collection) else { return Ok(None) };
             let Some(document) = tx.record(collection, record)? else { return Ok(None) };
-            let placed = modify.sort.is_none() || document.version == version;
-            if !placed || !modify.write.filter.test(document.root(), tx.now_ms()).map_err(bad_filter)? {
+            let decided = match draft.of(collection, &document) {
+                Some(decided) => decided,
+                // Its place in the order may have changed with it.
+                None if modify.sort.is_some() => return Ok(None),
+                None => match modify.decide(&document, tx.now_ms(), work) {
+                    Err(_) if work.is_exceeded() => return Ok(None),
+                    decided => decided?,
+                },
+            };
+            if matches!(decided.0, Verdict::Passed) {
                 return Ok(None);
             }
-            modify.change(tx, collection, record, &document).map(Some)
+            carry_out(tx, collection, record, &document, decided).map(Some)
         }))
     }
 }
@@ -205,11 +225,13 @@ impl Looking {
     /// Asks for a unit; none is its answer when the data moved under it.
     fn commit(
         &mut self,
-        unit: impl FnOnce(&FindAndModify, &mut Transaction<'_>) -> Result<Option<Reply>, CommandError> + Send + 'static,
+        unit: impl FnOnce(&FindAndModify, &mut Transaction<'_>, &Work) -> Result<Option<Reply>, CommandError>
+        + Send
+        + 'static,
     ) -> Step {
         let (modify, moved) = (self.modify.clone(), self.moved.clone());
         let unit: Unit = Box::new(move |tx| {
-            let reply = unit(&modify, tx)?;
+            let reply = unit(&modify, tx, &work_of_unit(&modify.write.limits))?;
             moved.store(reply.is_none(), Ordering::Release);
             Ok(reply.unwrap_or(Reply::Null))
         });
@@ -218,27 +240,22 @@ impl Looking {
 }
 
 impl FindAndModify {
-    /// The first match on a snapshot, and its version.
+    /// The first match on a snapshot.
     fn look(
         &self,
         context: &ReadContext<'_>,
         collection: &CollectionHandle,
-    ) -> Result<Option<(RecordId, u64)>, CommandError> {
+    ) -> Result<Option<(RecordId, Arc<Document>)>, CommandError> {
         let filter = &self.write.filter;
         let wanted = Wanted { sort: self.sort.as_ref(), first: 1, ..Wanted::ALL };
         let plan = Choice::new(context.view.trees(), collection, filter, &wanted)?.plan;
         plan.note_use(context.now_ms);
-        let version = |found: &Found| match found {
-            Found::Document(document) => Ok(document.version),
-            // Only a query that shows no more than an index has is given less than documents.
-            Found::Fields(_) => Err(CommandError::new(ErrorCode::Err, "a document is known by its fields only")),
-        };
         let (mut examined, mut seen) = (Examined::default(), None);
         match self.sort.as_ref().filter(|_| !plan.is_ordered()) {
             None => {
                 let run = Run { filter, plan: &plan, first: 1, covered: false, max_time_ms: None };
                 matching(context, collection, run, &mut examined, &mut |record, found| {
-                    seen = Some((record, version(&found)));
+                    seen = Some((record, found));
                     false
                 })?;
             }
@@ -246,13 +263,21 @@ impl FindAndModify {
                 let (mut top, mut sorted) = (Top::new(sort, 1), Ok(()));
                 let run = Run { filter, plan: &plan, first: usize::MAX, covered: false, max_time_ms: None };
                 matching(context, collection, run, &mut examined, &mut |record, found| {
-                    sorted = top.push(found.root(), (record, version(&found)));
+                    let shared = Arc::new(found);
+                    sorted = top.push(shared.root(), (record, shared.clone()));
                     sorted.is_ok()
                 })?;
                 sorted?;
-                seen = top.finish().next();
+                seen = top.finish().next().and_then(|(record, found)| Some((record, Arc::into_inner(found)?)));
             }
         }
-        seen.map(|(record, version)| version.map(|version| (record, version))).transpose()
+        match seen {
+            None => Ok(None),
+            Some((record, Found::Document(document))) => Ok(Some((record, document))),
+            // Only a query that shows no more than an index has is given less than documents.
+            Some((_, Found::Fields(_))) => {
+                Err(CommandError::new(ErrorCode::Err, "a document is known by its fields only"))
+            }
+        }
     }
 }

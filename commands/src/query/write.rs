@@ -1,23 +1,27 @@
 //! Updates and deletes by filter.
 //!
 //! A filter that pins `_id` is one unit. Any other is looked for on a snapshot, beside the committer; then units of at
-//! most [`UNIT_RECORDS`] records are committed, each of which reads its records again and asks the filter again before it
-//! changes one. So nothing is changed that no longer matches, and no concurrent change is overwritten.
+//! most [`UNIT_RECORDS`] records are committed. What becomes of a record is worked out before its unit too, and the unit
+//! takes that if the record's version is still the one it was worked out from; else it asks the filter again and
+//! works it out anew. So nothing is changed that no longer matches, and no concurrent change is overwritten. Expressions are
+//! worked out before the unit also where `_id` is pinned.
 //!
 //! ONE and UPSERT promise more: one match if there is any, an insert only if there is none. Where the data moved
 //! between looking and committing they look again, and after [`TRIES_MAX`] times inside the unit, where nothing moves.
 
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, OnceLock};
 
 use veddb_storage::document::Filter;
-use veddb_storage::{CollectionHandle, CollectionId, Error, RecordId, Transaction};
+use veddb_storage::document::expression::Work;
+use veddb_storage::document::json::ParsedDocument;
+use veddb_storage::{CollectionHandle, CollectionId, RecordId, Transaction};
 
-use super::bad_filter;
+use super::draft::{Draft, Drafted, Verdict, overtaken, work_of_unit};
 use super::exec::{Examined, Run, candidates, matching};
 use super::plan::{Choice, Plan, Wanted};
 use super::update::{Update, bad_update};
 use crate::context::{Limits, Phased, Prepared, ReadContext, Step, Unit};
-use crate::doc::new_id;
 use crate::error::{CommandError, ErrorCode};
 use crate::reply::Reply;
 
@@ -94,54 +98,44 @@ impl FilteredWrite {
 
     /// The write as the committer takes it.
     pub fn prepare(self, finish: Finish) -> Prepared {
-        match self.filter.id_keys() {
+        match self.unit_keys() {
             Some(keys) => Prepared::Unit(Box::new(move |tx| self.by_keys(tx, &keys).map(|o| finish(&o)))),
             None => Prepared::Phased(Box::new(Looking::new(Arc::new(self), finish))),
         }
     }
 
-    /// The whole write inside one unit, through the `_id` index.
-    pub fn by_keys(&self, tx: &mut Transaction<'_>, keys: &[Vec<u8>]) -> Result<Outcome, CommandError> {
-        let mut outcome = Outcome::default();
-        if let Some(collection) = tx.collection(self.db, &self.collection) {
-            let mut records = Vec::with_capacity(keys.len());
-            for key in keys {
-                records.extend(tx.find_id(collection, key)?);
-            }
-            records.sort_unstable();
-            self.touch_all(tx, collection, &records, &mut outcome)?;
-        }
-        if outcome.matched == 0 && self.upsert {
-            self.insert(tx, &mut outcome)?;
-        }
-        Ok(outcome)
+    /// The keys of its documents, where it pins them and a unit needs no more to be quick.
+    pub fn unit_keys(&self) -> Option<Vec<Vec<u8>>> {
+        self.filter.id_keys().filter(|_| !self.computes())
     }
 
-    /// The whole write inside one unit, looking for its documents there.
-    fn by_search(&self, tx: &mut Transaction<'_>) -> Result<Outcome, CommandError> {
-        let mut outcome = Outcome::default();
-        if let Some(collection) = tx.collection(self.db, &self.collection) {
-            let records = self.search(tx, collection)?;
-            self.touch_all(tx, collection, &records, &mut outcome)?;
+    /// The whole write inside one unit, through the `_id` index; for [`FilteredWrite::unit_keys`].
+    pub fn by_keys(&self, tx: &mut Transaction<'_>, keys: &[Vec<u8>]) -> Result<Outcome, CommandError> {
+        let records = self.find_keys(tx, keys)?.into_iter().map(|record| (record, None)).collect();
+        self.touch_or_insert(tx, records, None, &work_of_unit(&self.limits))
+    }
+
+    /// The records of these keys, as this unit sees them, in natural order.
+    pub(super) fn find_keys(&self, tx: &mut Transaction<'_>, keys: &[Vec<u8>]) -> Result<Vec<RecordId>, CommandError> {
+        let Some(collection) = tx.collection(self.db, &self.collection) else { return Ok(Vec::new()) };
+        let mut records = Vec::with_capacity(keys.len());
+        for key in keys {
+            records.extend(tx.find_id(collection, key)?);
         }
-        if outcome.matched == 0 && self.upsert {
-            self.insert(tx, &mut outcome)?;
-        }
-        Ok(outcome)
+        records.sort_unstable();
+        Ok(records)
     }
 
     /// Records that may match, in natural order, as this unit sees them.
-    pub(super) fn search(
-        &self,
-        tx: &mut Transaction<'_>,
-        collection: CollectionId,
-    ) -> Result<Vec<RecordId>, CommandError> {
+    pub(super) fn search(&self, tx: &mut Transaction<'_>) -> Result<Vec<RecordId>, CommandError> {
+        let Some(collection) = tx.collection(self.db, &self.collection) else { return Ok(Vec::new()) };
         if let Some(handle) = tx.handle(collection) {
             let plan = Choice::new(tx.trees(), &handle, &self.filter, &Wanted::ALL)?.plan;
             match &plan {
                 Plan::Index(plan) => return candidates(tx.trees(), &handle, std::slice::from_ref(plan), &[]),
                 Plan::Union(union) => return candidates(tx.trees(), &handle, &union.indexes, &union.ids),
-                Plan::IdLookup(_) | Plan::Scan => {}
+                Plan::IdLookup(keys) => return self.find_keys(tx, keys),
+                Plan::Scan => {}
             }
         }
         Ok(tx.record_ids(collection)?)
@@ -171,20 +165,40 @@ impl FilteredWrite {
         Ok(records)
     }
 
+    /// Changes the records that match, and inserts where none does and that is asked for: `document`, if it is made.
+    fn touch_or_insert(
+        &self,
+        tx: &mut Transaction<'_>,
+        records: VecDeque<Drafted>,
+        document: Option<ParsedDocument>,
+        work: &Work,
+    ) -> Result<Outcome, CommandError> {
+        let outcome = self.touch_all(tx, records, work)?;
+        if outcome.matched > 0 {
+            return Ok(outcome);
+        }
+        match document.map_or_else(|| self.new_document(work), |document| Ok(Some(document)))? {
+            Some(document) => self.insert(tx, document),
+            None => Ok(outcome),
+        }
+    }
+
+    /// Changes the records that match, or the first of them for ONE.
     fn touch_all(
         &self,
         tx: &mut Transaction<'_>,
-        collection: CollectionId,
-        records: &[RecordId],
-        outcome: &mut Outcome,
-    ) -> Result<(), CommandError> {
-        for record in records {
-            self.touch(tx, collection, *record, outcome)?;
+        records: VecDeque<Drafted>,
+        work: &Work,
+    ) -> Result<Outcome, CommandError> {
+        let mut outcome = Outcome::default();
+        let Some(collection) = tx.collection(self.db, &self.collection) else { return Ok(outcome) };
+        for (record, draft) in records {
+            self.touch(tx, collection, record, draft, &mut outcome, work)?;
             if self.one && outcome.matched > 0 {
                 break;
             }
         }
-        Ok(())
+        Ok(outcome)
     }
 
     /// Changes one record if, as it is now, it matches.
@@ -193,48 +207,36 @@ impl FilteredWrite {
         tx: &mut Transaction<'_>,
         collection: CollectionId,
         record: RecordId,
+        draft: Option<Draft<Verdict>>,
         outcome: &mut Outcome,
+        work: &Work,
     ) -> Result<(), CommandError> {
         let Some(document) = tx.record(collection, record)? else { return Ok(()) };
-        if !self.filter.test(document.root(), tx.now_ms()).map_err(bad_filter)? {
-            return Ok(());
-        }
-        if let Some(expected) = self.if_version
-            && expected != document.version
-        {
-            return Err(Error::VersionConflict { current: document.version, expected }.into());
-        }
-        outcome.matched += 1;
-        match &self.change {
-            Change::Delete => {
+        let verdict = match draft.and_then(|draft| draft.of(collection, &document)) {
+            Some(verdict) => verdict,
+            None => self.decide(&document, tx.now_ms(), work)?,
+        };
+        match verdict {
+            Verdict::Passed => return Ok(()),
+            Verdict::Keep => {}
+            Verdict::Delete => {
                 tx.delete(collection, record, &document)?;
                 outcome.deleted += 1;
             }
-            Change::Update(update) => {
-                if let Some(body) = update.apply(document.root(), &self.filter, &self.limits)? {
-                    tx.replace(collection, record, &document, body)?;
-                    outcome.modified += 1;
-                }
+            Verdict::Replace(body) => {
+                tx.replace(collection, record, &document, body)?;
+                outcome.modified += 1;
             }
         }
+        outcome.matched += 1;
         Ok(())
     }
 
-    /// The insert of an upsert that matched nothing; the new document's record.
-    pub(super) fn insert(
-        &self,
-        tx: &mut Transaction<'_>,
-        outcome: &mut Outcome,
-    ) -> Result<Option<(CollectionId, RecordId)>, CommandError> {
-        if let Some(expected) = self.if_version.filter(|v| *v != 0) {
-            return Err(Error::VersionConflict { current: 0, expected }.into());
-        }
-        let Change::Update(update) = &self.change else { return Ok(None) };
-        let parsed = update.upsert(&self.filter, &new_id, &self.limits)?;
+    /// The insert of an upsert that matched nothing.
+    pub(super) fn insert(&self, tx: &mut Transaction<'_>, document: ParsedDocument) -> Result<Outcome, CommandError> {
         let collection = tx.collection_or_create(self.db, &self.collection)?;
-        let record = tx.insert(collection, &parsed.id, parsed.body)?;
-        outcome.upserted = Some(parsed.id);
-        Ok(Some((collection, record)))
+        tx.insert(collection, &document.id, document.body)?;
+        Ok(Outcome { upserted: Some(document.id), ..Outcome::default() })
     }
 }
 
@@ -245,6 +247,10 @@ enum Found {
     Done(Outcome),
     /// It did this much, and ended before these records, last first.
     Part(Outcome, Vec<RecordId>),
+    /// It did nothing: already the first of these records had changed and was too much to work out there.
+    Stuck(Vec<RecordId>),
+    /// The same of one that must do all or nothing.
+    Overtaken,
     /// The data moved under it; it did nothing.
     Moved,
 }
@@ -264,6 +270,7 @@ pub struct Looking {
     /// Records still to be touched, last first.
     records: Vec<RecordId>,
     total: Outcome,
+    /// How often it looked, or how many units in a row came to nothing.
     tries: u8,
     started: bool,
     /// Filled by the unit that was asked for last.
@@ -287,12 +294,19 @@ impl Looking {
     /// Asks for a unit, whose finding the next call reads.
     fn commit(
         &mut self,
-        unit: impl FnOnce(&FilteredWrite, &mut Transaction<'_>) -> Result<Found, CommandError> + Send + 'static,
+        unit: impl FnOnce(&FilteredWrite, &mut Transaction<'_>, &Work) -> Result<Found, CommandError> + Send + 'static,
     ) -> LookingStep {
         self.last = Arc::default();
         let (last, write) = (self.last.clone(), self.write.clone());
         let unit: Unit = Box::new(move |tx| {
-            let found = unit(&write, tx)?;
+            let work = work_of_unit(&write.limits);
+            let found = match unit(&write, tx, &work) {
+                Err(_) if work.is_exceeded() => {
+                    let _ = last.set(Found::Overtaken);
+                    return Err(overtaken(&write.limits));
+                }
+                found => found?,
+            };
             // The unit runs once, so nobody filled it before.
             let _ = last.set(found);
             Ok(Reply::Null)
@@ -303,11 +317,18 @@ impl Looking {
     /// Looks on the snapshot, and asks for the first unit of what it found.
     fn look(&mut self, context: &ReadContext<'_>) -> Result<LookingStep, CommandError> {
         self.started = true;
+        let write = self.write.clone();
+        if let Some(keys) = write.filter.id_keys() {
+            return self.look_up(context, keys);
+        }
         if self.tries >= TRIES_MAX {
-            return Ok(self.commit(|write, tx| write.by_search(tx).map(Found::Done)));
+            let document = write.new_document(&Work::default()).unwrap_or_default();
+            return Ok(self.commit(|write, tx, work| {
+                let records = write.search(tx)?.into_iter().map(|record| (record, None)).collect();
+                write.touch_or_insert(tx, records, document, work).map(Found::Done)
+            }));
         }
         self.tries += 1;
-        let write = self.write.clone();
         let collection = context.view.collection(write.db, &write.collection);
         let mut records = Vec::new();
         if let Some(collection) = &collection {
@@ -316,45 +337,88 @@ impl Looking {
             records = write.look(context, collection, &plan, &mut Examined::default())?;
         }
         if records.is_empty() {
-            if !write.upsert {
+            let Some(document) = write.new_document(&Work::default())? else {
                 return Ok(LookingStep::Done(std::mem::take(&mut self.total)));
-            }
+            };
             let seen_lsn = collection.map_or(0, |c| c.changed_lsn());
-            return Ok(self.commit(move |write, tx| {
+            return Ok(self.commit(move |write, tx, _| {
                 let now = tx.collection(write.db, &write.collection);
                 if now.map_or(0, |c| tx.changed_lsn(c)) != seen_lsn {
                     return Ok(Found::Moved);
                 }
-                let mut outcome = Outcome::default();
-                write.insert(tx, &mut outcome)?;
-                Ok(Found::Done(outcome))
+                write.insert(tx, document).map(Found::Done)
             }));
         }
         records.reverse();
         self.records = records;
-        Ok(self.next_unit())
+        self.next_unit(context)
+    }
+
+    /// A write that pins `_id`, all in one unit: its documents are known, so that it need not look for others.
+    fn look_up(&mut self, context: &ReadContext<'_>, keys: Vec<Vec<u8>>) -> Result<LookingStep, CommandError> {
+        self.tries += 1;
+        let (mut drafts, mut document) = (HashMap::new(), None);
+        if let Some(collection) = context.view.collection(self.write.db, &self.write.collection) {
+            let mut records = Vec::with_capacity(keys.len());
+            for key in &keys {
+                records.extend(context.view.find_id(&collection, key)?);
+            }
+            records.sort_unstable_by(|a, b| b.cmp(a));
+            drafts.extend(self.write.draft(context, &collection, &mut records, usize::MAX)?);
+        }
+        if drafts.values().flatten().all(|draft| matches!(draft.made(), Verdict::Passed)) {
+            document = self.write.new_document(&Work::default())?;
+        }
+        Ok(self.commit(move |write, tx, work| {
+            let found = write.find_keys(tx, &keys)?;
+            let records = found.into_iter().map(|record| (record, drafts.remove(&record).flatten())).collect();
+            write.touch_or_insert(tx, records, document, work).map(Found::Done)
+        }))
     }
 
     /// Asks for the next unit of the records that were found.
-    fn next_unit(&mut self) -> LookingStep {
-        let rest = self.records.len().saturating_sub(UNIT_RECORDS);
-        let mut records = self.records.split_off(rest);
-        records.reverse();
-        self.commit(move |write, tx| {
+    fn next_unit(&mut self, context: &ReadContext<'_>) -> Result<LookingStep, CommandError> {
+        let write = self.write.clone();
+        let mut records = std::mem::take(&mut self.records);
+        let mut drafts = match context.view.collection(write.db, &write.collection) {
+            Some(collection) => write.draft(context, &collection, &mut records, UNIT_RECORDS)?,
+            None => VecDeque::new(),
+        };
+        if !drafts.is_empty() {
+            self.records = records;
+        }
+        let count = drafts.len();
+        Ok(self.commit(move |write, tx, work| {
             let mut outcome = Outcome::default();
-            if let Some(collection) = tx.collection(write.db, &write.collection) {
-                for (at, record) in records.iter().enumerate() {
-                    if tx.bytes() > UNIT_BYTES {
-                        return Ok(Found::Part(outcome, records.iter().skip(at).rev().copied().collect()));
-                    }
-                    write.touch(tx, collection, *record, &mut outcome)?;
-                    if write.one && outcome.matched > 0 {
-                        break;
+            let Some(collection) = tx.collection(write.db, &write.collection) else { return Ok(Found::Moved) };
+            while let Some((record, draft)) = drafts.pop_front() {
+                if tx.bytes() <= UNIT_BYTES {
+                    match write.touch(tx, collection, record, draft, &mut outcome, work) {
+                        // What cannot be worked out here any more the next unit has drafts of.
+                        Err(_) if work.is_exceeded() => {}
+                        touched => {
+                            touched?;
+                            if write.one && outcome.matched > 0 {
+                                break;
+                            }
+                            continue;
+                        }
                     }
                 }
+                drafts.push_front((record, None));
+                let stuck = drafts.len() == count;
+                let rest = drafts.into_iter().rev().map(|(record, _)| record).collect();
+                return Ok(if stuck { Found::Stuck(rest) } else { Found::Part(outcome, rest) });
             }
             Ok(if outcome.matched == 0 { Found::Moved } else { Found::Done(outcome) })
-        })
+        }))
+    }
+
+    fn add(&mut self, did: Outcome) {
+        self.total.matched += did.matched;
+        self.total.modified += did.modified;
+        self.total.deleted += did.deleted;
+        self.total.upserted = did.upserted.or(self.total.upserted.take());
     }
 
     /// The next unit, or what all of them did.
@@ -363,28 +427,31 @@ impl Looking {
         context: &ReadContext<'_>,
         before: Option<Result<Reply, CommandError>>,
     ) -> Result<LookingStep, CommandError> {
-        if let Some(before) = before {
-            before?;
-        }
         if !self.started {
             return self.look(context);
         }
-        if let Some(Found::Part(_, rest)) = self.last.get() {
-            self.records.extend(rest);
-        }
-        let moved = match self.last.get() {
-            Some(Found::Done(did) | Found::Part(did, _)) => {
-                self.total.matched += did.matched;
-                self.total.modified += did.modified;
-                self.total.deleted += did.deleted;
-                self.total.upserted = did.upserted.clone().or(self.total.upserted.take());
-                false
+        let refused = before.and_then(Result::err);
+        // The unit that filled it is gone.
+        let found = Arc::get_mut(&mut self.last).and_then(OnceLock::take);
+        let mut moved = false;
+        match (refused, found) {
+            (Some(_), Some(Found::Overtaken)) if self.tries < TRIES_MAX => return self.look(context),
+            (Some(error), _) => return Err(error),
+            (None, Some(Found::Done(did))) => self.add(did),
+            (None, Some(Found::Part(did, rest))) => {
+                self.add(did);
+                self.records.extend(rest);
             }
-            Some(Found::Moved) => true,
-            None => return Err(CommandError::new(ErrorCode::Err, "a unit was answered without being run")),
-        };
+            (None, Some(Found::Stuck(rest))) if self.tries < TRIES_MAX => {
+                self.tries += 1;
+                self.records.extend(rest);
+            }
+            (None, Some(Found::Stuck(_) | Found::Overtaken)) => return Err(overtaken(&self.write.limits)),
+            (None, Some(Found::Moved)) => moved = true,
+            (None, None) => return Err(CommandError::new(ErrorCode::Err, "a unit was answered without being run")),
+        }
         if !self.records.is_empty() {
-            return Ok(self.next_unit());
+            return self.next_unit(context);
         }
         let nothing = self.total.matched == 0 && self.total.upserted.is_none();
         if moved && nothing && (self.write.one || self.write.upsert) {

@@ -183,6 +183,12 @@ pub static SETTINGS: &[Setting] = &[
         |s, v| put(&mut s.master_key_file, Ok(PathBuf::from(v))),
     ),
     Setting::live(
+        "max-commit-work",
+        "Steps that expressions may take while all other writes wait: those of documents that others keep changing.",
+        |s| s.limits.max_commit_work.to_string(),
+        |s, v| put(&mut s.limits.max_commit_work, integer(v, 1000..=1_000_000_000)),
+    ),
+    Setting::live(
         "max-cursors",
         "Cursors open at once.",
         |s| s.query_limits.cursors.to_string(),

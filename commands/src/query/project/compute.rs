@@ -2,17 +2,22 @@
 //!
 //! Expressions look at the document as it is stored, whatever is left out of it.
 
-use veddb_storage::document::expression::{Root, Scope};
+use veddb_storage::document::expression::{Root, Scope, Work};
 use veddb_storage::document::path::{Path, Segment};
 use veddb_storage::document::{Object, RawObject, Value, ValueRef};
 
 use super::{Branch, Computed, Cut, CutKind, Project, Sight, Twig, present};
 
-pub(super) fn apply(project: &Project, document: RawObject<'_>, sight: Sight<'_>) -> Result<Object, String> {
+pub(super) fn apply(
+    project: &Project,
+    document: RawObject<'_>,
+    sight: Sight<'_>,
+    work: &Work,
+) -> Result<Object, String> {
     let now_ms = i64::try_from(sight.now_ms).unwrap_or(i64::MAX);
     let scope = Scope { root: Root::Packed(document), now_ms, variables: sight.variables };
     let mut object = project.copy(document, &project.tree);
-    Computing { document, scope }.members(&mut object, &project.tree)?;
+    Computing { document, scope, work }.members(&mut object, &project.tree)?;
     let mut root = Value::Object(object);
     for cut in &project.cuts {
         match cut.kind {
@@ -50,6 +55,7 @@ impl Project {
 struct Computing<'d> {
     document: RawObject<'d>,
     scope: Scope<'d>,
+    work: &'d Work,
 }
 
 impl Computing<'_> {
@@ -93,7 +99,9 @@ impl Computing<'_> {
 
     fn value(&self, computed: &Computed) -> Result<Option<Value>, String> {
         match computed {
-            Computed::Expression(expression) => expression.evaluate(&self.scope).map_err(|error| error.0),
+            Computed::Expression(expression) => {
+                expression.evaluate_within(&self.scope, self.work).map_err(|error| error.0)
+            }
             Computed::ElemMatch(filter, path) => {
                 let [segment] = path.segments() else { return Ok(None) };
                 let Some(ValueRef::Array(array)) = self.document.get(&segment.name) else { return Ok(None) };

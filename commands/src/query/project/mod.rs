@@ -12,7 +12,7 @@ mod tests;
 
 use std::collections::HashMap;
 
-use veddb_storage::document::expression::Expression;
+use veddb_storage::document::expression::{Expression, Work};
 use veddb_storage::document::json::render_object;
 use veddb_storage::document::path::Path;
 use veddb_storage::document::{Filter, Object, RawObject, Value, codec};
@@ -152,8 +152,19 @@ impl Project {
 
     /// Appends the document's projection as JSON.
     pub fn render(&self, out: &mut Vec<u8>, document: RawObject<'_>, sight: Sight<'_>) -> Result<(), CommandError> {
+        self.render_within(out, document, sight, &Work::default())
+    }
+
+    /// The same, its expressions within what several evaluations may do together.
+    pub fn render_within(
+        &self,
+        out: &mut Vec<u8>,
+        document: RawObject<'_>,
+        sight: Sight<'_>,
+        work: &Work,
+    ) -> Result<(), CommandError> {
         if self.computes {
-            let body = codec::pack_object(&self.apply(document, sight).map_err(bad)?);
+            let body = codec::pack_object(&self.apply_within(document, sight, work).map_err(bad)?);
             render_object(out, RawObject::from_body(&body));
         } else {
             self.write(out, document, &self.tree);
@@ -163,7 +174,17 @@ impl Project {
 
     /// The document's projection. The error names the path.
     pub fn apply(&self, document: RawObject<'_>, sight: Sight<'_>) -> Result<Object, String> {
-        compute::apply(self, document, sight)
+        self.apply_within(document, sight, &Work::default())
+    }
+
+    /// The same, its expressions within what several evaluations may do together.
+    pub fn apply_within(&self, document: RawObject<'_>, sight: Sight<'_>, work: &Work) -> Result<Object, String> {
+        compute::apply(self, document, sight, work)
+    }
+
+    /// Whether it has to be worked out, which may take long.
+    pub fn computes(&self) -> bool {
+        self.computes
     }
 }
 

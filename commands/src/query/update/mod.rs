@@ -20,6 +20,7 @@ mod wrong;
 
 use std::fmt;
 
+use veddb_storage::document::expression::Work;
 use veddb_storage::document::filter::Filter;
 use veddb_storage::document::json::{IdSource, ParsedDocument, pack_document, render_object};
 use veddb_storage::document::path::Path;
@@ -152,13 +153,19 @@ impl Update {
         matches!(self, Update::Replacement(_))
     }
 
+    /// Whether it evaluates expressions, which may take long.
+    pub fn computes(&self) -> bool {
+        matches!(self, Update::Pipeline(_))
+    }
+
     /// The document after the update; None when the update leaves it as it is. The filter is the one that the document
-    /// matches.
+    /// matches; what expressions may do is in `work`.
     pub fn apply(
         &self,
         before: RawObject<'_>,
         filter: &Filter,
         limits: &Limits,
+        work: &Work,
     ) -> Result<Option<Box<[u8]>>, CommandError> {
         let old = before.to_object();
         let mut new = match self {
@@ -167,7 +174,7 @@ impl Update {
                 apply::apply(changes, old.clone(), matched, false, limits)?
             }
             Update::Replacement(object) => object.clone(),
-            Update::Pipeline(pipeline) => pipeline.apply(before, limits)?,
+            Update::Pipeline(pipeline) => pipeline.apply(before, limits, work)?,
         };
         let id = old.get("_id").cloned().unwrap_or(Value::Null);
         match new.get("_id") {
@@ -190,6 +197,7 @@ impl Update {
         filter: &Filter,
         make_id: &dyn Fn() -> String,
         limits: &Limits,
+        work: &Work,
     ) -> Result<ParsedDocument, CommandError> {
         let mut base = Object::default();
         for (path, value) in filter.equalities() {
@@ -202,7 +210,9 @@ impl Update {
         let mut new = match self {
             Update::Changes(changes) => apply::apply(changes, base, None, true, limits)?,
             Update::Replacement(object) => object.clone(),
-            Update::Pipeline(pipeline) => pipeline.apply(RawObject::from_body(&codec::pack_object(&base)), limits)?,
+            Update::Pipeline(pipeline) => {
+                pipeline.apply(RawObject::from_body(&codec::pack_object(&base)), limits, work)?
+            }
         };
         match (&id, new.get("_id")) {
             (Some(id), Some(after)) if order::compare_values(id, after).is_ne() => {

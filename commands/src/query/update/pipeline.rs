@@ -2,7 +2,7 @@
 //!
 //! A stage is one entry in [`STAGES`].
 
-use veddb_storage::document::expression::{Expression, ExpressionLimits, Root, Scope};
+use veddb_storage::document::expression::{Expression, ExpressionLimits, Root, Scope, Work};
 use veddb_storage::document::{Object, RawObject, Value, ValueRef, codec};
 
 use super::{Terms, bad_update, check_size};
@@ -124,16 +124,16 @@ impl Pipeline {
     }
 
     /// The document that the last stage makes. Each stage's is checked: a few stages can make one very large.
-    pub(super) fn apply(&self, before: RawObject<'_>, limits: &Limits) -> Result<Object, CommandError> {
+    pub(super) fn apply(&self, before: RawObject<'_>, limits: &Limits, work: &Work) -> Result<Object, CommandError> {
         let mut object = before.to_object();
         let mut body: Box<[u8]>;
         let mut root = before;
         for (at, (name, stage)) in self.stages.iter().enumerate() {
             let made = match stage {
                 Stage::Project(project) => {
-                    project.apply(root, Sight { filter: None, now_ms: self.now_ms, variables: &[] })
+                    project.apply_within(root, Sight { filter: None, now_ms: self.now_ms, variables: &[] }, work)
                 }
-                Stage::Replace(expression) => self.replace(expression, root),
+                Stage::Replace(expression) => self.replace(expression, root, work),
             };
             object = made.map_err(|what| bad_update(format!("stage {at}: {name}: {what}")))?;
             body = codec::pack_object(&object);
@@ -143,10 +143,10 @@ impl Pipeline {
         Ok(object)
     }
 
-    fn replace(&self, expression: &Expression, root: RawObject<'_>) -> Result<Object, String> {
+    fn replace(&self, expression: &Expression, root: RawObject<'_>, work: &Work) -> Result<Object, String> {
         let now_ms = i64::try_from(self.now_ms).unwrap_or(i64::MAX);
         let scope = Scope { root: Root::Packed(root), now_ms, variables: &[] };
-        match expression.evaluate(&scope).map_err(|error| error.0)? {
+        match expression.evaluate_within(&scope, work).map_err(|error| error.0)? {
             Some(Value::Object(object)) => Ok(object),
             Some(other) => Err(format!("makes a value of type {}, not an object", other.kind().name())),
             None => Err("makes nothing, not an object".into()),

@@ -1,5 +1,6 @@
 //! What each operator makes of a document, as tables.
 
+use veddb_storage::document::expression::Work;
 use veddb_storage::document::json::{parse_value, render_object};
 use veddb_storage::document::{Filter, RawObject, ValueRef};
 
@@ -24,7 +25,7 @@ pub(super) fn apply_with(
     let update = Update::parse(update.as_bytes(), array_filters.map(str::as_bytes), &terms(&limits))?;
     let packed = parse_value(document.as_bytes(), text_limits(&limits)).unwrap();
     let ValueRef::Object(root) = packed.get() else { panic!("not an object") };
-    let body = update.apply(root, &filter, &limits)?;
+    let body = update.apply(root, &filter, &limits, &Work::default())?;
     Ok(body.map(|body| {
         let mut text = Vec::new();
         render_object(&mut text, RawObject::from_body(&body));
@@ -227,7 +228,7 @@ fn upserts_start_from_the_filters_equalities() {
     ] {
         let tree = Filter::parse(filter.as_bytes(), &crate::query::filter_limits(&limits)).unwrap();
         let update = Update::parse(update.as_bytes(), None, &terms(&limits)).unwrap();
-        let parsed = update.upsert(&tree, &|| "made".to_owned(), &limits).unwrap();
+        let parsed = update.upsert(&tree, &|| "made".to_owned(), &limits, &Work::default()).unwrap();
         let mut text = Vec::new();
         render_object(&mut text, RawObject::from_body(&parsed.body));
         assert_eq!(String::from_utf8(text).unwrap(), expected, "{filter}");

@@ -4,6 +4,7 @@
 //! variables hold is bounded in depth, since a value is walked recursively. Recursion here is that of the tree.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 
 use super::super::codec::{RawObject, ValueRef};
 use super::super::value::{Object, Value};
@@ -42,23 +43,65 @@ pub struct Scope<'a> {
     pub variables: &'a [Option<Value>],
 }
 
+/// What several evaluations may do together, in the same measure as the bound of each.
+#[derive(Debug)]
+pub struct Work {
+    left: Cell<u64>,
+    exceeded: Cell<bool>,
+}
+
+impl Default for Work {
+    /// As much as each evaluation may do.
+    fn default() -> Work {
+        Work::new(u64::MAX)
+    }
+}
+
+impl Work {
+    /// So much.
+    pub fn new(steps: u64) -> Work {
+        Work { left: Cell::new(steps), exceeded: Cell::new(false) }
+    }
+
+    /// Whether an evaluation was ended because it needed more than was left.
+    pub fn is_exceeded(&self) -> bool {
+        self.exceeded.get()
+    }
+
+    fn take(&self, work: u64, limit: u64) {
+        self.left.set(self.left.get().saturating_sub(work));
+        if work > limit && limit < WORK_MAX {
+            self.exceeded.set(true);
+        }
+    }
+}
+
 /// The state of one evaluation.
 pub(crate) struct Environment<'s> {
     scope: &'s Scope<'s>,
     /// The variables in sight, innermost last.
     variables: Vec<Option<Value>>,
     work: u64,
+    limit: u64,
+    allowed: &'s Work,
+}
+
+impl Drop for Environment<'_> {
+    fn drop(&mut self) {
+        self.allowed.take(self.work, self.limit);
+    }
 }
 
 impl<'s> Environment<'s> {
-    pub(crate) fn new(scope: &'s Scope<'s>) -> Environment<'s> {
-        Environment { scope, variables: scope.variables.to_vec(), work: 0 }
+    pub(crate) fn new(scope: &'s Scope<'s>, allowed: &'s Work) -> Environment<'s> {
+        let limit = allowed.left.get().min(WORK_MAX);
+        Environment { scope, variables: scope.variables.to_vec(), work: 0, limit, allowed }
     }
 
     /// Counts work.
     pub(crate) fn spend(&mut self, work: u64) -> Result<(), ExpressionError> {
         self.work = self.work.saturating_add(work);
-        if self.work > WORK_MAX {
+        if self.work > self.limit {
             return Err(ExpressionError("the expression asks for too much work on one document".into()));
         }
         Ok(())

@@ -35,7 +35,7 @@ use std::fmt;
 
 pub use accumulate::Sum;
 pub(crate) use evaluate::{Args, Environment};
-pub use evaluate::{Root, Scope};
+pub use evaluate::{Root, Scope, Work};
 pub use parse::{ExpressionLimits, Parser};
 
 use super::codec::{RawObject, ValueRef};
@@ -179,7 +179,15 @@ impl Expression {
     /// # Errors
     /// Names the operator that was given what it cannot use.
     pub fn evaluate(&self, scope: &Scope<'_>) -> Result<Option<Value>, ExpressionError> {
-        Ok(self.node.evaluate(&mut Environment::new(scope))?.map(std::borrow::Cow::into_owned))
+        self.evaluate_within(scope, &Work::default())
+    }
+
+    /// The same, within what several evaluations may do together.
+    ///
+    /// # Errors
+    /// Those of [`Expression::evaluate`].
+    pub fn evaluate_within(&self, scope: &Scope<'_>, work: &Work) -> Result<Option<Value>, ExpressionError> {
+        Ok(self.node.evaluate(&mut Environment::new(scope, work))?.map(std::borrow::Cow::into_owned))
     }
 
     /// Whether its value on a document is true: anything but false, zero, null and missing.
@@ -187,7 +195,15 @@ impl Expression {
     /// # Errors
     /// Those of [`Expression::evaluate`].
     pub fn is_true(&self, scope: &Scope<'_>) -> Result<bool, ExpressionError> {
-        Ok(self.node.evaluate(&mut Environment::new(scope))?.is_some_and(|value| boolean::truth(&value)))
+        self.is_true_within(scope, &Work::default())
+    }
+
+    /// The same, within what several evaluations may do together.
+    ///
+    /// # Errors
+    /// Those of [`Expression::evaluate`].
+    pub fn is_true_within(&self, scope: &Scope<'_>, work: &Work) -> Result<bool, ExpressionError> {
+        Ok(self.node.evaluate(&mut Environment::new(scope, work))?.is_some_and(|value| boolean::truth(&value)))
     }
 
     /// What a plain path leads to in a packed document, if nothing has to be computed for it. None when the expression is

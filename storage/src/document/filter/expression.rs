@@ -17,7 +17,11 @@ impl DocumentTest for Expression {
     fn passes(&self, document: RawObject<'_>, asking: &Asking<'_>) -> bool {
         let now_ms = i64::try_from(asking.now_ms).unwrap_or(i64::MAX);
         let scope = Scope { root: Root::Packed(document), now_ms, variables: asking.variables };
-        self.is_true(&scope).unwrap_or_else(|error| {
+        let truth = match asking.work {
+            Some(work) => self.is_true_within(&scope, work),
+            None => self.is_true(&scope),
+        };
+        truth.unwrap_or_else(|error| {
             asking.fail(FilterError(format!("$expr: {error}")));
             false
         })

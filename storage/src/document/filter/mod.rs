@@ -25,6 +25,7 @@ pub use schema::{KEYWORDS, Keyword};
 
 use super::bounds::{Bounds, Interval};
 use super::codec::{Packed, RawArray, RawObject, ValueRef};
+use super::expression::Work;
 use super::id::id_candidates;
 use super::ordered::class;
 use super::path::{Leaf, Path};
@@ -73,6 +74,8 @@ pub struct Asking<'a> {
     pub now_ms: u64,
     /// The values of the variables that the filter was parsed with, in their order.
     pub variables: &'a [Option<Value>],
+    /// What expressions may do, where that is less than any may.
+    pub work: Option<&'a Work>,
     fault: OnceCell<FilterError>,
 }
 
@@ -216,7 +219,18 @@ impl Filter {
         now_ms: u64,
         variables: &[Option<Value>],
     ) -> Result<bool, FilterError> {
-        let asking = Asking { now_ms, variables, fault: OnceCell::new() };
+        self.ask(document, Asking { now_ms, variables, ..Asking::default() })
+    }
+
+    /// The same as [`Filter::test`], its expressions within what several evaluations may do together.
+    ///
+    /// # Errors
+    /// Those of [`Filter::test`], and where that is not enough.
+    pub fn test_within(&self, document: RawObject<'_>, now_ms: u64, work: &Work) -> Result<bool, FilterError> {
+        self.ask(document, Asking { now_ms, work: Some(work), ..Asking::default() })
+    }
+
+    fn ask(&self, document: RawObject<'_>, asking: Asking<'_>) -> Result<bool, FilterError> {
         let matches = self.root.ask(document, &asking);
         asking.fault.into_inner().map_or(Ok(matches), Err)
     }

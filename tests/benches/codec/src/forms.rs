@@ -10,6 +10,7 @@ use serde_json::Value;
 use veddb_commands::context::Limits;
 use veddb_commands::query::update::{Terms, Update};
 use veddb_storage::document::codec::RawObject;
+use veddb_storage::document::expression::Work;
 use veddb_storage::document::filter::Filter;
 use veddb_storage::document::filter::FilterLimits;
 use veddb_storage::document::json::{IdSource, ParseLimits, parse_document, render_object};
@@ -104,7 +105,7 @@ impl Form for Packed {
     }
 
     fn increment(&self, body: &[u8]) -> Vec<u8> {
-        let changed = self.update.apply(RawObject::from_body(body), &self.equals, &self.limits);
+        let changed = self.update.apply(RawObject::from_body(body), &self.equals, &self.limits, &Work::default());
         changed.ok().flatten().expect("one more is another number").into_vec()
     }
 }
