@@ -225,6 +225,7 @@ fn upserts_start_from_the_filters_equalities() {
         (r#"{"_id":7,"a":1}"#, r#"{"b":2}"#, r#"{"_id":7,"b":2}"#),
         (r#"{"$and":[{"a":1},{"b":{"$eq":2}}]}"#, r#"{"$unset":{"a":1}}"#, r#"{"_id":"made","b":2}"#),
         (r#"{"$or":[{"a":1},{"a":2}]}"#, r#"{"$set":{"_id":9}}"#, r#"{"_id":9}"#),
+        (r#"{"a":{"$all":[1]},"b":{"$in":[2]}}"#, r#"{"$set":{"c":3}}"#, r#"{"_id":"made","a":1,"b":2,"c":3}"#),
     ] {
         let tree = Filter::parse(filter.as_bytes(), &crate::query::filter_limits(&limits)).unwrap();
         let update = Update::parse(update.as_bytes(), None, &terms(&limits)).unwrap();
@@ -232,6 +233,21 @@ fn upserts_start_from_the_filters_equalities() {
         let mut text = Vec::new();
         render_object(&mut text, RawObject::from_body(&parsed.body));
         assert_eq!(String::from_utf8(text).unwrap(), expected, "{filter}");
+    }
+}
+
+#[test]
+fn an_upsert_needs_one_value_for_a_path() {
+    let limits = Limits::default();
+    for (filter, message) in [
+        (r#"{"a":1,"$and":[{"a":2}]}"#, "upsert: a: stands twice in the filter"),
+        (r#"{"a":{"$all":[1,2]}}"#, "upsert: a: stands twice in the filter"),
+        (r#"{"a":1,"a.b":2}"#, "upsert: a.b: stands beside a path above it"),
+    ] {
+        let tree = Filter::parse(filter.as_bytes(), &crate::query::filter_limits(&limits)).unwrap();
+        let update = Update::parse(br#"{"$set":{"c":3}}"#, None, &terms(&limits)).unwrap();
+        let error = update.upsert(&tree, &String::new, &limits, &Work::default()).unwrap_err();
+        assert_eq!((error.code, &*error.message), (ErrorCode::BadFilter, message), "{filter}");
     }
 }
 

@@ -101,6 +101,11 @@ impl AllOf {
         AllOf { equals: written.into_iter().map(Equal::new).collect(), constants }
     }
 
+    /// The constants, each once.
+    pub fn constants(&self) -> impl Iterator<Item = ValueRef<'_>> {
+        self.constants.iter().map(Packed::get)
+    }
+
     /// The test that each constant is by itself.
     pub fn tests(&self) -> impl DoubleEndedIterator<Item = &dyn Test> {
         self.equals.iter().map(|equal| -> &dyn Test { equal })

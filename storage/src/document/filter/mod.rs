@@ -383,7 +383,9 @@ impl Node {
                     found.push((path, constant.get()));
                 }
             }
-            Node::All(..) | Node::Or(_) | Node::Nor(_) | Node::Not(_) | Node::Document(_) => {}
+            // More than one cannot be planted at one path, and is refused as in MongoDB.
+            Node::All(path, all) => found.extend(all.constants().map(|constant| (path, constant))),
+            Node::Or(_) | Node::Nor(_) | Node::Not(_) | Node::Document(_) => {}
         }
     }
 }
