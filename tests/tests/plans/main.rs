@@ -340,7 +340,9 @@ fn the_answer_does_not_depend_on_the_plan() -> Result<()> {
         round += 1;
     }
     println!("{round} rounds, {tally:?}");
-    let Tally { queries, parallel, selective, documents, refused, explained, by_index, covered, sorted_by_index, .. } = tally;
+    let Tally {
+        queries, parallel, selective, documents, refused, explained, by_index, covered, sorted_by_index, ..
+    } = tally;
     assert!(parallel * 4 < queries, "{parallel} of {queries} sorts were refused");
     assert!(refused * 2 < documents, "most documents were refused");
     assert!(selective * 4 > queries, "only {selective} of {queries} queries told documents apart");

@@ -107,6 +107,14 @@ impl<'s> Environment<'s> {
         Ok(())
     }
 
+    /// Counts the walk over a constant, which may be long. What is computed was counted when it was made.
+    pub(crate) fn spend_on_constant(&mut self, value: Option<&Cow<'_, Value>>) -> Result<(), ExpressionError> {
+        match value {
+            Some(Cow::Borrowed(constant)) => self.spend(weight(constant) - 1),
+            _ => Ok(()),
+        }
+    }
+
     /// Puts a variable in sight.
     pub(crate) fn push(&mut self, name: &str, value: Option<Value>) -> Result<(), ExpressionError> {
         if value.as_ref().is_some_and(|value| value.depth() > DEPTH_MAX) {
@@ -184,10 +192,12 @@ impl Call {
     fn evaluate<'e>(&'e self, environment: &mut Environment<'_>) -> Evaluated<'e> {
         let mut values = Vec::with_capacity(self.arguments.len());
         for argument in &self.arguments {
-            values.push(match argument {
-                Some(node) => Argument { given: true, value: node.evaluate(environment)? },
-                None => Argument { given: false, value: None },
-            });
+            let value = match argument {
+                Some(node) => node.evaluate(environment)?,
+                None => None,
+            };
+            environment.spend_on_constant(value.as_ref())?;
+            values.push(Argument { given: argument.is_some(), value });
         }
         let value = (self.run)(&mut Args(values)).map_err(|what| error(self.name, what))?;
         environment.spend(value.as_ref().map_or(0, weight))?;

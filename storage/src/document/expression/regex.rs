@@ -96,6 +96,7 @@ fn compile(
 impl Evaluate for Search {
     fn evaluate<'e>(&'e self, environment: &mut Environment<'_>) -> Evaluated<'e> {
         let input = self.input.evaluate(environment)?;
+        environment.spend_on_constant(input.as_ref())?;
         let made;
         let regex = match &self.compiled {
             Some(compiled) => compiled.as_ref(),

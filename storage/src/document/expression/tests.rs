@@ -387,3 +387,18 @@ fn constants_are_bounded_as_well() {
     let ranges = vec![r#"{"$range":[0,1000000]}"#; 500].join(",");
     check("{}", &[(&format!(r#"{{"$concatArrays":[{ranges}]}}"#), "error work"), (r#"{"$add":[1,{"$abs":-2}]}"#, "3")]);
 }
+
+#[test]
+fn long_constants_are_counted_each_time() {
+    let range = r#"{"$range":[0,1000000]}"#;
+    let many = |what: &str| format!(r#"{{"$map":{{"input":{{"$range":[0,1000]}},"in":{what}}}}}"#);
+    check(
+        "{}",
+        &[
+            (&many(&format!(r#"{{"$in":[-1,{range}]}}"#)), "error work"),
+            (&many(&format!(r#"{{"$setIsSubset":[["$$this"],{range}]}}"#)), "error work"),
+            (&many(&format!(r#"{{"$indexOfArray":[{range},{{"$add":["$$this",-5]}}]}}"#)), "error work"),
+            (&format!(r#"{{"$in":["x",{range}]}}"#), "false"),
+        ],
+    );
+}
