@@ -20,7 +20,7 @@ use super::draft::{Draft, Verdict, overtaken, work_of_unit};
 use super::exec::{Examined, Found, Run, matching};
 use super::plan::{Choice, Wanted};
 use super::project::{Project, Sight};
-use super::sort::{Sort, SortKey, Top};
+use super::sort::{Sort, SortKey, Top, bad_sort};
 use super::write::{FilteredWrite, TRIES_MAX};
 use crate::context::{Phased, Prepared, ReadContext, Step, Unit};
 use crate::error::{CommandError, ErrorCode};
@@ -79,7 +79,7 @@ impl FindAndModify {
                 best = Some((None, *record, document));
                 break;
             };
-            let key = Some(sort.key(document.root())?);
+            let key = Some(sort.key(document.root()).map_err(bad_sort)?);
             let wins = |(least, ..): &(Option<SortKey>, RecordId, Arc<Document>)| {
                 key.as_ref().zip(least.as_ref()).is_some_and(|(key, least)| sort.compare(key, least).is_lt())
             };

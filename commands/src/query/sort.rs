@@ -30,12 +30,11 @@ pub struct SortKey(Vec<Packed>);
 impl Sort {
     /// Reads a SORT argument; none when it names no key.
     pub fn parse(text: &[u8], limits: &Limits) -> Result<Option<Sort>, CommandError> {
-        let bad = |what: String| CommandError::new(ErrorCode::BadFilter, format!("SORT: {what}"));
-        let packed = parse_value(text, text_limits(limits)).map_err(|e| bad(e.to_string()))?;
+        let packed = parse_value(text, text_limits(limits)).map_err(|e| bad_sort(e.to_string()))?;
         match packed.get() {
             ValueRef::Object(keys) if keys.is_empty() => Ok(None),
-            ValueRef::Object(keys) => Sort::from_object(keys).map(Some).map_err(bad),
-            other => Err(bad(format!("needs an object, not {}", other.kind().name()))),
+            ValueRef::Object(keys) => Sort::from_object(keys).map(Some).map_err(bad_sort),
+            other => Err(bad_sort(format!("needs an object, not {}", other.kind().name()))),
         }
     }
 
@@ -71,8 +70,8 @@ impl Sort {
     /// What this document sorts by.
     ///
     /// # Errors
-    /// `BADFILTER` when keys lead through different arrays.
-    pub fn key(&self, document: RawObject<'_>) -> Result<SortKey, CommandError> {
+    /// When keys lead through different arrays.
+    pub fn key(&self, document: RawObject<'_>) -> Result<SortKey, String> {
         let paths = || self.keys.iter().map(|(path, _)| path.segments());
         let (row, arrays) = direct(document, paths());
         if arrays == 0 {
@@ -134,10 +133,14 @@ fn compare_ends(a: ValueRef<'_>, b: ValueRef<'_>) -> Ordering {
     }
 }
 
-fn parallel(sort: &Sort) -> CommandError {
+fn parallel(sort: &Sort) -> String {
     let names: Vec<String> = sort.keys.iter().map(|(path, _)| path.to_string()).collect();
-    let what = format!("SORT: cannot sort by parallel arrays: at most one of {} may be an array", names.join(", "));
-    CommandError::new(ErrorCode::BadFilter, what)
+    format!("cannot sort by parallel arrays: at most one of {} may be an array", names.join(", "))
+}
+
+/// A `BADFILTER` about the sort.
+pub(super) fn bad_sort(what: String) -> CommandError {
+    CommandError::new(ErrorCode::BadFilter, format!("SORT: {what}"))
 }
 
 /// Keeps the first documents of an order, all or only so many, without holding many more than that.
@@ -157,10 +160,10 @@ impl<'s, T> Top<'s, T> {
     /// One more, in natural order: equal keys stay in it.
     ///
     /// # Errors
-    /// Those of [`Sort::key`].
+    /// `BADFILTER` where [`Sort::key`] fails.
     pub fn push(&mut self, document: RawObject<'_>, item: T) -> Result<(), CommandError> {
         // Also of a document that is not kept: whether a sort can be does not depend on how much is wanted.
-        let key = self.sort.key(document)?;
+        let key = self.sort.key(document).map_err(bad_sort)?;
         if self.keep == 0 {
             return Ok(());
         }
