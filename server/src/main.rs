@@ -78,6 +78,10 @@ fn abort_when_the_store_panics() {
     }));
 }
 
+/// What a thread's stack may take. A pipeline of 2000 stages, each of which pulls at the one before it, takes about half of
+/// this in a debug build; what is not used is no memory.
+const STACK_BYTES: usize = 16 << 20;
+
 /// The names that [`veddb_storage::Store`] gives its threads.
 const STORE_THREADS: [&str; 3] = ["veddb-commit", "veddb-checkpoint", "veddb-fsync"];
 
@@ -88,7 +92,8 @@ fn serve(arguments: &[String]) -> anyhow::Result<()> {
     let log_level = telemetry::start(&settings).context("cannot begin to log")?;
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     // Long reads, and a few threads for whatever else blocks: CONFIG REWRITE, the store's close.
-    let runtime = runtime.enable_all().max_blocking_threads(settings.io_threads + 4).thread_name("veddb").build();
+    let runtime = runtime.enable_all().max_blocking_threads(settings.io_threads + 4).thread_name("veddb");
+    let runtime = runtime.thread_stack_size(STACK_BYTES).build();
     let runtime = runtime.context("cannot start the runtime")?;
     let stopped = runtime.block_on(async {
         tracing::info!("VedDB {} starting, PID: {} ", env!("CARGO_PKG_VERSION"), std::process::id());

@@ -7,6 +7,7 @@
 //! [`accumulators`].
 
 pub mod accumulators;
+mod foreign;
 pub mod memory;
 mod parse;
 mod read;
@@ -16,6 +17,7 @@ pub mod spool;
 pub mod stages;
 
 use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use veddb_storage::document::expression::{Root, Scope};
@@ -74,6 +76,10 @@ pub enum Kind<'s> {
     Match(&'s stages::Match),
     /// Puts them in order.
     Sort(&'s stages::Sorted),
+    /// Joins an array to each.
+    Lookup(&'s stages::Lookup),
+    /// Takes an array apart.
+    Unwind(&'s stages::Unwind),
     /// Makes one row of each, so a `$limit` or `$skip` may as well stand before it.
     OneToOne,
     /// Anything else.
@@ -114,7 +120,8 @@ pub struct Running<'a> {
     pub account: &'a Arc<Account>,
     /// What was looked at.
     pub examined: &'a RefCell<Examined>,
-    steps: Cell<u64>,
+    /// Those of pipelines inside it as well: each may be short, and all together not.
+    steps: Rc<Cell<u64>>,
 }
 
 impl<'a> Running<'a> {
@@ -125,12 +132,12 @@ impl<'a> Running<'a> {
         account: &'a Arc<Account>,
         examined: &'a RefCell<Examined>,
     ) -> Running<'a> {
-        Running { context, max_time_ms, variables: &[], account, examined, steps: Cell::new(0) }
+        Running { context, max_time_ms, variables: &[], account, examined, steps: Rc::default() }
     }
 
     /// The run of a pipeline inside it, with these variables.
     pub fn inner<'b>(&'b self, variables: &'b [Option<Value>]) -> Running<'b> {
-        Running { variables, steps: Cell::new(self.steps.get()), ..*self }
+        Running { variables, steps: Rc::clone(&self.steps), ..*self }
     }
 
     /// To be called for each row that a stage takes without giving one: ends the run when the client is gone or the time
@@ -190,6 +197,19 @@ impl From<Failure> for CommandError {
         match failure {
             Failure::Stage(what) => bad(what),
             Failure::Command(error) => error,
+        }
+    }
+}
+
+impl Failure {
+    /// What a pipeline inside a stage failed with, as the stage's own: its message gets the stage's place as well.
+    #[must_use]
+    pub fn inside(self) -> Failure {
+        match self {
+            Failure::Command(error) if error.code == ErrorCode::BadPipeline => {
+                Failure::Stage(error.message.to_string())
+            }
+            other => other,
         }
     }
 }

@@ -12,8 +12,11 @@ use crate::context::Limits;
 use crate::error::CommandError;
 use crate::query::{filter_limits, text_limits};
 
-/// The most stages, those of pipelines inside it included.
+/// The most stages of one pipeline, as in MongoDB.
 const STAGES_MAX: usize = 1000;
+
+/// The most stages, those of pipelines inside it included: each is pulled at by the one behind it, which takes stack.
+const STAGES_TOTAL_MAX: usize = 2000;
 
 /// The most levels of pipelines inside pipelines, as in MongoDB.
 const LEVELS_MAX: usize = 20;
@@ -29,6 +32,8 @@ pub struct Reader<'l> {
     level: usize,
     /// Of the stage that is read, whose pipelines inside may hold less than others: its name.
     inside: Option<&'static str>,
+    /// How many `$facet` the stage that is read stands in.
+    facets: usize,
 }
 
 impl Pipeline {
@@ -43,8 +48,7 @@ impl Pipeline {
         if nodes > limits.max_query_nodes {
             return Err(bad(format!("more than {} operators and fields", limits.max_query_nodes)));
         }
-        let mut reader = Reader { limits, variables: Vec::new(), stages: 0, level: 0, inside: None };
-        reader.pipeline(list).map_err(bad)
+        Reader::new(limits, Vec::new()).pipeline(list).map_err(bad)
     }
 }
 
@@ -66,6 +70,11 @@ fn count_nodes(value: ValueRef<'_>, nodes: &mut usize) {
 }
 
 impl<'l> Reader<'l> {
+    /// Reads within these limits, with these variables in sight.
+    pub fn new(limits: &'l Limits, variables: Vec<String>) -> Reader<'l> {
+        Reader { limits, variables, stages: 0, level: 0, inside: None, facets: 0 }
+    }
+
     /// Reads the stages of a pipeline, or of one inside it.
     pub fn pipeline(&mut self, list: RawArray<'_>) -> Result<Pipeline, String> {
         if self.level > LEVELS_MAX {
@@ -75,8 +84,11 @@ impl<'l> Reader<'l> {
         let count = list.len();
         for (number, stage) in list.iter().enumerate() {
             self.stages += 1;
-            if self.stages > STAGES_MAX {
+            if number >= STAGES_MAX {
                 return Err(format!("more than {STAGES_MAX} stages"));
+            }
+            if self.stages > STAGES_TOTAL_MAX {
+                return Err(format!("more than {STAGES_TOTAL_MAX} stages with those of pipelines inside"));
             }
             let ValueRef::Object(members) = stage else {
                 return Err(format!("stage {number}: is an object, not {}", stage.kind().name()));
@@ -96,7 +108,8 @@ impl<'l> Reader<'l> {
                 Place::Last if self.level > 0 => return Err(wrong("cannot stand in a pipeline inside another".into())),
                 _ => {}
             }
-            if self.inside == Some("$facet") && (name == "$facet" || operator.place == Place::First) {
+            let first = self.inside == Some("$facet") && operator.place == Place::First;
+            if first || name == "$facet" && self.facets > 0 {
                 return Err(wrong("cannot stand inside $facet".into()));
             }
             for stage in (operator.parse)(self, operand).map_err(wrong)? {
@@ -106,10 +119,18 @@ impl<'l> Reader<'l> {
         Ok(Pipeline { stages: self.reorder(stages) })
     }
 
-    /// Moves each `$match` as far to the front as that gives the same, and joins those that meet.
+    /// Moves each `$match` as far to the front as that gives the same, and joins those that meet. A `$unwind` of what the
+    /// `$lookup` before it makes becomes part of it.
     fn reorder(&self, stages: Vec<Placed>) -> Vec<Placed> {
         let mut ordered: Vec<Placed> = Vec::with_capacity(stages.len());
         for placed in stages {
+            if let Some(before) = ordered.last_mut()
+                && let (Kind::Lookup(lookup), Kind::Unwind(unwind)) = (before.stage.kind(), placed.stage.kind())
+                && let Some(joined) = lookup.unwound(unwind)
+            {
+                before.stage = Arc::new(joined);
+                continue;
+            }
             let Kind::Match(found) = placed.stage.kind() else {
                 ordered.push(placed);
                 continue;
@@ -144,7 +165,9 @@ impl<'l> Reader<'l> {
         self.variables.extend(variables);
         let before = self.inside.replace(inside);
         self.level += 1;
+        self.facets += usize::from(inside == "$facet");
         let pipeline = self.pipeline(list);
+        self.facets -= usize::from(inside == "$facet");
         self.level -= 1;
         self.inside = before;
         self.variables.truncate(count);

@@ -41,11 +41,12 @@ impl Pipeline {
             return Ok(Source { choice: None, collection: None, filter: empty()?, first: usize::MAX, rest });
         };
         let mut stages = self.stages.as_slice();
-        let mut filter = None;
+        let (mut filter, mut narrowed) = (None, None);
         if let Some((first, rest)) = stages.split_first()
             && let Kind::Match(found) = first.stage.kind()
         {
             filter = Some(Arc::clone(found.filter()));
+            narrowed = found.narrowed(running);
             stages = rest;
         }
         let filter = filter.map_or_else(empty, Ok)?;
@@ -57,7 +58,8 @@ impl Pipeline {
         let rest = after(usize::from(sorted.is_some()));
         let first = rest.takes(usize::MAX);
         let wanted = Wanted { sort: sorted.as_deref(), first, hint: None, counting: false };
-        let choice = Choice::new(running.context.view.trees(), &collection, &filter, &wanted)?;
+        let choice =
+            Choice::new(running.context.view.trees(), &collection, narrowed.as_ref().unwrap_or(&filter), &wanted)?;
         let ordered = choice.plan.is_ordered() || sorted.is_none();
         let (first, rest) = if ordered { (first, rest) } else { (usize::MAX, after(0)) };
         Ok(Source { choice: Some(choice), collection: Some(collection), filter, first, rest })

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use veddb_storage::document::expression::Expression;
 use veddb_storage::document::{Filter, Object, RawObject, Value, ValueRef, codec};
 
 use super::{Place, StageOperator};
 use crate::pipeline::parse::{Parsed, object, one};
 use crate::pipeline::{Failure, Input, Kind, Opening, Reader, Row, Rows, Running, Stage};
+use crate::query::filter_limits;
 
 pub(super) const STAGES: &[StageOperator] = &[StageOperator {
     name: "$match",
@@ -21,6 +23,10 @@ pub struct Match {
     filter: Arc<Filter>,
     /// Its operand, packed.
     body: Box<[u8]>,
+    /// What an `$expr` in it says of single paths: that they equal what can be computed without the document.
+    equalities: Vec<(String, Expression)>,
+    /// The variables in sight.
+    names: Vec<String>,
 }
 
 fn parse(reader: &mut Reader<'_>, operand: ValueRef<'_>) -> Parsed {
@@ -30,7 +36,38 @@ fn parse(reader: &mut Reader<'_>, operand: ValueRef<'_>) -> Parsed {
 impl Match {
     /// A stage of this filter.
     pub fn new(reader: &Reader<'_>, operand: RawObject<'_>) -> Result<Match, String> {
-        Ok(Match { filter: Arc::new(reader.filter(operand)?), body: codec::pack_object(&operand.to_object()) })
+        let names: Vec<String> = reader.names().map(str::to_owned).collect();
+        let mut equalities = Vec::new();
+        // CURRENT, as a variable of one's own, stands behind each path.
+        if !names.iter().any(|name| name == "CURRENT")
+            && let Some(expression) = operand.get("$expr")
+        {
+            gather_equalities(reader, &names, expression, &mut equalities);
+        }
+        let body = codec::pack_object(&operand.to_object());
+        Ok(Match { filter: Arc::new(reader.filter(operand)?), body, equalities, names })
+    }
+
+    /// A filter that lets through at least the same and says more to indexes; none where there is no more to say. `$eq`
+    /// of an expression does not look into arrays, so what is equal to a value that is no array is also to a filter.
+    pub fn narrowed(&self, running: &Running<'_>) -> Option<Filter> {
+        let mut all = Vec::new();
+        for (path, expression) in &self.equalities {
+            // One that has no value ends the query when a document is asked.
+            let value = expression.evaluate(&running.scope(RawObject::EMPTY)).ok().flatten();
+            if let Some(value) = value.filter(|value| !matches!(value, Value::Null | Value::Array(_))) {
+                let equal = Value::Object(Object(vec![("$eq".to_owned(), value)]));
+                all.push(Value::Object(Object(vec![(path.clone(), equal)])));
+            }
+        }
+        if all.is_empty() {
+            return None;
+        }
+        all.push(Value::Object(RawObject::from_body(&self.body).to_object()));
+        let body = codec::pack_object(&Object(vec![("$and".to_owned(), Value::Array(all))]));
+        let names: Vec<&str> = self.names.iter().map(String::as_str).collect();
+        let limits = filter_limits(running.context.limits);
+        Filter::from_object_with(RawObject::from_body(&body), &limits, &names).ok()
     }
 
     /// The filter.
@@ -49,6 +86,59 @@ impl Match {
     /// What it looks at; none where that is more than paths say.
     pub fn movable_paths(&self) -> Option<Vec<String>> {
         (!self.filter.reads_documents()).then(|| self.filter.paths())
+    }
+}
+
+/// The equalities that hold wherever the expression is true. What cannot be read is left to the filter to refuse.
+// The text's depth limit bounds the recursion.
+fn gather_equalities(
+    reader: &Reader<'_>,
+    names: &[String],
+    expression: ValueRef<'_>,
+    found: &mut Vec<(String, Expression)>,
+) {
+    let ValueRef::Object(object) = expression else { return };
+    match (object.get("$eq"), object.get("$and")) {
+        (_, Some(ValueRef::Array(all))) => {
+            all.iter().for_each(|one| gather_equalities(reader, names, one, found));
+        }
+        (Some(ValueRef::Array(sides)), None) => {
+            let (Some(a), Some(b), None) = (sides.get(0), sides.get(1), sides.get(2)) else { return };
+            for (path, other) in [(a, b), (b, a)] {
+                if let Some(path) = plain_path(path)
+                    && is_fixed(other, names)
+                    && let Ok(other) = reader.expression(other)
+                {
+                    found.push((path.to_owned(), other));
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+/// The path of a member of the document.
+fn plain_path(value: ValueRef<'_>) -> Option<&str> {
+    let ValueRef::String(text) = value else { return None };
+    text.strip_prefix('$').filter(|path| !path.is_empty() && !path.starts_with('$'))
+}
+
+/// Whether it is plain to see that a value does not depend on the document.
+fn is_fixed(value: ValueRef<'_>, names: &[String]) -> bool {
+    match value {
+        ValueRef::String(text) => match text.strip_prefix("$$") {
+            Some(variable) => {
+                let name = variable.split('.').next().unwrap_or_default();
+                names.iter().any(|known| known == name)
+            }
+            None => !text.starts_with('$'),
+        },
+        ValueRef::Object(object) => {
+            let mut members = object.iter();
+            matches!((members.next(), members.next()), (Some(("$literal", _)), None))
+        }
+        ValueRef::Array(_) => false,
+        _ => true,
     }
 }
 
@@ -77,5 +167,34 @@ impl Rows for Matching {
             }
         }
         Ok(None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::context::Limits;
+    use veddb_storage::document::json::{ParseLimits, parse_value};
+
+    #[test]
+    fn what_an_expression_says_of_single_paths() {
+        for (expression, expected) in [
+            (r#"{"$eq":["$a",5]}"#, "a"),
+            (r#"{"$eq":["$$v.b","$a.c"]}"#, "a.c"),
+            (r#"{"$and":[{"$eq":["$a","$$v"]},{"$gt":["$b",1]},{"$eq":[{"$literal":"$x"},"$c"]}]}"#, "a c"),
+            (r#"{"$eq":["$a","$b"]}"#, ""),
+            (r#"{"$eq":["$a","$$ROOT.b"]}"#, ""),
+            (r#"{"$eq":["$a",{"$add":["$b",1]}]}"#, ""),
+            (r#"{"$or":[{"$eq":["$a",1]}]}"#, ""),
+            (r#"{"$ne":["$a",1]}"#, ""),
+        ] {
+            let limits = Limits::default();
+            let reader = Reader::new(&limits, vec!["v".to_owned()]);
+            let packed = parse_value(expression.as_bytes(), ParseLimits::default()).unwrap();
+            let mut found = Vec::new();
+            gather_equalities(&reader, &["v".to_owned()], packed.get(), &mut found);
+            let paths: Vec<String> = found.into_iter().map(|(path, _)| path).collect();
+            assert_eq!(paths.join(" "), expected, "{expression}");
+        }
     }
 }

@@ -1,13 +1,17 @@
 //! The stages, one entry each in [`STAGES`].
 
 mod documents;
+mod facet;
+mod graph;
 mod group;
 mod limit;
+mod lookup;
 mod matching;
 mod project;
 mod redact;
 mod replace;
 mod sort;
+mod union;
 mod unwind;
 
 use std::sync::Arc;
@@ -16,8 +20,10 @@ use veddb_storage::document::ValueRef;
 
 use super::{Reader, Stage};
 
+pub use lookup::Lookup;
 pub use matching::Match;
 pub use sort::Sorted;
+pub use unwind::Unwind;
 
 /// A stage of the language.
 #[derive(Debug)]
@@ -54,6 +60,10 @@ pub const STAGES: &[&[StageOperator]] = &[
     sort::STAGES,
     unwind::STAGES,
     group::STAGES,
+    lookup::STAGES,
+    graph::STAGES,
+    union::STAGES,
+    facet::STAGES,
 ];
 
 /// The stage of this name.

@@ -6,7 +6,7 @@ use veddb_storage::document::{Object, Value, ValueRef};
 
 use super::{Place, StageOperator};
 use crate::pipeline::parse::{Parsed, one};
-use crate::pipeline::{Failure, Input, Opening, Reader, Row, Rows, Running, Stage};
+use crate::pipeline::{Failure, Input, Kind, Opening, Reader, Row, Rows, Running, Stage};
 
 pub(super) const STAGES: &[StageOperator] = &[StageOperator {
     name: "$unwind",
@@ -17,7 +17,7 @@ pub(super) const STAGES: &[StageOperator] = &[StageOperator {
 
 /// `$unwind`
 #[derive(Debug)]
-struct Unwind {
+pub struct Unwind {
     path: Vec<String>,
     index: Option<Vec<String>>,
     keep_empty: bool,
@@ -53,17 +53,50 @@ fn parse(_: &mut Reader<'_>, operand: ValueRef<'_>) -> Parsed {
     one(Unwind { path: segments(path)?, index, keep_empty })
 }
 
-fn segments(path: &str) -> Result<Vec<String>, String> {
+/// The most steps of a path, as in MongoDB.
+const STEPS_MAX: usize = 200;
+
+/// The steps of a path that leads through objects only.
+pub(super) fn segments(path: &str) -> Result<Vec<String>, String> {
     let segments: Vec<String> = path.split('.').map(str::to_owned).collect();
-    if segments.iter().any(|segment| segment.is_empty() || segment.starts_with('$') || segment.contains('\0')) {
-        return Err(format!("{path} is not a path"));
+    // What a DBRef is made of may stand after another step.
+    let reference = |at: usize, segment: &str| at > 0 && matches!(segment, "$ref" | "$id" | "$db");
+    let bad = |(at, segment): (usize, &String)| {
+        segment.is_empty() || segment.contains('\0') || segment.starts_with('$') && !reference(at, segment)
+    };
+    if segments.iter().enumerate().any(bad) {
+        return Err(format!("{path:?} is not a path"));
+    }
+    if segments.len() > STEPS_MAX {
+        return Err(format!("a path of more than {STEPS_MAX} steps"));
     }
     Ok(segments)
+}
+
+impl Unwind {
+    /// The path of the array.
+    pub fn path(&self) -> &[String] {
+        &self.path
+    }
+
+    /// Where the element's index is put.
+    pub fn index(&self) -> Option<&[String]> {
+        self.index.as_deref()
+    }
+
+    /// Whether a row without elements stays.
+    pub fn keeps_empty(&self) -> bool {
+        self.keep_empty
+    }
 }
 
 impl Stage for Unwind {
     fn open(self: Arc<Self>, input: Input, _: &Opening<'_>) -> Input {
         Box::new(Unwinding { stage: self, input, array: None })
+    }
+
+    fn kind(&self) -> Kind<'_> {
+        Kind::Unwind(self)
     }
 
     fn passes_through(&self, path: &str) -> bool {
@@ -93,7 +126,7 @@ fn reach<'o>(object: &'o mut Object, path: &[String]) -> Option<&'o mut Value> {
     place.get_mut(last)
 }
 
-fn remove(object: &mut Object, path: &[String]) {
+pub(super) fn remove(object: &mut Object, path: &[String]) {
     let Some((last, before)) = path.split_last() else { return };
     let mut place = object;
     for segment in before {
@@ -106,7 +139,7 @@ fn remove(object: &mut Object, path: &[String]) {
 }
 
 /// Sets what stands at a path, with objects on the way where there are none.
-fn put(object: &mut Object, path: &[String], value: Value) {
+pub(super) fn put(object: &mut Object, path: &[String], value: Value) {
     let Some((last, before)) = path.split_last() else { return };
     let mut place = object;
     for segment in before {

@@ -92,6 +92,16 @@ mod ns {
     pub(super) const SEEK: f64 = 400.0;
 }
 
+/// What a look at every document costs.
+pub fn cost_of_scan(documents: u64) -> Cost {
+    documents as f64 * ns::SCAN
+}
+
+/// What it costs to look up so many ranges, or ids, and to fetch the documents of so many entries.
+pub fn cost_of_lookup(ranges: usize, entries: u64) -> Cost {
+    ranges as f64 * ns::SEEK + entries as f64 * (ns::ENTRY + ns::FETCH)
+}
+
 impl Choice {
     /// The cheapest plan for a filter on this collection.
     ///

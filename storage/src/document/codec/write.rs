@@ -18,6 +18,62 @@ pub fn pack_value(value: &Value) -> Packed {
     Packed(out.into_boxed_slice())
 }
 
+/// The body of an object with an array of objects at a member: in its place if there is one of this name, else at the
+/// end. Everything else is copied as it is.
+pub fn pack_with_array<'e>(
+    object: RawObject<'_>,
+    name: &str,
+    elements: impl Iterator<Item = RawObject<'e>>,
+) -> Box<[u8]> {
+    pack_with(object, name, |out| {
+        let start = open(out);
+        for RawObject(members) in elements {
+            out.push(tag::OBJECT);
+            let start = open(out);
+            out.extend_from_slice(members);
+            close(out, start);
+        }
+        close(out, start);
+        tag::ARRAY
+    })
+}
+
+/// The same with any value.
+pub fn pack_with_member(object: RawObject<'_>, name: &str, value: ValueRef<'_>) -> Box<[u8]> {
+    pack_with(object, name, |out| put_payload(out, value))
+}
+
+fn pack_with(object: RawObject<'_>, name: &str, payload: impl FnOnce(&mut Vec<u8>) -> u8) -> Box<[u8]> {
+    let mut out = Vec::with_capacity(object.0.len() + 256);
+    let start = open(&mut out);
+    let mut payload = Some(payload);
+    if object.get(name).is_none() {
+        out.extend_from_slice(object.0);
+    } else {
+        for (member, value) in object.iter() {
+            match payload.take_if(|_| member == name) {
+                Some(payload) => put_member(&mut out, member, payload),
+                None => put_member(&mut out, member, |out| put_payload(out, value)),
+            }
+        }
+    }
+    if let Some(payload) = payload {
+        put_member(&mut out, name, payload);
+    }
+    close(&mut out, start);
+    out.into_boxed_slice()
+}
+
+fn put_member(out: &mut Vec<u8>, name: &str, payload: impl FnOnce(&mut Vec<u8>) -> u8) {
+    let at = out.len();
+    out.push(0);
+    put_name(out, name.as_bytes());
+    let tag = payload(out);
+    if let Some(place) = out.get_mut(at) {
+        *place = tag;
+    }
+}
+
 impl Packed {
     /// A packed copy of a value that is packed elsewhere.
     pub fn from_ref(value: ValueRef<'_>) -> Packed {

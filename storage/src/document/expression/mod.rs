@@ -36,7 +36,7 @@ use std::fmt;
 pub use accumulate::Sum;
 pub(crate) use evaluate::{Args, Environment};
 pub use evaluate::{Root, Scope, Work};
-pub use parse::{ExpressionLimits, Parser};
+pub use parse::{ExpressionLimits, Parser, check_name as check_variable_name};
 
 use super::codec::{RawObject, ValueRef};
 use super::value::Value;

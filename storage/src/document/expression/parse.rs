@@ -362,7 +362,7 @@ fn check_field(name: &str) -> Result<(), ExpressionError> {
 }
 
 /// Whether a variable may have this name.
-pub(crate) fn check_name(name: &str) -> Result<(), &'static str> {
+pub fn check_name(name: &str) -> Result<(), &'static str> {
     let mut characters = name.chars();
     // CURRENT is the system's variable that may be given another value.
     let good_start = characters.next().is_some_and(|c| c.is_ascii_lowercase() || !c.is_ascii()) || name == "CURRENT";
