@@ -5,7 +5,7 @@
 //! `src/commands/*.json`.
 
 use crate::args::Args;
-use crate::context::{Prepared, ReadContext, WriteContext};
+use crate::context::{Limits, Prepared, ReadContext, WriteContext};
 use crate::error::CommandError;
 use crate::reply::Reply;
 
@@ -30,7 +30,7 @@ pub struct Command {
     pub keys: Keys,
     /// ACL categories beside those that follow from `run` and `group`.
     pub categories: &'static [&'static str],
-    /// Redis's command flags beside `write` and `readonly`, which follow from `run`.
+    /// Redis's command flags beside `write` and `readonly`, which follow from `run`: what may write counts as what writes.
     pub flags: &'static [&'static str],
     /// The shape of the reply in words, for the reference.
     pub reply: &'static str,
@@ -230,14 +230,40 @@ impl Keys {
 }
 
 /// What a command does, by what it needs.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub enum Run {
     /// Reads documents at one consistent moment.
     Read(fn(&Args, &ReadContext<'_>) -> Result<Reply, CommandError>),
     /// Parses its arguments off the committer's thread; what comes back is carried out by the committer.
     Write(fn(&Args, &WriteContext<'_>) -> Result<Prepared, CommandError>),
+    /// One or the other, depending on its arguments.
+    Mixed {
+        /// Whether these arguments ask for a write.
+        writes: fn(&Args, &Limits) -> bool,
+        /// What it does where they do not.
+        read: fn(&Args, &ReadContext<'_>) -> Result<Reply, CommandError>,
+        /// What it does where they do.
+        write: fn(&Args, &WriteContext<'_>) -> Result<Prepared, CommandError>,
+    },
     /// Looks at or changes the connection or the server, through [`crate::context::Session`].
     Session(fn(&Args, &mut dyn crate::context::Session) -> Result<Reply, CommandError>),
     /// Only holds subcommands.
     Container,
+}
+
+impl Run {
+    /// What it is for these arguments: never [`Run::Mixed`].
+    #[must_use]
+    pub fn with(self, args: &Args, limits: &Limits) -> Run {
+        match self {
+            Run::Mixed { writes, read, write } => {
+                if writes(args, limits) {
+                    Run::Write(write)
+                } else {
+                    Run::Read(read)
+                }
+            }
+            other => other,
+        }
+    }
 }

@@ -188,7 +188,7 @@ impl Connection {
         };
         self.client.command.store(entry.index + 1, Relaxed);
         self.client.argument_memory.store(args.from(0).iter().map(|arg| arg.len()).sum(), Relaxed);
-        match entry.command.run {
+        match entry.command.run.with(&args, &self.settings.limits) {
             Run::Write(prepare) => {
                 let context = WriteContext { db: self.state.db, now_ms: now_ms(), limits: &self.settings.limits };
                 match prepare(&args, &context) {
@@ -231,7 +231,7 @@ impl Connection {
                 self.answer(entry, started, outcome);
             }
             // Its arity asks for a subcommand, and an unknown one was refused, so this is not reached.
-            Run::Container => self.answer(entry, started, Err(CommandError::arity(&entry.name))),
+            Run::Container | Run::Mixed { .. } => self.answer(entry, started, Err(CommandError::arity(&entry.name))),
         }
         Ok(())
     }

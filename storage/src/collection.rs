@@ -130,13 +130,21 @@ impl CollectionHandle {
     }
 }
 
+/// What the names of the server's own collections begin with.
+pub const OWN_PREFIX: &str = "_";
+
+/// Whether a collection is the server's own: no reader sees it, and it does not outlive a start.
+pub(crate) fn is_own(name: &str) -> bool {
+    name.starts_with(OWN_PREFIX)
+}
+
 /// Checks a collection's name: 1-120 bytes, no control characters, not starting with `_`.
 pub fn check_name(name: &str) -> Result<(), Error> {
     let refuse = |why: &str| Err(Error::BadCollectionName(format!("bad collection name: {why}")));
     if name.is_empty() || name.len() > NAME_BYTES_MAX {
         return refuse(&format!("it has {} bytes, 1 to {NAME_BYTES_MAX} are allowed", name.len()));
     }
-    if name.starts_with('_') {
+    if is_own(name) {
         return refuse("names that start with _ are the server's own");
     }
     if name.chars().any(char::is_control) {

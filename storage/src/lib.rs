@@ -38,7 +38,7 @@ mod verify;
 mod view;
 mod working;
 
-pub use collection::{CollectionHandle, CollectionId, check_name};
+pub use collection::{CollectionHandle, CollectionId, OWN_PREFIX, check_name};
 pub use commit::Job;
 pub use document::record::Document;
 pub use error::Error;

@@ -10,7 +10,8 @@ use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::build::Builder;
+use crate::build::{Builder, ask};
+use crate::collection::is_own;
 use crate::commit::{Committer, Control, Message};
 use crate::effect::EffectWriter;
 use crate::log::{self, Log, LogIdentity, Progress};
@@ -118,6 +119,7 @@ impl Store {
             effects: EffectWriter::default(),
             group: Vec::new(),
         };
+        let first_own = first.databases.iter().flat_map(Names::values).any(|collection| is_own(collection.name()));
         drop(first);
         let closing = Arc::new(AtomicBool::new(false));
         let mut threads = vec![spawn("veddb-commit", move || committer.run())?];
@@ -164,6 +166,10 @@ impl Store {
                 }
             })?
         });
+        if first_own && let Err(error) = drop_own(&queue) {
+            // Nobody sees them; the next start finds them again.
+            tracing::warn!(%error, "what an unfinished $out left behind could not be dropped");
+        }
         Ok(Store {
             shared,
             control,
@@ -231,7 +237,7 @@ impl Store {
     /// The store's figures.
     pub fn stats(&self) -> Stats {
         let state = Arc::clone(&self.shared.state.read());
-        let collections = || state.databases.iter().flat_map(Names::values);
+        let collections = || state.databases.iter().flat_map(Names::values).filter(|c| !is_own(c.name()));
         let (index_loads, index_evictions) = self.shared.pager.counters();
         let (cache_hits, cache_misses) = self.shared.cache.counters();
         let tables = state.sources.active.bytes() + state.sources.frozen.as_ref().map_or(0, |t| t.bytes());
@@ -280,6 +286,16 @@ impl Drop for Store {
     fn drop(&mut self) {
         self.close();
     }
+}
+
+/// Drops the server's own collections: whoever made them is gone.
+fn drop_own(queue: &SyncSender<Message>) -> Result<(), Error> {
+    ask(queue, |tx| {
+        for (db, name) in tx.own_collections() {
+            tx.drop_collection(db, &name)?;
+        }
+        Ok(())
+    })
 }
 
 fn sync(control: &Control, progress: &Progress) -> Result<(), Error> {

@@ -6,7 +6,7 @@
 use std::sync::{Arc, OnceLock};
 
 use crate::Error;
-use crate::collection::{CollectionHandle, CollectionId, CollectionMeta, CollectionState, check_name};
+use crate::collection::{CollectionHandle, CollectionId, CollectionMeta, CollectionState, check_name, is_own};
 use crate::document::RawObject;
 use crate::document::record::Document;
 use crate::effect::EffectWriter;
@@ -120,6 +120,24 @@ impl<'a> Transaction<'a> {
     /// Makes a collection; `options` is JSON text.
     pub fn create_collection(&mut self, db: u8, name: &str, options: &str) -> Result<CollectionId, Error> {
         check_name(name)?;
+        self.make_collection(db, name, options)
+    }
+
+    /// Makes a collection that readers do not see, and that is dropped at the next start unless it was given another name;
+    /// its name begins with [`crate::OWN_PREFIX`].
+    pub fn create_own_collection(&mut self, db: u8, name: &str, options: &str) -> Result<CollectionId, Error> {
+        if !is_own(name) {
+            return Err(Error::BadCollectionName(format!("{name} is not a name of the server's own")));
+        }
+        self.make_collection(db, name, options)
+    }
+
+    /// The server's own collections.
+    pub(crate) fn own_collections(&self) -> Vec<(u8, String)> {
+        self.working.names.keys().filter(|(_, name)| is_own(name)).cloned().collect()
+    }
+
+    fn make_collection(&mut self, db: u8, name: &str, options: &str) -> Result<CollectionId, Error> {
         if usize::from(db) >= self.working.databases {
             return Err(Error::BadCollectionName(format!("there is no database {db}")));
         }

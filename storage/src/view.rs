@@ -4,7 +4,7 @@ use rpds::HashTrieMapSync;
 use std::sync::Arc;
 
 use crate::Error;
-use crate::collection::CollectionHandle;
+use crate::collection::{CollectionHandle, is_own};
 use crate::document::record::Document;
 use crate::index::PageId;
 use crate::lsn::Lsn;
@@ -44,6 +44,11 @@ impl View {
 
     /// The collection of this name.
     pub fn collection(&self, db: u8, name: &str) -> Option<CollectionHandle> {
+        if is_own(name) { None } else { self.own_collection(db, name) }
+    }
+
+    /// The same where it may be one of the server's own.
+    pub fn own_collection(&self, db: u8, name: &str) -> Option<CollectionHandle> {
         self.state.databases.get(usize::from(db))?.get(name).cloned()
     }
 
@@ -51,6 +56,7 @@ impl View {
     pub fn collections(&self, db: u8) -> Vec<CollectionHandle> {
         let names = self.state.databases.get(usize::from(db));
         let mut all: Vec<CollectionHandle> = names.into_iter().flat_map(|n| n.values().cloned()).collect();
+        all.retain(|collection| !is_own(collection.name()));
         all.sort_by(|a, b| a.name().cmp(b.name()));
         all
     }

@@ -3,16 +3,18 @@
 use std::cell::RefCell;
 
 use bytes::Bytes;
-use veddb_storage::document::json::render_object;
+use veddb_storage::document::ValueRef;
+use veddb_storage::document::json::{parse_value, render_object};
 
 use super::collection;
 use crate::args::Args;
-use crate::context::ReadContext;
+use crate::context::{Limits, Prepared, ReadContext, WriteContext};
 use crate::error::CommandError;
 use crate::pipeline::memory::Account;
-use crate::pipeline::{Failure, Input, Pipeline, Row, Running};
+use crate::pipeline::{Failure, Input, Pipeline, Row, Running, output};
 use crate::queries::Replies;
 use crate::query::exec::Examined;
+use crate::query::text_limits;
 use crate::reply::Reply;
 use crate::spec::{Arg, Command, Group, Keys, Run};
 
@@ -31,12 +33,13 @@ pub static SPEC: Command = Command {
     ],
     keys: Keys::FIRST,
     flags: &["slow-read"],
-    reply: "Array of documents. With CURSOR an array of a cursor, 0 when nothing is left, and the first documents.",
+    reply: "Array of documents; an empty one after $out and $merge. With CURSOR an array of a cursor, 0 when nothing is \
+            left, and the first documents.",
     examples: &[(
         r#"DOC.AGGREGATE users '[{"$group":{"_id":"$age","n":{"$sum":1}}},{"$sort":{"n":-1}}]'"#,
         r#"[{"_id":36,"n":1}]"#,
     )],
-    run: Run::Read(run),
+    run: Run::Mixed { writes, read: run, write },
     ..Command::BLANK
 };
 
@@ -67,6 +70,33 @@ impl Options {
         }
         Ok(options)
     }
+}
+
+/// Whether the last stage writes. What cannot be read does not: reading it says why.
+fn writes(args: &Args, limits: &Limits) -> bool {
+    let text = args.bytes(2);
+    let has = |word: &[u8]| text.windows(word.len()).any(|part| part == word);
+    // Mostly it is plain to see; a name may also be written with escapes.
+    if !has(b"$out") && !has(b"$merge") && !has(b"\\u") {
+        return false;
+    }
+    let Ok(packed) = parse_value(text, text_limits(limits)) else { return false };
+    let ValueRef::Array(list) = packed.get() else { return false };
+    let Some(ValueRef::Object(last)) = list.iter().last() else { return false };
+    last.iter().next().is_some_and(|(name, _)| matches!(name, "$out" | "$merge"))
+}
+
+fn write(args: &Args, context: &WriteContext<'_>) -> Result<Prepared, CommandError> {
+    let options = Options::parse(args, 3)?;
+    let nothing = Reply::Array(Vec::new());
+    let plan = output::Plan {
+        db: context.db,
+        source: args.text(1)?.to_owned(),
+        pipeline: Pipeline::parse(args.bytes(2), context.limits)?,
+        max_time_ms: options.max_time_ms,
+        reply: if options.batch.is_some() { Reply::Array(vec![Reply::count(0), nothing]) } else { nothing },
+    };
+    Ok(Prepared::Phased(plan.prepare()?))
 }
 
 fn run(args: &Args, context: &ReadContext<'_>) -> Result<Reply, CommandError> {

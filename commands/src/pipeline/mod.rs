@@ -9,6 +9,7 @@
 pub mod accumulators;
 mod foreign;
 pub mod memory;
+pub mod output;
 mod parse;
 mod read;
 mod row;
@@ -31,6 +32,7 @@ use crate::context::ReadContext;
 use crate::error::{CommandError, ErrorCode};
 use crate::query::exec::Examined;
 use memory::Account;
+use output::Target;
 
 /// A parsed pipeline.
 #[derive(Debug, Clone, Default)]
@@ -80,6 +82,8 @@ pub enum Kind<'s> {
     Lookup(&'s stages::Lookup),
     /// Takes an array apart.
     Unwind(&'s stages::Unwind),
+    /// Writes the rows; pulled at, it only hands them on.
+    Write(&'s Target),
     /// Makes one row of each, so a `$limit` or `$skip` may as well stand before it.
     OneToOne,
     /// Anything else.
@@ -239,6 +243,15 @@ impl Pipeline {
     /// How many rows it takes in at most to give so many.
     pub fn takes(&self, wanted: usize) -> usize {
         self.stages.iter().rev().fold(wanted, |wanted, placed| placed.stage.takes(wanted))
+    }
+
+    /// Where its rows are written, if it ends in a stage that does, and that stage's place and name.
+    pub fn target(&self) -> Option<(usize, &'static str, Target)> {
+        let last = self.stages.last()?;
+        match last.stage.kind() {
+            Kind::Write(target) => Some((last.number, last.name, target.clone())),
+            _ => None,
+        }
     }
 
     /// Whether it has no stage.

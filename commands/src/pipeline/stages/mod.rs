@@ -13,6 +13,7 @@ mod replace;
 mod sort;
 mod union;
 mod unwind;
+mod write;
 
 use std::sync::Arc;
 
@@ -64,6 +65,7 @@ pub const STAGES: &[&[StageOperator]] = &[
     graph::STAGES,
     union::STAGES,
     facet::STAGES,
+    write::STAGES,
 ];
 
 /// The stage of this name.

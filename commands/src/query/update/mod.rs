@@ -168,27 +168,22 @@ impl Update {
         work: &Work,
     ) -> Result<Option<Box<[u8]>>, CommandError> {
         let old = before.to_object();
-        let mut new = match self {
+        let new = match self {
             Update::Changes(changes) => {
                 let matched = changes.matched.as_ref().and_then(|array| filter.matched_element(before, array));
                 apply::apply(changes, old.clone(), matched, false, limits)?
             }
             Update::Replacement(object) => object.clone(),
-            Update::Pipeline(pipeline) => pipeline.apply(before, limits, work)?,
+            Update::Pipeline(pipeline) => pipeline.apply(before, limits, pipeline.sight(), work)?,
         };
-        let id = old.get("_id").cloned().unwrap_or(Value::Null);
-        match new.get("_id") {
-            Some(after) if order::compare_values(&id, after).is_eq() => new.set("_id", id),
-            None if !matches!(self, Update::Changes(_)) => new.0.insert(0, ("_id".to_owned(), id)),
-            _ => return Err(bad_update("_id cannot be changed")),
+        if matches!(self, Update::Changes(_)) && new.get("_id").is_none() {
+            return Err(bad_update("_id cannot be changed"));
         }
-        let packed = codec::pack_object(&new);
-        let parsed = pack_document(RawObject::from_body(&packed), IdSource::Generate(&String::new))?;
-        check_size(&new, &parsed.body, limits)?;
+        let body = replaced(&old, new, limits)?;
         // The stored form is canonical, so equal bytes are an equal document, types included.
         // A replacement counts as a change whatever it replaces, as in MongoDB.
-        let unchanged = !self.is_replacement() && *parsed.body == *codec::pack_object(&old);
-        Ok((!unchanged).then_some(parsed.body))
+        let unchanged = !self.is_replacement() && *body == *codec::pack_object(&old);
+        Ok((!unchanged).then_some(body))
     }
 
     /// The document that an upsert inserts when nothing matched the filter.
@@ -211,7 +206,7 @@ impl Update {
             Update::Changes(changes) => apply::apply(changes, base, None, true, limits)?,
             Update::Replacement(object) => object.clone(),
             Update::Pipeline(pipeline) => {
-                pipeline.apply(RawObject::from_body(&codec::pack_object(&base)), limits, work)?
+                pipeline.apply(RawObject::from_body(&codec::pack_object(&base)), limits, pipeline.sight(), work)?
             }
         };
         match (&id, new.get("_id")) {
@@ -227,6 +222,20 @@ impl Update {
         check_size(&new, &parsed.body, limits)?;
         Ok(parsed)
     }
+}
+
+/// The stored form of a document that takes the place of another, whose `_id` it keeps.
+pub(crate) fn replaced(old: &Object, mut new: Object, limits: &Limits) -> Result<Box<[u8]>, CommandError> {
+    let id = old.get("_id").cloned().unwrap_or(Value::Null);
+    match new.get("_id") {
+        Some(after) if order::compare_values(&id, after).is_eq() => new.set("_id", id),
+        None => new.0.insert(0, ("_id".to_owned(), id)),
+        Some(_) => return Err(bad_update("_id cannot be changed")),
+    }
+    let packed = codec::pack_object(&new);
+    let parsed = pack_document(RawObject::from_body(&packed), IdSource::Generate(&String::new))?;
+    check_size(&new, &parsed.body, limits)?;
+    Ok(parsed.body)
 }
 
 /// No update may make what an insert may not bring.

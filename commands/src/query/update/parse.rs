@@ -36,7 +36,7 @@ fn update(value: Value, filters: Vec<ArrayFilter>, terms: &Terms<'_>) -> Result<
         Value::Array(_) if !filters.is_empty() => {
             return Err(bad_update("ARRAYFILTERS: a pipeline has no paths that could use them"));
         }
-        Value::Array(stages) => return Pipeline::parse(&stages, terms).map(Update::Pipeline),
+        Value::Array(stages) => return Pipeline::parse(&stages, terms, &[]).map(Update::Pipeline),
         other => return Err(bad_update(format!("an update is a JSON object, not {}", other.kind().name()))),
     };
     // As in MongoDB, the first name says which of the two it is.

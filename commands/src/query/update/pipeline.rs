@@ -17,7 +17,8 @@ const STAGES_MAX: usize = 1000;
 #[derive(Debug)]
 pub struct Pipeline {
     stages: Vec<(&'static str, Stage)>,
-    now_ms: u64,
+    /// When it was read, milliseconds since 1970.
+    pub(super) now_ms: u64,
 }
 
 /// What one stage does.
@@ -35,8 +36,8 @@ pub struct StageOperator {
     pub name: &'static str,
     /// One sentence for the reference.
     pub summary: &'static str,
-    /// Reads its operand.
-    pub parse: fn(ValueRef<'_>, &Limits) -> Result<Stage, String>,
+    /// Reads its operand, in which these variables are in sight.
+    pub parse: fn(ValueRef<'_>, &Limits, &[&str]) -> Result<Stage, String>,
 }
 
 /// The stages.
@@ -60,15 +61,15 @@ fn object(operand: ValueRef<'_>) -> Result<RawObject<'_>, String> {
     }
 }
 
-fn set(operand: ValueRef<'_>, limits: &Limits) -> Result<Stage, String> {
+fn set(operand: ValueRef<'_>, limits: &Limits, variables: &[&str]) -> Result<Stage, String> {
     let object = object(operand)?;
     if object.is_empty() {
         return Err("needs at least one path".into());
     }
-    Project::set(object, limits, &[]).map(Stage::Project)
+    Project::set(object, limits, variables).map(Stage::Project)
 }
 
-fn unset(operand: ValueRef<'_>, limits: &Limits) -> Result<Stage, String> {
+fn unset(operand: ValueRef<'_>, limits: &Limits, _: &[&str]) -> Result<Stage, String> {
     let mut paths = Vec::new();
     match operand {
         ValueRef::String(path) => paths.push(path),
@@ -83,26 +84,27 @@ fn unset(operand: ValueRef<'_>, limits: &Limits) -> Result<Stage, String> {
     Project::unset(paths.into_iter(), limits).map(Stage::Project)
 }
 
-fn project(operand: ValueRef<'_>, limits: &Limits) -> Result<Stage, String> {
-    Project::stage(object(operand)?, limits, &[]).map(Stage::Project)
+fn project(operand: ValueRef<'_>, limits: &Limits, variables: &[&str]) -> Result<Stage, String> {
+    Project::stage(object(operand)?, limits, variables).map(Stage::Project)
 }
 
-fn replace_with(operand: ValueRef<'_>, limits: &Limits) -> Result<Stage, String> {
+fn replace_with(operand: ValueRef<'_>, limits: &Limits, variables: &[&str]) -> Result<Stage, String> {
     let limits = ExpressionLimits { nodes: limits.max_query_nodes, regex_size: limits.max_regex_size };
-    Expression::parse(operand, &limits).map(Stage::Replace).map_err(|error| error.0)
+    Expression::parse_with(operand, &limits, variables).map(Stage::Replace).map_err(|error| error.0)
 }
 
-fn replace_root(operand: ValueRef<'_>, limits: &Limits) -> Result<Stage, String> {
+fn replace_root(operand: ValueRef<'_>, limits: &Limits, variables: &[&str]) -> Result<Stage, String> {
     let mut members = object(operand)?.iter();
     match (members.next(), members.next()) {
-        (Some(("newRoot", expression)), None) => replace_with(expression, limits),
+        (Some(("newRoot", expression)), None) => replace_with(expression, limits, variables),
         _ => Err("needs newRoot and nothing else".into()),
     }
 }
 
 impl Pipeline {
-    /// Reads an array of stages.
-    pub(super) fn parse(list: &[Value], terms: &Terms<'_>) -> Result<Pipeline, CommandError> {
+    /// Reads an array of stages, in which these variables are in sight; their values are handed to [`Pipeline::apply`] in
+    /// the same order.
+    pub fn parse(list: &[Value], terms: &Terms<'_>, variables: &[&str]) -> Result<Pipeline, CommandError> {
         if list.len() > STAGES_MAX {
             return Err(bad_update(format!("more than {STAGES_MAX} stages")));
         }
@@ -117,23 +119,33 @@ impl Pipeline {
                 return Err(bad(format!("unknown stage {name}")));
             };
             let packed = codec::pack_value(operand);
-            let stage = (operator.parse)(packed.get(), terms.limits).map_err(|what| bad(format!("{name}: {what}")))?;
+            let stage = (operator.parse)(packed.get(), terms.limits, variables)
+                .map_err(|what| bad(format!("{name}: {what}")))?;
             stages.push((operator.name, stage));
         }
         Ok(Pipeline { stages, now_ms: terms.now_ms })
     }
 
+    /// What an update's pipeline looks at beside the document.
+    pub(super) fn sight(&self) -> Sight<'static> {
+        Sight { filter: None, now_ms: self.now_ms, variables: &[] }
+    }
+
     /// The document that the last stage makes. Each stage's is checked: a few stages can make one very large.
-    pub(super) fn apply(&self, before: RawObject<'_>, limits: &Limits, work: &Work) -> Result<Object, CommandError> {
+    pub fn apply(
+        &self,
+        before: RawObject<'_>,
+        limits: &Limits,
+        sight: Sight<'_>,
+        work: &Work,
+    ) -> Result<Object, CommandError> {
         let mut object = before.to_object();
         let mut body: Box<[u8]>;
         let mut root = before;
         for (at, (name, stage)) in self.stages.iter().enumerate() {
             let made = match stage {
-                Stage::Project(project) => {
-                    project.apply_within(root, Sight { filter: None, now_ms: self.now_ms, variables: &[] }, work)
-                }
-                Stage::Replace(expression) => self.replace(expression, root, work),
+                Stage::Project(project) => project.apply_within(root, sight, work),
+                Stage::Replace(expression) => replace(expression, root, sight, work),
             };
             object = made.map_err(|what| bad_update(format!("stage {at}: {name}: {what}")))?;
             body = codec::pack_object(&object);
@@ -142,15 +154,15 @@ impl Pipeline {
         }
         Ok(object)
     }
+}
 
-    fn replace(&self, expression: &Expression, root: RawObject<'_>, work: &Work) -> Result<Object, String> {
-        let now_ms = i64::try_from(self.now_ms).unwrap_or(i64::MAX);
-        let scope = Scope { root: Root::Packed(root), now_ms, variables: &[] };
-        match expression.evaluate_within(&scope, work).map_err(|error| error.0)? {
-            Some(Value::Object(object)) => Ok(object),
-            Some(other) => Err(format!("makes a value of type {}, not an object", other.kind().name())),
-            None => Err("makes nothing, not an object".into()),
-        }
+fn replace(expression: &Expression, root: RawObject<'_>, sight: Sight<'_>, work: &Work) -> Result<Object, String> {
+    let now_ms = i64::try_from(sight.now_ms).unwrap_or(i64::MAX);
+    let scope = Scope { root: Root::Packed(root), now_ms, variables: sight.variables };
+    match expression.evaluate_within(&scope, work).map_err(|error| error.0)? {
+        Some(Value::Object(object)) => Ok(object),
+        Some(other) => Err(format!("makes a value of type {}, not an object", other.kind().name())),
+        None => Err("makes nothing, not an object".into()),
     }
 }
 

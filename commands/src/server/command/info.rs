@@ -63,7 +63,7 @@ pub(super) fn flags(command: &Command) -> Vec<&'static str> {
     let mut flags = Vec::new();
     match command.run {
         Run::Read(_) => flags.push("readonly"),
-        Run::Write(_) => flags.extend(["write", "denyoom"]),
+        Run::Write(_) | Run::Mixed { .. } => flags.extend(["write", "denyoom"]),
         Run::Session(_) | Run::Container => {}
     }
     // `slow-read` is for dispatch; no client knows it.
@@ -76,7 +76,7 @@ pub(super) fn categories(command: &Command) -> Vec<&'static str> {
     let mut found = Vec::new();
     match command.run {
         Run::Read(_) => found.push("read"),
-        Run::Write(_) => found.push("write"),
+        Run::Write(_) | Run::Mixed { .. } => found.push("write"),
         Run::Session(_) | Run::Container => {}
     }
     match command.group {
@@ -109,7 +109,7 @@ fn key_specifications(command: &Command) -> Reply {
         return Reply::Set(Vec::new());
     }
     let access = match command.run {
-        Run::Write(_) => ["RW", "UPDATE"],
+        Run::Write(_) | Run::Mixed { .. } => ["RW", "UPDATE"],
         _ => ["RO", "ACCESS"],
     };
     let Keys { first, last, step } = command.keys;
