@@ -119,9 +119,10 @@ impl Joiner {
         }
     }
 
-    /// Counts so many bytes more, unless what is left to others would be too little.
-    fn grow(&mut self, bytes: usize, share: usize) -> bool {
-        self.held.bytes() + bytes <= self.held.account().limit() / share && self.held.grow(bytes)
+    /// Counts so many bytes more, as long as all of it is no more than so many quarters of the query's memory: what is left
+    /// is for the other stages.
+    fn grow(&mut self, bytes: usize, quarters: usize) -> bool {
+        self.held.bytes() + bytes <= self.held.account().limit() / 4 * quarters && self.held.grow(bytes)
     }
 
     /// Gathers rows, as many as fit.
@@ -138,8 +139,8 @@ impl Joiner {
             running.step()?;
             let keys = Keys::of(&values_at(row.root(), &self.local));
             let size = row.size() + ROW_BYTES + 2 * keys.size() + keys.iter().count() * KEY_BYTES;
-            // Half of its share is left to the documents.
-            if !self.grow(size, 4) {
+            // A part is left to the documents.
+            if !self.grow(size, 2) {
                 if !rows.is_empty() {
                     self.wait(row);
                     break;
@@ -189,7 +190,7 @@ impl Joiner {
                 continue;
             }
             let size = size_of_document(&document) + count * size_of::<u32>();
-            while !self.grow(size, 2) {
+            while !self.grow(size, 3) {
                 if lists.len() <= 1 {
                     fits = false;
                     break 'documents;

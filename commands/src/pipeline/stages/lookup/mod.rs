@@ -149,7 +149,7 @@ pub(super) fn mentions(value: ValueRef<'_>, names: &[String]) -> bool {
             names.iter().any(|known| known == name)
         }),
         ValueRef::Object(object) => {
-            object.iter().any(|(name, value)| matches!(name, "$rand" | "$sample") || mentions(value, names))
+            object.iter().any(|(name, value)| matches!(name, "$rand" | "$sample" | "$sampleRate") || mentions(value, names))
         }
         ValueRef::Array(array) => array.iter().any(|element| mentions(element, names)),
         _ => false,
