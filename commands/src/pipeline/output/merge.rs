@@ -165,8 +165,8 @@ impl Merge {
     fn index<'c>(&self, target: &'c CollectionHandle) -> Option<&'c Index> {
         let serves = |index: &&Index| {
             let spec = index.spec();
-            let same = spec.fields.len() == self.on.len()
-                && spec.fields.iter().all(|field| self.on.iter().any(|on| *on == field.text));
+            let same =
+                spec.fields.len() == self.on.len() && spec.fields.iter().all(|field| self.on.contains(&field.text));
             same && spec.definition.unique && spec.partial.is_none() && index.is_ready()
         };
         // A null is in one that is not sparse.

@@ -148,9 +148,9 @@ pub(super) fn mentions(value: ValueRef<'_>, names: &[String]) -> bool {
             let name = rest.split('.').next().unwrap_or_default();
             names.iter().any(|known| known == name)
         }),
-        ValueRef::Object(object) => {
-            object.iter().any(|(name, value)| matches!(name, "$rand" | "$sample" | "$sampleRate") || mentions(value, names))
-        }
+        ValueRef::Object(object) => object
+            .iter()
+            .any(|(name, value)| matches!(name, "$rand" | "$sample" | "$sampleRate") || mentions(value, names)),
         ValueRef::Array(array) => array.iter().any(|element| mentions(element, names)),
         _ => false,
     }
