@@ -180,7 +180,7 @@ impl Queries {
         self.sweep(Instant::now());
         let mut cursor = {
             let mut cursors = self.cursors.lock();
-            let slot = cursors.get_mut(&id).ok_or_else(|| no_cursor(id))?;
+            let slot = cursors.get_mut(&id).ok_or_else(no_cursor)?;
             slot.cursor.take().ok_or_else(|| CommandError::new(ErrorCode::Busy, "the cursor is being read"))?
         };
         let view = cursor.view.clone();
@@ -213,8 +213,8 @@ impl Queries {
     }
 }
 
-fn no_cursor(id: u64) -> CommandError {
-    CommandError::new(ErrorCode::NoCursor, format!("no cursor {id}: it was never opened, or it was closed"))
+fn no_cursor() -> CommandError {
+    CommandError::new(ErrorCode::NoCursor, "no such cursor: it was never opened, or it was closed")
 }
 
 impl Cursor {

@@ -117,15 +117,11 @@ fn run(args: &Args, context: &ReadContext<'_>) -> Result<Reply, CommandError> {
     Ok(Reply::Array(replies))
 }
 
+/// Written here, where it may take its time, and not by the connection's task.
 fn reply(row: Row) -> Reply {
-    match row {
-        Row::Stored(document) => Reply::Document(document),
-        Row::Made(_) => {
-            let mut text = Vec::with_capacity(row.body().len() * 2);
-            render_object(&mut text, row.root());
-            Reply::Bulk(Bytes::from(text))
-        }
-    }
+    let mut text = Vec::with_capacity(row.body().len() * 2);
+    render_object(&mut text, row.root());
+    Reply::Bulk(Bytes::from(text))
 }
 
 /// The documents of a pipeline.

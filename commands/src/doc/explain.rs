@@ -1,15 +1,19 @@
 //! DOC.EXPLAIN: how a command finds its documents, and what it looked at.
 
+use std::cell::RefCell;
 use std::time::Instant;
 
 use bytes::Bytes;
 use serde_json::{Map, Value as Json, json};
 use veddb_storage::CollectionHandle;
 
-use super::{count, delete, update};
+use super::{aggregate, count, delete, update};
 use crate::args::Args;
 use crate::context::{ReadContext, WriteContext};
 use crate::error::CommandError;
+use crate::pipeline::memory::Account;
+use crate::pipeline::{Pipeline, Running};
+use crate::queries::Replies;
 use crate::query::exec::Examined;
 use crate::query::find::Query;
 use crate::query::parse_filter;
@@ -32,6 +36,7 @@ pub static SPEC: Command = Command {
                 Arg::word("COUNT").required(),
                 Arg::word("UPDATE").required(),
                 Arg::word("DELETE").required(),
+                Arg::word("AGGREGATE").required(),
             ],
         ),
         Arg::collection(),
@@ -41,7 +46,8 @@ pub static SPEC: Command = Command {
     flags: &["slow-read"],
     reply: "A JSON object: plan (stage IXSCAN, IDLOOKUP or COLLSCAN, index, bounds, sortFromIndex, covered, estimate), \
             rejected (plans not taken, with their estimates), and, counted while it ran: returned, keysExamined, \
-            docsExamined, spilledBytes, micros. An explained UPDATE or DELETE writes nothing.",
+            docsExamined, spilledBytes, micros; of AGGREGATE also stages (those that ran on what the plan gave). An \
+            explained UPDATE, DELETE, $out or $merge writes nothing.",
     examples: &[(
         r#"DOC.EXPLAIN FIND users '{"age":36}'"#,
         r#"{"plan":{"stage":"IXSCAN","index":"by_age","bounds":{"age":["[36, 36]"]},..},"rejected":[..],"returned":1,..}"#,
@@ -50,11 +56,19 @@ pub static SPEC: Command = Command {
     ..Command::BLANK
 };
 
-/// What a run comes to: the plan with the others, whether it was covered, how many documents it gave.
+/// What a run comes to.
+#[derive(Default)]
 struct Explained {
-    choice: Choice,
+    /// The plan with the others; none where no collection is read.
+    choice: Option<Choice>,
+    /// Whether the index has all that was read.
     covered: bool,
+    /// How many documents it gave.
     returned: u64,
+    /// Bytes that it wrote to temporary files.
+    spilled: u64,
+    /// Of a pipeline: the stages that ran on what the plan gave.
+    stages: Option<Vec<&'static str>>,
 }
 
 fn run(args: &Args, context: &ReadContext<'_>) -> Result<Reply, CommandError> {
@@ -62,14 +76,14 @@ fn run(args: &Args, context: &ReadContext<'_>) -> Result<Reply, CommandError> {
     let inner = Args::new(args.from(1).to_vec());
     let collection = context.view.collection(context.db, inner.text(1)?);
     let started = Instant::now();
-    let mut examined = Examined::default();
+    let examined = RefCell::new(Examined::default());
     let explained = if inner.is(0, "FIND") {
         if inner.len() < 3 {
             return Err(CommandError::arity("doc.find"));
         }
         let query = Query::parse(&inner, 2, context.limits)?;
         match &collection {
-            Some(collection) => Some(find(context, collection, &query, &mut examined)?),
+            Some(collection) => Some(find(context, collection, query, &examined)?),
             None => {
                 query.without_collection()?;
                 None
@@ -81,7 +95,10 @@ fn run(args: &Args, context: &ReadContext<'_>) -> Result<Reply, CommandError> {
         }
         let text = inner.get(2).cloned().unwrap_or(Bytes::from_static(b"{}"));
         let query = Query::count(parse_filter(&text, context.limits)?);
-        collection.as_ref().map(|collection| count_of(context, collection, &query, &mut examined)).transpose()?
+        collection
+            .as_ref()
+            .map(|collection| count_of(context, collection, &query, &mut examined.borrow_mut()))
+            .transpose()?
     } else if inner.is(0, "UPDATE") || inner.is(0, "DELETE") {
         let parse = if inner.is(0, "UPDATE") { update::parse } else { delete::parse };
         let least = if inner.is(0, "UPDATE") { 4 } else { 3 };
@@ -93,45 +110,80 @@ fn run(args: &Args, context: &ReadContext<'_>) -> Result<Reply, CommandError> {
         match &collection {
             Some(collection) => {
                 let choice = write.choose(context, collection)?;
-                let records = write.look(context, collection, &choice.plan, &mut examined)?;
-                Some(Explained { choice, covered: false, returned: records.len() as u64 })
+                let records = write.look(context, collection, &choice.plan, &mut examined.borrow_mut())?;
+                Some(Explained { choice: Some(choice), returned: records.len() as u64, ..Explained::default() })
             }
             None => None,
         }
+    } else if inner.is(0, "AGGREGATE") {
+        if inner.len() < 3 {
+            return Err(CommandError::arity("doc.aggregate"));
+        }
+        Some(aggregate(context, collection.as_ref(), &inner, &examined)?)
     } else {
-        return Err(CommandError::err("DOC.EXPLAIN takes FIND, COUNT, UPDATE or DELETE"));
+        return Err(CommandError::err("DOC.EXPLAIN takes FIND, COUNT, UPDATE, DELETE or AGGREGATE"));
     };
     let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
-    let (plan, rejected, returned) = match &explained {
-        None => (json!({"stage": "COLLSCAN"}), Vec::new(), 0),
-        Some(explained) => {
-            let Choice { plan, cost, rejected } = &explained.choice;
+    let explained = explained.unwrap_or_default();
+    let (plan, rejected) = match &explained.choice {
+        None => (json!({"stage": "COLLSCAN"}), Vec::new()),
+        Some(Choice { plan, cost, rejected }) => {
             let others = rejected.iter().map(|(plan, cost)| describe(plan, *cost, false)).collect();
-            (describe(plan, *cost, explained.covered), others, explained.returned)
+            (describe(plan, *cost, explained.covered), others)
         }
     };
+    let examined = examined.into_inner();
     let answer = json!({
         "plan": plan,
         "rejected": rejected,
-        "returned": returned,
+        "returned": explained.returned,
         "keysExamined": examined.keys,
         "docsExamined": examined.documents,
-        // Nothing spills yet: sorting holds what it has to in memory.
-        "spilledBytes": 0,
+        "spilledBytes": explained.spilled,
         "micros": micros,
     });
-    Ok(Reply::text(answer.to_string()))
+    let Json::Object(mut answer) = answer else { return Ok(Reply::Null) };
+    answer.extend(explained.stages.map(|stages| ("stages".to_owned(), json!(stages))));
+    Ok(Reply::text(Json::Object(answer).to_string()))
 }
 
 fn find(
     context: &ReadContext<'_>,
     collection: &CollectionHandle,
-    query: &Query,
-    examined: &mut Examined,
+    query: Query,
+    examined: &RefCell<Examined>,
 ) -> Result<Explained, CommandError> {
     let choice = query.choose(context, collection)?;
-    let returned = query.run(context, collection, &choice.plan, examined)?.len() as u64;
-    Ok(Explained { covered: query.is_covered(&choice.plan), choice, returned })
+    let covered = query.is_covered(&choice.plan);
+    let account = Account::new(context.queries.memory());
+    let running = Running::new(context, query.max_time_ms, &account, examined);
+    let mut answer = query.open(&running, collection, &choice.plan)?;
+    let mut returned = 0;
+    while answer.next(&running)?.is_some() {
+        returned += 1;
+    }
+    Ok(Explained { choice: Some(choice), covered, returned, spilled: account.spilled(), stages: None })
+}
+
+fn aggregate(
+    context: &ReadContext<'_>,
+    collection: Option<&CollectionHandle>,
+    args: &Args,
+    examined: &RefCell<Examined>,
+) -> Result<Explained, CommandError> {
+    let options = aggregate::Options::parse(args, 3)?;
+    let pipeline = Pipeline::parse(args.bytes(2), context.limits)?;
+    let account = Account::new(context.queries.memory());
+    let running = Running::new(context, options.max_time_ms, &account, examined);
+    let source = pipeline.plan(collection.cloned(), &running)?;
+    let mut rows = source.open(&running)?;
+    let mut returned = 0;
+    while rows.next(&running)?.is_some() {
+        returned += 1;
+    }
+    drop(rows);
+    let stages = Some(source.rest().collect());
+    Ok(Explained { choice: source.choice, covered: false, returned, spilled: account.spilled(), stages })
 }
 
 fn count_of(
@@ -142,7 +194,8 @@ fn count_of(
 ) -> Result<Explained, CommandError> {
     let choice = query.choose(context, collection)?;
     let returned = count::count(context, collection, query, &choice.plan, examined)?;
-    Ok(Explained { covered: count::covered(query, &choice.plan), choice, returned })
+    let covered = count::covered(query, &choice.plan);
+    Ok(Explained { choice: Some(choice), covered, returned, ..Explained::default() })
 }
 
 fn describe(plan: &Plan, cost: Cost, covered: bool) -> Json {

@@ -6,7 +6,7 @@ use veddb_storage::document::expression::{Expression, ExpressionLimits};
 use veddb_storage::document::json::parse_value;
 use veddb_storage::document::{Filter, RawArray, RawObject, ValueRef};
 
-use super::stages::{Place, find};
+use super::stages::{Parsed, Place, find};
 use super::{Kind, Pipeline, Placed, bad};
 use crate::context::Limits;
 use crate::error::CommandError;
@@ -213,9 +213,6 @@ fn lets_pass(before: &Placed, paths: Option<&[String]>) -> bool {
         _ => paths.is_some_and(|paths| paths.iter().all(|path| before.stage.passes_through(path))),
     }
 }
-
-/// What an `Arc` of a stage is called where stages are parsed.
-pub(super) type Parsed = Result<Vec<Arc<dyn super::Stage>>, String>;
 
 /// One stage.
 pub(super) fn one(stage: impl super::Stage + 'static) -> Parsed {

@@ -67,6 +67,11 @@ impl Pipeline {
 }
 
 impl Source {
+    /// The stages that run on what the plan gives.
+    pub fn rest(&self) -> impl Iterator<Item = &'static str> {
+        self.rest.stages.iter().map(|placed| placed.name)
+    }
+
     /// Begins to run it.
     pub fn open(&self, running: &Running<'_>) -> Result<Input, Failure> {
         let input: Input = match (&self.collection, &self.choice) {

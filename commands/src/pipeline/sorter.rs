@@ -87,7 +87,7 @@ impl Sorter {
         let spills = running.context.view.spills();
         let mut writer = RowWriter::create(spills, self.held.account())?;
         for (_, row) in self.rows.drain(..) {
-            writer.push(row.body())?;
+            writer.push(&row)?;
         }
         // What it took goes with it.
         self.rows = Vec::new();
@@ -96,9 +96,9 @@ impl Sorter {
         if self.runs.len() >= RUNS_MAX {
             let mut writer = RowWriter::create(spills, self.held.account())?;
             let mut merged = self.merge()?;
-            while let Some(row) = merged.next()? {
+            while let Some(row) = merged.read()? {
                 running.step()?;
-                writer.push(row.body())?;
+                writer.push(&row)?;
             }
             self.runs.push(writer.finish()?);
         }
@@ -114,13 +114,14 @@ impl Sorter {
         Ok(InOrder { sort: Arc::clone(&self.sort), left: self.keep, sources, _held: self.held.account().part() })
     }
 
-    /// All rows, in order.
-    pub fn finish(mut self) -> Result<InOrder, Failure> {
+    /// All rows, in order; none are left here.
+    pub fn finish(&mut self) -> Result<InOrder, Failure> {
         self.settle();
         let mut merged = self.merge()?;
         let rows = std::mem::take(&mut self.rows);
         merged.sources.push(Run::of(Rest::Memory(rows.into()), &self.sort)?);
-        merged._held = self.held;
+        let nothing = self.held.account().part();
+        merged._held = std::mem::replace(&mut self.held, nothing);
         Ok(merged)
     }
 }
@@ -140,11 +141,8 @@ impl Run {
     fn advance(&mut self, sort: &Sort) -> Result<Option<Row>, Failure> {
         let next = match &mut self.rest {
             Rest::Memory(rows) => rows.pop_front(),
-            Rest::File(reader) => match reader.next()? {
-                Some(body) => {
-                    let row = Row::Made(body);
-                    Some((sort.key(row.root())?, row))
-                }
+            Rest::File(reader) => match reader.read()? {
+                Some(row) => Some((sort.key(row.root())?, row)),
                 None => None,
             },
         };
@@ -154,7 +152,7 @@ impl Run {
 
 impl InOrder {
     /// The next row; none at the end.
-    pub fn next(&mut self) -> Result<Option<Row>, Failure> {
+    pub fn read(&mut self) -> Result<Option<Row>, Failure> {
         if self.left == 0 {
             return Ok(None);
         }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use veddb_storage::{Error, SpillReader, SpillWriter, Spills};
+use veddb_storage::{Document, Error, SpillReader, SpillWriter, Spills};
 
 use super::memory::{Account, Held};
 use super::{Failure, Row, Running};
@@ -32,8 +32,19 @@ impl RowWriter {
         Ok(RowWriter { writer: spills.create()?, block: Vec::new(), account: Arc::clone(account) })
     }
 
+    /// Appends a row.
+    pub fn push(&mut self, row: &Row) -> Result<(), Error> {
+        let version = if let Row::Stored(document) = row { document.version } else { 0 };
+        self.put(version, row.body())
+    }
+
     /// Appends a packed object.
-    pub fn push(&mut self, body: &[u8]) -> Result<(), Error> {
+    pub fn push_body(&mut self, body: &[u8]) -> Result<(), Error> {
+        self.put(0, body)
+    }
+
+    fn put(&mut self, version: u64, body: &[u8]) -> Result<(), Error> {
+        self.block.extend_from_slice(&version.to_le_bytes());
         self.block.extend_from_slice(&(body.len() as u32).to_le_bytes());
         self.block.extend_from_slice(body);
         if self.block.len() >= BLOCK_BYTES { self.write() } else { Ok(()) }
@@ -57,18 +68,20 @@ impl RowWriter {
 }
 
 impl RowReader {
-    /// The next packed object; none at the end.
-    pub fn next(&mut self) -> Result<Option<Box<[u8]>>, Error> {
+    /// The next row, as it was when it was written; none at the end.
+    pub fn read(&mut self) -> Result<Option<Row>, Error> {
         if self.at >= self.block.len() {
             let Some(block) = self.reader.read()? else { return Ok(None) };
             (self.block, self.at) = (block, 0);
         }
         let damaged = || Error::Engine("a temporary file is not what was written".into());
-        let (length, rest) = self.block.get(self.at..).and_then(|b| b.split_first_chunk::<4>()).ok_or_else(damaged)?;
-        let length = u32::from_le_bytes(*length) as usize;
-        let body = rest.get(..length).ok_or_else(damaged)?.into();
-        self.at += 4 + length;
-        Ok(Some(body))
+        let (version, rest) = self.block.get(self.at..).and_then(|b| b.split_first_chunk::<8>()).ok_or_else(damaged)?;
+        let (length, rest) = rest.split_first_chunk::<4>().ok_or_else(damaged)?;
+        let (version, length) = (u64::from_le_bytes(*version), u32::from_le_bytes(*length) as usize);
+        let body: Box<[u8]> = rest.get(..length).ok_or_else(damaged)?.into();
+        self.at += 12 + length;
+        // A stored document's version is at least 1.
+        Ok(Some(if version > 0 { Row::Stored(Arc::new(Document::new(version, body))) } else { Row::Made(body) }))
     }
 
     /// Goes back to the first one.
@@ -101,10 +114,10 @@ impl Spool {
         Spool { held: account.part(), rows: Vec::new(), file: File::None, at: 0 }
     }
 
-    /// Appends a row. Not to be called once [`Spool::next`] was.
+    /// Appends a row. Not to be called once [`Spool::read`] was.
     pub fn push(&mut self, row: Row, running: &Running<'_>) -> Result<(), Failure> {
         if let File::Writing(writer) = &mut self.file {
-            return Ok(writer.push(row.body())?);
+            return Ok(writer.push(&row)?);
         }
         if self.held.grow(row.size()) {
             self.rows.push(row);
@@ -112,7 +125,7 @@ impl Spool {
         }
         let mut writer = RowWriter::create(running.context.view.spills(), self.held.account())?;
         for row in self.rows.drain(..).chain(std::iter::once(row)) {
-            writer.push(row.body())?;
+            writer.push(&row)?;
         }
         self.held.release();
         self.file = File::Writing(writer);
@@ -120,14 +133,14 @@ impl Spool {
     }
 
     /// The next row; none at the end.
-    pub fn next(&mut self) -> Result<Option<Row>, Failure> {
+    pub fn read(&mut self) -> Result<Option<Row>, Failure> {
         if let File::Writing(_) = self.file
             && let File::Writing(writer) = std::mem::replace(&mut self.file, File::None)
         {
             self.file = File::Reading(writer.finish()?);
         }
         if let File::Reading(reader) = &mut self.file {
-            return Ok(reader.next()?.map(Row::Made));
+            return Ok(reader.read()?);
         }
         let row = self.rows.get(self.at).cloned();
         self.at += 1;

@@ -3,17 +3,21 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use veddb_storage::CollectionHandle;
 use veddb_storage::document::Filter;
-use veddb_storage::{CollectionHandle, Document};
+use veddb_storage::document::json::render_object;
 
-use super::exec::{Examined, Found, Run, matching};
+use super::exec::{Feed, Look};
 use super::parse_filter;
 use super::plan::{Choice, ID_INDEX, NATURAL, Plan, Wanted};
 use super::project::{Project, Sight};
-use super::sort::{Sort, Top};
+use super::sort::{Sort, bad_sort};
 use crate::args::Args;
 use crate::context::{Limits, ReadContext};
 use crate::error::{CommandError, ErrorCode};
+use crate::pipeline::sorter::{InOrder, Sorter};
+use crate::pipeline::{Failure, Row, Running};
+use crate::queries::Replies;
 use crate::reply::Reply;
 
 /// What reading a filter and planning for it may cost, ns: mostly little, but a list of thousands of values is looked up
@@ -30,7 +34,7 @@ pub struct Query {
     /// What is shown of them; none for all.
     pub project: Option<Project>,
     /// Their order; none for natural order.
-    pub sort: Option<Sort>,
+    pub sort: Option<Arc<Sort>>,
     /// How many of the first are left out.
     pub skip: usize,
     /// How many are wanted then; 0 for all, as in MongoDB.
@@ -43,6 +47,8 @@ pub struct Query {
     pub max_time_ms: Option<u64>,
     /// Only the number of matches is wanted.
     pub counting: bool,
+    /// A cursor is wanted, and so many documents at once.
+    pub batch: Option<u64>,
 }
 
 impl Query {
@@ -58,6 +64,7 @@ impl Query {
             with_version: false,
             max_time_ms: None,
             counting: false,
+            batch: None,
         }
     }
 
@@ -84,7 +91,7 @@ impl Query {
             if args.is(at, "PROJECT") {
                 query.project = Project::parse(args.bytes(value), limits)?;
             } else if args.is(at, "SORT") {
-                query.sort = Sort::parse(args.bytes(value), limits)?;
+                query.sort = Sort::parse(args.bytes(value), limits)?.map(Arc::new);
             } else if args.is(at, "SKIP") {
                 query.skip = count()?;
             } else if args.is(at, "LIMIT") {
@@ -94,6 +101,8 @@ impl Query {
             } else if args.is(at, "MAXTIME") {
                 // 0 is none, as in MongoDB.
                 query.max_time_ms = Some(args.unsigned(value)?).filter(|ms| *ms > 0);
+            } else if args.is(at, "CURSOR") {
+                query.batch = Some(args.unsigned(value)?);
             } else {
                 return Err(CommandError::syntax());
             }
@@ -110,7 +119,7 @@ impl Query {
 
     /// The plan.
     pub fn choose(&self, context: &ReadContext<'_>, collection: &CollectionHandle) -> Result<Choice, CommandError> {
-        let (sort, hint) = (self.sort.as_ref(), self.hint.as_deref());
+        let (sort, hint) = (self.sort.as_deref(), self.hint.as_deref());
         let wanted = Wanted { sort, first: self.first(), hint, counting: self.counting };
         Choice::new(context.view.trees(), collection, &self.filter, &wanted)
     }
@@ -118,6 +127,9 @@ impl Query {
     /// The answer where there is no collection, and so no index either.
     pub fn without_collection(&self) -> Result<Reply, CommandError> {
         match self.hint.as_deref() {
+            None | Some(ID_INDEX | NATURAL) if self.batch.is_some() => {
+                Ok(Reply::Array(vec![Reply::count(0), Reply::Array(Vec::new())]))
+            }
             None | Some(ID_INDEX | NATURAL) => Ok(Reply::Array(Vec::new())),
             Some(other) => Err(CommandError::new(ErrorCode::NoIndex, format!("no index {other}"))),
         }
@@ -135,73 +147,104 @@ impl Query {
         !self.with_version && !plan.index.has_multikey() && paths.iter().all(inside)
     }
 
-    /// Runs it: a reply for each document.
-    pub fn run(
-        &self,
-        context: &ReadContext<'_>,
+    /// Begins to run it.
+    pub fn open(
+        self,
+        running: &Running<'_>,
         collection: &CollectionHandle,
         plan: &Plan,
-        examined: &mut Examined,
-    ) -> Result<Vec<Reply>, CommandError> {
+    ) -> Result<Answer, CommandError> {
         let covered = self.is_covered(plan);
-        let mut replies = Vec::new();
-        let run = Run { filter: &self.filter, plan, first: self.first(), covered, max_time_ms: self.max_time_ms };
-        match self.sort.as_ref().filter(|_| !plan.is_ordered()) {
-            Some(sort) => {
-                let (mut top, mut sorted) = (Top::new(sort, self.first()), Ok(()));
-                let run = Run { first: usize::MAX, ..run };
-                matching(context, collection, run, examined, &mut |_, found| {
-                    let shared = Arc::new(found);
-                    sorted = top.push(shared.root(), Arc::clone(&shared));
-                    sorted.is_ok()
-                })?;
-                sorted?;
-                for found in top.finish().skip(self.skip) {
-                    replies.push(self.reply(context, &found)?);
-                }
-            }
-            None => {
-                let (mut seen, mut failed) = (0, None);
-                matching(context, collection, run, examined, &mut |_, found| {
-                    seen += 1;
-                    if seen > self.skip {
-                        match self.reply(context, &found) {
-                            Ok(reply) => replies.push(reply),
-                            Err(error) => failed = Some(error),
-                        }
-                    }
-                    seen < self.first() && failed.is_none()
-                })?;
-                if let Some(error) = failed {
-                    return Err(error);
-                }
-            }
-        }
-        Ok(replies)
+        let sort = self.sort.as_ref().filter(|_| !plan.is_ordered()).cloned();
+        let first = if sort.is_some() { usize::MAX } else { self.first() };
+        let look = self.look(running);
+        let feed = Feed::new(&look, collection, plan, first, covered, &mut running.examined.borrow_mut())?;
+        let order = sort.map(|sort| Order::Gathering(Sorter::new(&sort, self.first(), running.account)));
+        let left = if self.limit == 0 { usize::MAX } else { self.limit };
+        Ok(Answer { skip: self.skip, left, query: self, feed, order })
     }
 
-    fn reply(&self, context: &ReadContext<'_>, found: &Found) -> Result<Reply, CommandError> {
-        let body = match (&self.project, found) {
-            (Some(project), _) => {
-                let mut out = Vec::new();
-                project.render(
-                    &mut out,
-                    found.root(),
-                    Sight { filter: Some(&self.filter), now_ms: context.now_ms, variables: &[] },
-                )?;
-                Bytes::from(out)
-            }
-            (None, Found::Document(document)) => document.json(),
-            // Only a projection is covered.
-            (None, Found::Fields(_)) => Bytes::new(),
-        };
-        Ok(match found {
-            Found::Document(document) if self.with_version => versioned(document, body),
-            _ => Reply::Bulk(body),
+    fn look<'l>(&'l self, running: &'l Running<'_>) -> Look<'l> {
+        Look { context: running.context, filter: &self.filter, variables: &[], max_time_ms: self.max_time_ms }
+    }
+
+    fn reply(&self, context: &ReadContext<'_>, row: &Row) -> Result<Reply, CommandError> {
+        let mut out = Vec::with_capacity(row.body().len() + row.body().len() / 4 + 64);
+        let sight = Sight { filter: Some(&self.filter), now_ms: context.now_ms, variables: &[] };
+        match &self.project {
+            Some(project) => project.render(&mut out, row.root(), sight)?,
+            None => render_object(&mut out, row.root()),
+        }
+        let body = Reply::Bulk(Bytes::from(out));
+        Ok(match row {
+            Row::Stored(document) if self.with_version => Reply::Array(vec![Reply::count(document.version), body]),
+            _ => body,
         })
     }
 }
 
-fn versioned(document: &Document, body: Bytes) -> Reply {
-    Reply::Array(vec![Reply::count(document.version), Reply::Bulk(body)])
+/// What a query answers, one document after the other.
+#[derive(Debug)]
+pub struct Answer {
+    query: Query,
+    feed: Feed,
+    /// Where the plan does not give the order.
+    order: Option<Order>,
+    /// So many are still to be left out.
+    skip: usize,
+    /// And so many wanted then.
+    left: usize,
+}
+
+#[derive(Debug)]
+enum Order {
+    Gathering(Sorter),
+    Giving(InOrder),
+}
+
+impl Answer {
+    /// The next document; none at the end.
+    fn row(&mut self, running: &Running<'_>) -> Result<Option<Row>, Failure> {
+        let Answer { query, feed, order, .. } = self;
+        let look = query.look(running);
+        let mut found = || -> Result<Option<Row>, Failure> {
+            let found = feed.next(&look, &mut running.examined.borrow_mut())?;
+            Ok(found.map(|(_, found)| found.into()))
+        };
+        let Some(order) = order else { return found() };
+        if let Order::Gathering(sorter) = order {
+            while let Some(row) = found()? {
+                sorter.push(row, running).map_err(of_sort)?;
+            }
+            let rows = sorter.finish().map_err(of_sort)?;
+            *order = Order::Giving(rows);
+        }
+        match order {
+            Order::Giving(rows) => rows.read(),
+            Order::Gathering(_) => Ok(None),
+        }
+    }
+}
+
+/// What a sort says is SORT's fault here.
+fn of_sort(failure: Failure) -> Failure {
+    match failure {
+        Failure::Stage(what) => Failure::Command(bad_sort(what)),
+        other => other,
+    }
+}
+
+impl Replies for Answer {
+    fn next(&mut self, running: &Running<'_>) -> Result<Option<Reply>, Failure> {
+        while self.left > 0 {
+            let Some(row) = self.row(running)? else { break };
+            if self.skip > 0 {
+                self.skip -= 1;
+                continue;
+            }
+            self.left -= 1;
+            return Ok(Some(self.query.reply(running.context, &row)?));
+        }
+        Ok(None)
+    }
 }

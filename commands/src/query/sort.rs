@@ -45,7 +45,7 @@ impl Sort {
             if path.split('.').any(|segment| segment.is_empty() || segment.starts_with('$')) {
                 return Err(format!("{path} is not a path"));
             }
-            let descending = match direction.to_value().as_integer() {
+            let descending = match whole(direction) {
                 Some(1) => false,
                 Some(-1) => true,
                 _ => return Err(format!("{path} needs 1 or -1")),
@@ -139,6 +139,15 @@ fn parallel(sort: &Sort) -> String {
 }
 
 /// A `BADFILTER` about the sort.
+/// A direction as MongoDB reads it: doubles without their fraction, decimals rounded.
+fn whole(direction: ValueRef<'_>) -> Option<i64> {
+    match direction {
+        ValueRef::Double(n) if n.abs() < 2.0 => Some(n as i64),
+        ValueRef::Decimal(n) => n.to_string().parse::<f64>().ok().filter(|n| n.abs() < 2.0).map(|n| n.round() as i64),
+        other => other.to_value().as_integer(),
+    }
+}
+
 pub(super) fn bad_sort(what: String) -> CommandError {
     CommandError::new(ErrorCode::BadFilter, format!("SORT: {what}"))
 }

@@ -18,8 +18,11 @@ pub struct AccumulatorOperator {
     /// One sentence for the reference.
     pub summary: &'static str,
     /// Reads its operand.
-    pub parse: fn(&Reader<'_>, ValueRef<'_>) -> Result<Box<dyn Accumulator>, String>,
+    pub parse: fn(&Reader<'_>, ValueRef<'_>) -> Parsed,
 }
+
+/// What reading an accumulator comes to.
+pub type Parsed = Result<Box<dyn Accumulator>, String>;
 
 /// A parsed accumulator: the same for every group.
 pub trait Accumulator: std::fmt::Debug + Send + Sync {

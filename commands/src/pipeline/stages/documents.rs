@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use veddb_storage::document::{Value, ValueRef};
 
-use super::{Place, StageOperator};
-use crate::pipeline::parse::{Parsed, one};
+use super::{Parsed, Place, StageOperator};
+use crate::pipeline::parse::one;
 use crate::pipeline::{Failure, Input, Opening, Reader, Row, Rows, Running, Stage};
 use veddb_storage::document::expression::Expression;
 use veddb_storage::document::{Object, codec};

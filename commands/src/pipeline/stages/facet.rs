@@ -7,8 +7,8 @@ use veddb_storage::document::{Object, ValueRef};
 
 use super::group::check_name;
 use super::lookup::{check_size, with_array};
-use super::{Place, StageOperator};
-use crate::pipeline::parse::{Parsed, object, one};
+use super::{Parsed, Place, StageOperator};
+use crate::pipeline::parse::{object, one};
 use crate::pipeline::spool::Spool;
 use crate::pipeline::{Failure, Input, Opening, Pipeline, Reader, Row, Rows, Running, Stage};
 
@@ -93,6 +93,6 @@ struct Again(Arc<Mutex<Spool>>);
 
 impl Rows for Again {
     fn next(&mut self, _: &Running<'_>) -> Result<Option<Row>, Failure> {
-        self.0.lock().next()
+        self.0.lock().read()
     }
 }

@@ -14,10 +14,10 @@ use veddb_storage::{Document, RecordId};
 
 use super::lookup::{check_size, path, with_array, with_member};
 use super::unwind::segments;
-use super::{Place, StageOperator};
+use super::{Parsed, Place, StageOperator};
 use crate::pipeline::foreign::{Foreign, Found, Keys, gather_at, key};
 use crate::pipeline::memory::Held;
-use crate::pipeline::parse::{Parsed, object, one};
+use crate::pipeline::parse::{object, one};
 use crate::pipeline::{Failure, Input, Kind, Opening, Reader, Row, Rows, Running, Stage};
 use crate::query::plan::Cost;
 

@@ -10,10 +10,10 @@ use veddb_storage::document::expression::{Expression, Root, Scope};
 use veddb_storage::document::{Object, RawObject, Value, ValueRef, codec, ordered};
 
 use super::sort::Sorted;
-use super::{Place, StageOperator};
+use super::{Parsed, Place, StageOperator};
 use crate::pipeline::accumulators::{self, Accumulator, STATE_BYTES, State, size_of_value};
 use crate::pipeline::memory::Held;
-use crate::pipeline::parse::{Parsed, object, one};
+use crate::pipeline::parse::{object, one};
 use crate::pipeline::spool::{RowReader, RowWriter};
 use crate::pipeline::{Failure, Input, Opening, Reader, Row, Rows, Running, Stage};
 use crate::query::sort::Sort;
@@ -217,7 +217,7 @@ impl Groups {
         groups.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
         let mut writer = RowWriter::create(running.context.view.spills(), self.held.account())?;
         for (key, group) in groups {
-            writer.push(&saved(key, &group))?;
+            writer.push_body(&saved(key, &group))?;
         }
         self.held.release();
         self.runs.push(writer.finish()?);
@@ -225,13 +225,16 @@ impl Groups {
             let mut writer = RowWriter::create(running.context.view.spills(), self.held.account())?;
             let mut merge = Merge::of(std::mem::take(&mut self.runs))?;
             while let Some((key, group)) = merge.next(&self.stage, running)? {
-                writer.push(&saved(key, &group))?;
+                writer.push_body(&saved(key, &group))?;
             }
             self.runs.push(writer.finish()?);
         }
         Ok(())
     }
 }
+
+/// A group with its key's bytes.
+type Keyed = (Box<[u8]>, Grouped);
 
 /// A group as it is written.
 fn saved(key: Box<[u8]>, group: &Grouped) -> Box<[u8]> {
@@ -245,11 +248,11 @@ fn saved(key: Box<[u8]>, group: &Grouped) -> Box<[u8]> {
 /// Files of groups, each sorted by key.
 struct Merge {
     /// Each with its first group.
-    runs: Vec<(RowReader, Option<Box<[u8]>>)>,
+    runs: Vec<(RowReader, Option<Row>)>,
 }
 
-fn key_of(body: &[u8]) -> &[u8] {
-    match RawObject::from_body(body).get("k") {
+fn key_of(row: &Row) -> &[u8] {
+    match row.root().get("k") {
         Some(ValueRef::Binary { bytes, .. }) => bytes,
         _ => &[],
     }
@@ -259,21 +262,21 @@ impl Merge {
     fn of(readers: Vec<RowReader>) -> Result<Merge, Failure> {
         let mut runs = Vec::with_capacity(readers.len());
         for mut reader in readers {
-            let head = reader.next()?;
+            let head = reader.read()?;
             runs.push((reader, head));
         }
         Ok(Merge { runs })
     }
 
     /// The next group, of all files.
-    fn next(&mut self, stage: &Group, running: &Running<'_>) -> Result<Option<(Box<[u8]>, Grouped)>, Failure> {
-        let least = self.runs.iter().filter_map(|(_, head)| head.as_deref().map(key_of)).min();
+    fn next(&mut self, stage: &Group, running: &Running<'_>) -> Result<Option<Keyed>, Failure> {
+        let least = self.runs.iter().filter_map(|(_, head)| head.as_ref().map(key_of)).min();
         let Some(key) = least.map(Box::<[u8]>::from) else { return Ok(None) };
         let mut group: Option<Grouped> = None;
         for (reader, head) in &mut self.runs {
-            let Some(body) = head.take_if(|body| key_of(body) == &*key) else { continue };
+            let Some(row) = head.take_if(|row| key_of(row) == &*key) else { continue };
             running.step()?;
-            let object = RawObject::from_body(&body);
+            let object = row.root();
             let group = match &mut group {
                 Some(group) => group,
                 None => {
@@ -286,7 +289,7 @@ impl Merge {
                     state.absorb(saved.to_value())?;
                 }
             }
-            *head = reader.next()?;
+            *head = reader.read()?;
         }
         Ok(group.map(|group| (key, group)))
     }

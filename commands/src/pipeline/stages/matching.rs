@@ -5,8 +5,8 @@ use std::sync::Arc;
 use veddb_storage::document::expression::Expression;
 use veddb_storage::document::{Filter, Object, RawObject, Value, ValueRef, codec};
 
-use super::{Place, StageOperator};
-use crate::pipeline::parse::{Parsed, object, one};
+use super::{Parsed, Place, StageOperator};
+use crate::pipeline::parse::{object, one};
 use crate::pipeline::{Failure, Input, Kind, Opening, Reader, Row, Rows, Running, Stage};
 use crate::query::filter_limits;
 

@@ -36,8 +36,11 @@ pub struct StageOperator {
     /// Where it may stand.
     pub place: Place,
     /// Reads its operand; some are several stages.
-    pub parse: fn(&mut Reader<'_>, ValueRef<'_>) -> Result<Vec<Arc<dyn Stage>>, String>,
+    pub parse: fn(&mut Reader<'_>, ValueRef<'_>) -> Parsed,
 }
+
+/// What reading a stage comes to.
+pub type Parsed = Result<Vec<Arc<dyn Stage>>, String>;
 
 /// Where a stage may stand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

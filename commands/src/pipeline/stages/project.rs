@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use veddb_storage::document::ValueRef;
 
-use super::{Place, StageOperator};
-use crate::pipeline::parse::{Parsed, object, one};
+use super::{Parsed, Place, StageOperator};
+use crate::pipeline::parse::{object, one};
 use crate::pipeline::{Failure, Input, Kind, Opening, Reader, Row, Rows, Running, Stage};
 use crate::query::project::{Project, Sight};
 

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use veddb_storage::document::expression::{Expression, Root, Scope};
 use veddb_storage::document::{Object, Value, ValueRef};
 
-use super::{Place, StageOperator};
-use crate::pipeline::parse::{Parsed, one};
+use super::{Parsed, Place, StageOperator};
+use crate::pipeline::parse::one;
 use crate::pipeline::{Failure, Input, Opening, Reader, Row, Rows, Running, Stage};
 
 pub(super) const STAGES: &[StageOperator] = &[StageOperator {

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use veddb_storage::document::ValueRef;
 
-use super::{Place, StageOperator};
-use crate::pipeline::parse::{Parsed, object, one};
+use super::{Parsed, Place, StageOperator};
+use crate::pipeline::parse::{object, one};
 use crate::pipeline::sorter::{InOrder, Sorter};
 use crate::pipeline::{Failure, Input, Kind, Opening, Reader, Row, Rows, Running, Stage};
 use crate::query::sort::Sort;
@@ -58,7 +58,6 @@ struct Sorting {
 enum State {
     Gathering(Sorter),
     Giving(InOrder),
-    Done,
 }
 
 impl Rows for Sorting {
@@ -68,13 +67,12 @@ impl Rows for Sorting {
                 running.step()?;
                 sorter.push(row, running)?;
             }
-            if let State::Gathering(sorter) = std::mem::replace(&mut self.state, State::Done) {
-                self.state = State::Giving(sorter.finish()?);
-            }
+            let rows = sorter.finish()?;
+            self.state = State::Giving(rows);
         }
         match &mut self.state {
-            State::Giving(rows) => rows.next(),
-            State::Gathering(_) | State::Done => Ok(None),
+            State::Giving(rows) => rows.read(),
+            State::Gathering(_) => Ok(None),
         }
     }
 }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use veddb_storage::document::ValueRef;
 
-use super::{Place, StageOperator};
-use crate::pipeline::parse::{Parsed, one};
+use super::{Parsed, Place, StageOperator};
+use crate::pipeline::parse::one;
 use crate::pipeline::{Failure, Input, Opening, Pipeline, Reader, Row, Rows, Running, Stage};
 
 pub(super) const STAGES: &[StageOperator] = &[StageOperator {

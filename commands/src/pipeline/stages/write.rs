@@ -5,9 +5,9 @@ use std::sync::Arc;
 use veddb_storage::document::{RawArray, RawObject, Value, ValueRef};
 
 use super::lookup::{mentions, path, variables};
-use super::{Place, StageOperator};
+use super::{Parsed, Place, StageOperator};
 use crate::pipeline::output::{Collection, Matched, Merge, NotMatched, Target, Variable};
-use crate::pipeline::parse::{Parsed, one};
+use crate::pipeline::parse::one;
 use crate::pipeline::{Input, Kind, Opening, Reader, Stage};
 use crate::query::update::{Pipeline as Changes, Terms};
 

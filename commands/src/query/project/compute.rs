@@ -63,7 +63,7 @@ impl Computing<'_> {
     fn members(&self, object: &mut Object, branch: &Branch) -> Result<(), String> {
         for (name, twig) in &branch.twigs {
             match twig {
-                Twig::Computed(computed) => match self.value(computed)? {
+                Twig::Computed(computed) => match self.value(computed).map_err(|what| format!("{name}: {what}"))? {
                     Some(value) => object.set(name, value),
                     None => {
                         object.remove(name);

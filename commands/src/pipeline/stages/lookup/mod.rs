@@ -13,10 +13,10 @@ use veddb_storage::document::path::Path;
 use veddb_storage::document::{RawArray, RawObject, Value, ValueRef, codec};
 
 use super::unwind::{Unwind, put, segments};
-use super::{Place, StageOperator};
+use super::{Parsed, Place, StageOperator};
 use crate::error::{CommandError, ErrorCode};
 use crate::pipeline::foreign::Foreign;
-use crate::pipeline::parse::{Parsed, object, one};
+use crate::pipeline::parse::{object, one};
 use crate::pipeline::spool::Spool;
 use crate::pipeline::{Failure, Input, Kind, Opening, Pipeline, Reader, Row, Rows, Running, Stage};
 use join::Joiner;
@@ -281,7 +281,7 @@ impl Looking {
         let Some(current) = &mut self.current else { return Ok(None) };
         running.step()?;
         let next = match &mut current.found {
-            Joined::Spool => self.spool.next()?,
+            Joined::Spool => self.spool.read()?,
             Joined::Input(rows) => rows.next(&inner(running, &current.variables)).map_err(Failure::inside)?,
         };
         current.count += usize::from(next.is_some());
