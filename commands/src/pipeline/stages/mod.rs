@@ -1,7 +1,10 @@
 //! The stages, one entry each in [`STAGES`].
 
+mod bucket;
+mod bucket_auto;
 mod documents;
 mod facet;
+mod granularity;
 mod graph;
 mod group;
 mod limit;
@@ -10,6 +13,7 @@ mod matching;
 mod project;
 mod redact;
 mod replace;
+mod sample;
 mod sort;
 mod union;
 mod unwind;
@@ -66,6 +70,9 @@ pub const STAGES: &[&[StageOperator]] = &[
     union::STAGES,
     facet::STAGES,
     write::STAGES,
+    bucket::STAGES,
+    bucket_auto::STAGES,
+    sample::STAGES,
 ];
 
 /// The stage of this name.
