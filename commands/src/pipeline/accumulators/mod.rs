@@ -2,6 +2,7 @@
 //! several rows.
 
 mod collect;
+mod covariance;
 mod deviation;
 mod numbers;
 mod percentile;
@@ -9,6 +10,7 @@ mod pick;
 mod several;
 mod top;
 
+pub(super) use covariance::OPERATORS as COVARIANCES;
 use veddb_storage::document::expression::{Expression, Scope};
 use veddb_storage::document::{Value, ValueRef};
 

@@ -17,6 +17,7 @@ mod sample;
 mod sort;
 mod union;
 mod unwind;
+pub mod window;
 mod write;
 
 use std::sync::Arc;
@@ -73,6 +74,7 @@ pub const STAGES: &[&[StageOperator]] = &[
     bucket::STAGES,
     bucket_auto::STAGES,
     sample::STAGES,
+    window::STAGES,
 ];
 
 /// The stage of this name.
