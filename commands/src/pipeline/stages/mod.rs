@@ -2,8 +2,10 @@
 
 mod bucket;
 mod bucket_auto;
+mod densify;
 mod documents;
 mod facet;
+mod fill;
 mod granularity;
 mod graph;
 mod group;
@@ -75,6 +77,8 @@ pub const STAGES: &[&[StageOperator]] = &[
     bucket_auto::STAGES,
     sample::STAGES,
     window::STAGES,
+    densify::STAGES,
+    fill::STAGES,
 ];
 
 /// The stage of this name.
