@@ -13,7 +13,11 @@ use crate::pipeline::Reader;
 macro_rules! operator {
     // An entry needs its function as a constant, which a closure with a captured kind could not be.
     ($name:literal, $summary:literal, $kind:expr) => {
-        AccumulatorOperator { name: $name, summary: $summary, parse: |reader, operand| parse(reader, operand, $kind) }
+        AccumulatorOperator {
+            name: $name,
+            summary: $summary,
+            parse: |reader, operand| parse(reader, operand, $name, $kind),
+        }
     };
 }
 
@@ -34,15 +38,16 @@ enum Kind {
 
 #[derive(Debug)]
 struct Several {
+    name: &'static str,
     kind: Kind,
     n: Expression,
     input: Expression,
 }
 
-fn parse(reader: &Reader<'_>, operand: ValueRef<'_>, kind: Kind) -> Parsed {
+fn parse(reader: &Reader<'_>, operand: ValueRef<'_>, name: &'static str, kind: Kind) -> Parsed {
     let [n, input] = members(operand, ["n", "input"])?;
     let (n, input) = (how_many_of(reader, n)?, reader.expression(input)?);
-    Ok(Box::new(Several { kind, n, input }))
+    Ok(Box::new(Several { name, kind, n, input }))
 }
 
 /// Reads `n`.
@@ -55,8 +60,9 @@ pub(super) fn how_many_of(reader: &Reader<'_>, n: ValueRef<'_>) -> Result<Expres
 }
 
 /// What `n` is for a group.
-pub(super) fn how_many(n: &Expression, group: &Scope<'_>) -> Result<usize, String> {
-    positive(n.evaluate(group).map_err(|error| error.0)?.as_ref())
+pub(super) fn how_many(name: &str, n: &Expression, group: &Scope<'_>) -> Result<usize, String> {
+    let n = n.evaluate(group).map_err(|error| error.0)?;
+    positive(n.as_ref()).map_err(|what| format!("{name}: {what}"))
 }
 
 fn positive(n: Option<&Value>) -> Result<usize, String> {
@@ -70,7 +76,7 @@ impl Accumulator for Several {
     }
 
     fn start(&self, group: &Scope<'_>) -> Result<Box<dyn State>, String> {
-        let n = how_many(&self.n, group)?;
+        let n = how_many(self.name, &self.n, group)?;
         Ok(match self.kind {
             Kind::First | Kind::Last => Box::new(Ends { n, last: self.kind == Kind::Last, ..Ends::default() }),
             Kind::Least => Extremes::boxed(n, compare_values),

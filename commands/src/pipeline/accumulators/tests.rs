@@ -51,7 +51,7 @@ fn what_is_refused() {
             "error: p must hold numbers from 0 to 1",
         ),
         ("[{}]", r#"{"$firstN":{"n":0,"input":"$v"}}"#, "error: r: $firstN: n must be a whole number"),
-        ("[{}]", r#"{"$firstN":{"n":"$v","input":"$v"}}"#, "error: r: n must be a whole number"),
+        ("[{}]", r#"{"$firstN":{"n":"$v","input":"$v"}}"#, "error: r: $firstN: n must be a whole number"),
         ("[{}]", r#"{"$topN":{"n":1,"output":"$v"}}"#, "error: r: $topN: needs sortBy"),
         ("[{}]", r#"{"$top":{"sortBy":{"a":2},"output":"$v"}}"#, "error: r: $top: sortBy: a needs 1 or -1"),
         ("[{}]", r#"{"$top":{"sortBy":{"a":1},"output":"$v","n":1}}"#, "error: r: $top: unknown member n"),

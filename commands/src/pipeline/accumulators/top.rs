@@ -77,7 +77,8 @@ impl Accumulator for Top {
     }
 
     fn start(&self, group: &Scope<'_>) -> Result<Box<dyn State>, String> {
-        let n = self.n.as_ref().map(|n| how_many(n, group)).transpose()?;
+        let name = if self.bottom { "$bottomN" } else { "$topN" };
+        let n = self.n.as_ref().map(|n| how_many(name, n, group)).transpose()?;
         let (sort, bottom) = (Arc::clone(&self.sort), self.bottom);
         let (n, single) = (n.unwrap_or(1), n.is_none());
         Ok(Box::new(Held { sort, n, single, bottom, held: Vec::new(), bytes: 0, grown: Grown::default() }))
