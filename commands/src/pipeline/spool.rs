@@ -58,6 +58,7 @@ impl RowWriter {
 
 impl RowReader {
     /// The next packed object; none at the end.
+    #[expect(clippy::should_implement_trait, reason = "an iterator cannot fail as a whole")]
     pub fn next(&mut self) -> Result<Option<Box<[u8]>>, Error> {
         if self.at >= self.block.len() {
             let Some(block) = self.reader.read()? else { return Ok(None) };
@@ -128,6 +129,7 @@ impl Spool {
     }
 
     /// The next row; none at the end.
+    #[expect(clippy::should_implement_trait, reason = "an iterator cannot fail as a whole")]
     pub fn next(&mut self) -> Result<Option<Row>, Failure> {
         if let File::Writing(_) = self.file
             && let File::Writing(writer) = std::mem::replace(&mut self.file, File::None)

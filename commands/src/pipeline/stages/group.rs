@@ -242,6 +242,9 @@ fn saved(key: Box<[u8]>, group: &Grouped) -> Box<[u8]> {
     ]))
 }
 
+/// A group with its key's bytes.
+type Keyed = (Box<[u8]>, Grouped);
+
 /// Files of groups, each sorted by key.
 struct Merge {
     /// Each with its first group.
@@ -266,7 +269,7 @@ impl Merge {
     }
 
     /// The next group, of all files.
-    fn next(&mut self, stage: &Group, running: &Running<'_>) -> Result<Option<(Box<[u8]>, Grouped)>, Failure> {
+    fn next(&mut self, stage: &Group, running: &Running<'_>) -> Result<Option<Keyed>, Failure> {
         let least = self.runs.iter().filter_map(|(_, head)| head.as_deref().map(key_of)).min();
         let Some(key) = least.map(Box::<[u8]>::from) else { return Ok(None) };
         let mut group: Option<Grouped> = None;

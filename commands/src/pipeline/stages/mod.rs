@@ -22,11 +22,10 @@ mod unwind;
 pub mod window;
 mod write;
 
-use std::sync::Arc;
-
 use veddb_storage::document::ValueRef;
 
-use super::{Reader, Stage};
+use super::Reader;
+use super::parse::Parsed;
 
 pub use lookup::Lookup;
 pub use matching::Match;
@@ -43,7 +42,7 @@ pub struct StageOperator {
     /// Where it may stand.
     pub place: Place,
     /// Reads its operand; some are several stages.
-    pub parse: fn(&mut Reader<'_>, ValueRef<'_>) -> Result<Vec<Arc<dyn Stage>>, String>,
+    pub parse: fn(&mut Reader<'_>, ValueRef<'_>) -> Parsed,
 }
 
 /// Where a stage may stand.
