@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
+use crate::error::{CommandError, ErrorCode};
+
 /// What a stage may hold however much the others do: without it it could not go on at all.
 const ALWAYS_BYTES: usize = 256 << 10;
 
@@ -103,6 +105,28 @@ impl Held {
         true
     }
 
+    /// Counts so many bytes more of what cannot be written away; `TOOBIG` when they do not fit.
+    pub fn claim(&mut self, bytes: usize) -> Result<(), CommandError> {
+        if self.grow(bytes) {
+            return Ok(());
+        }
+        let limit = self.account.limit();
+        let what =
+            format!("the query would hold more than {limit} bytes (query-memory-limit), or all more than they may");
+        Err(CommandError::new(ErrorCode::TooBig, what))
+    }
+
+    /// Counts so many bytes as held, of what cannot be written away; `TOOBIG` when they do not fit.
+    pub fn set(&mut self, bytes: usize) -> Result<(), CommandError> {
+        match bytes.checked_sub(self.bytes) {
+            Some(more) => self.claim(more),
+            None => {
+                self.shrink(self.bytes - bytes);
+                Ok(())
+            }
+        }
+    }
+
     /// Counts so many bytes more, whatever there is: of what cannot be written away.
     pub fn force(&mut self, bytes: usize) {
         self.bytes += bytes;
@@ -154,6 +178,8 @@ mod tests {
         assert!(b.grow(200 << 10) && c.grow(700 << 10));
         assert!(!c.grow(100 << 10), "the limit of all");
         assert!(two.part().grow(100 << 10), "a little can always be held");
+        assert_eq!(c.claim(300 << 10).unwrap_err().code, ErrorCode::TooBig);
+        assert!(c.set(100 << 10).is_ok() && c.bytes() == 100 << 10 && c.set(700 << 10).is_ok());
         a.release();
         assert!(c.grow(100 << 10));
         drop((a, b, c));

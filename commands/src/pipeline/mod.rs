@@ -16,6 +16,8 @@ mod row;
 pub mod sorter;
 pub mod spool;
 pub mod stages;
+#[cfg(test)]
+mod tests;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;

@@ -206,6 +206,19 @@ pub(super) fn object(operand: ValueRef<'_>) -> Result<RawObject<'_>, String> {
     }
 }
 
+/// The members of an operand that is an object, each of these names or missing.
+pub(super) fn members<'v, const N: usize>(
+    operand: ValueRef<'v>,
+    names: [&str; N],
+) -> Result<[Option<ValueRef<'v>>; N], String> {
+    let mut found = [None; N];
+    for (name, value) in object(operand)?.iter() {
+        let place = names.iter().zip(&mut found).find(|(other, _)| **other == name);
+        *place.ok_or_else(|| format!("unknown member {name}"))?.1 = Some(value);
+    }
+    Ok(found)
+}
+
 /// Whether a stage gives the same behind a `$match` as before it.
 fn lets_pass(before: &Placed, paths: Option<&[String]>) -> bool {
     match before.stage.kind() {

@@ -105,6 +105,16 @@ impl Sorter {
         Ok(())
     }
 
+    /// Writes what is held to a file where that is more than a quarter of what the query may hold: for those who have to hold
+    /// something else while they read the rows.
+    pub fn make_room(&mut self, running: &Running<'_>) -> Result<(), Failure> {
+        if self.held.bytes() > self.held.account().limit() / 4 {
+            self.settle();
+            self.write(running)?;
+        }
+        Ok(())
+    }
+
     /// The runs, merged.
     fn merge(&mut self) -> Result<InOrder, Failure> {
         let mut sources = Vec::with_capacity(self.runs.len());

@@ -123,12 +123,20 @@ impl Spool {
             self.rows.push(row);
             return Ok(());
         }
-        let mut writer = RowWriter::create(running.context.view.spills(), self.held.account())?;
-        for row in self.rows.drain(..).chain(std::iter::once(row)) {
-            writer.push(&row)?;
+        self.spill(running)?;
+        self.push(row, running)
+    }
+
+    /// Writes what is held to a file, as all rows from now on. Not to be called once [`Spool::read`] was.
+    pub fn spill(&mut self, running: &Running<'_>) -> Result<(), Failure> {
+        if let File::None = self.file {
+            let mut writer = RowWriter::create(running.context.view.spills(), self.held.account())?;
+            for row in std::mem::take(&mut self.rows) {
+                writer.push(&row)?;
+            }
+            self.held.release();
+            self.file = File::Writing(writer);
         }
-        self.held.release();
-        self.file = File::Writing(writer);
         Ok(())
     }
 

@@ -8,7 +8,7 @@ use std::cmp::Ordering;
 use veddb_storage::document::json::parse_value;
 use veddb_storage::document::path::{INDEXES_MAX, Path};
 use veddb_storage::document::rows::{Parallel, Row, direct, rows};
-use veddb_storage::document::{Kind, Packed, RawObject, ValueRef, order};
+use veddb_storage::document::{Kind, Packed, RawObject, Value, ValueRef, codec, order};
 
 use crate::context::Limits;
 use crate::error::{CommandError, ErrorCode};
@@ -113,6 +113,21 @@ impl Sort {
 impl SortKey {
     fn of(row: &Row<'_>) -> SortKey {
         SortKey(row.iter().map(|value| Packed::from_ref(end(*value))).collect())
+    }
+
+    /// The key as a value, for [`SortKey::from_value`].
+    pub fn to_value(&self) -> Value {
+        Value::Array(self.0.iter().map(|end| end.get().to_value()).collect())
+    }
+
+    /// The key that became this value.
+    pub fn from_value(value: &Value) -> SortKey {
+        SortKey(value.as_array().unwrap_or_default().iter().map(codec::pack_value).collect())
+    }
+
+    /// What it takes in memory, bytes, about.
+    pub fn size(&self) -> usize {
+        self.0.iter().map(|end| size_of::<Packed>() + end.size()).sum()
     }
 }
 

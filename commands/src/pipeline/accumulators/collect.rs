@@ -1,4 +1,4 @@
-//! `$push`, `$addToSet` and `$mergeObjects`: all of the values.
+//! `$push`, `$addToSet`, `$concatArrays`, `$setUnion` and `$mergeObjects`: all of the values.
 
 use std::collections::HashSet;
 
@@ -16,6 +16,16 @@ pub(super) const ACCUMULATORS: &[AccumulatorOperator] = &[
         name: "$addToSet",
         summary: "The different values, in an array.",
         parse: |reader, operand| Plain::parse(reader, operand, || Box::<Set>::default()),
+    },
+    AccumulatorOperator {
+        name: "$concatArrays",
+        summary: "The elements of all arrays, in one array.",
+        parse: |reader, operand| Plain::parse(reader, operand, || Box::<Concatenated>::default()),
+    },
+    AccumulatorOperator {
+        name: "$setUnion",
+        summary: "The different elements of all arrays, in one array.",
+        parse: |reader, operand| Plain::parse(reader, operand, || Box::<Union>::default()),
     },
     AccumulatorOperator {
         name: "$mergeObjects",
@@ -82,6 +92,64 @@ impl State for Set {
 
     fn value(&self) -> Result<Option<Value>, String> {
         Ok(Some(Value::Array(self.values.clone())))
+    }
+}
+
+/// The elements that `$concatArrays` or `$setUnion` takes; a missing value has none.
+fn elements(name: &str, value: Option<Value>) -> Result<Vec<Value>, String> {
+    match value {
+        None => Ok(Vec::new()),
+        Some(Value::Array(elements)) => Ok(elements),
+        Some(other) => Err(format!("{name}: each value must be an array, not {}", other.kind().name())),
+    }
+}
+
+#[derive(Debug, Default)]
+struct Concatenated(Pushed);
+
+impl State for Concatenated {
+    fn add(&mut self, value: Option<Value>) -> Result<usize, String> {
+        let elements = elements("$concatArrays", value)?;
+        let size = elements.iter().map(size_of_value).sum();
+        self.0.0.extend(elements);
+        Ok(size)
+    }
+
+    fn save(&self) -> Value {
+        self.0.save()
+    }
+
+    fn absorb(&mut self, saved: Value) -> Result<(), String> {
+        self.0.absorb(saved)
+    }
+
+    fn value(&self) -> Result<Option<Value>, String> {
+        self.0.value()
+    }
+}
+
+#[derive(Debug, Default)]
+struct Union(Set);
+
+impl State for Union {
+    fn add(&mut self, value: Option<Value>) -> Result<usize, String> {
+        let mut grown = 0;
+        for element in elements("$setUnion", value)? {
+            grown += self.0.add(Some(element))?;
+        }
+        Ok(grown)
+    }
+
+    fn save(&self) -> Value {
+        self.0.save()
+    }
+
+    fn absorb(&mut self, saved: Value) -> Result<(), String> {
+        self.0.absorb(saved)
+    }
+
+    fn value(&self) -> Result<Option<Value>, String> {
+        self.0.value()
     }
 }
 

@@ -2,13 +2,19 @@
 //! several rows.
 
 mod collect;
+mod covariance;
+mod deviation;
 mod numbers;
+mod percentile;
 mod pick;
+mod several;
+mod top;
 
+pub(super) use covariance::OPERATORS as COVARIANCES;
 use veddb_storage::document::expression::{Expression, Scope};
 use veddb_storage::document::{Value, ValueRef};
 
-use super::Reader;
+use super::{Reader, parse};
 
 /// An accumulator of the language.
 #[derive(Debug)]
@@ -46,10 +52,27 @@ pub trait State: Send + std::fmt::Debug {
 
     /// The result so far; None is a missing value.
     fn value(&self) -> Result<Option<Value>, String>;
+
+    /// Told before the first row that it is about a window out of which rows go.
+    fn slide(&mut self) {}
+
+    /// Takes back what the first of its rows gave. False where it cannot: then it is of no use any more, and its rows are
+    /// added to a new one.
+    fn remove(&mut self, _value: &Option<Value>) -> bool {
+        false
+    }
 }
 
 /// Every accumulator, by family.
-pub const ACCUMULATORS: &[&[AccumulatorOperator]] = &[numbers::ACCUMULATORS, pick::ACCUMULATORS, collect::ACCUMULATORS];
+pub const ACCUMULATORS: &[&[AccumulatorOperator]] = &[
+    numbers::ACCUMULATORS,
+    deviation::ACCUMULATORS,
+    percentile::ACCUMULATORS,
+    pick::ACCUMULATORS,
+    several::ACCUMULATORS,
+    top::ACCUMULATORS,
+    collect::ACCUMULATORS,
+];
 
 /// What a state takes in memory, bytes, whatever it holds.
 pub const STATE_BYTES: usize = 64;
@@ -60,7 +83,7 @@ pub fn find(name: &str) -> Option<&'static AccumulatorOperator> {
 }
 
 /// Reads `{"$sum": ..}`.
-pub fn parse(reader: &Reader<'_>, value: ValueRef<'_>) -> Result<Box<dyn Accumulator>, String> {
+pub fn parse(reader: &Reader<'_>, value: ValueRef<'_>) -> Parsed {
     let ValueRef::Object(object) = value else {
         return Err(format!("needs an object with an accumulator, not {}", value.kind().name()));
     };
@@ -69,6 +92,9 @@ pub fn parse(reader: &Reader<'_>, value: ValueRef<'_>) -> Result<Box<dyn Accumul
         return Err("needs an object with one accumulator".into());
     };
     let operator = find(name).ok_or_else(|| format!("unknown accumulator {name}"))?;
+    if let ValueRef::Array(_) = operand {
+        return Err(format!("{name}: takes one expression, not an array of them"));
+    }
     (operator.parse)(reader, operand).map_err(|what| format!("{}: {what}", operator.name))
 }
 
@@ -86,6 +112,29 @@ pub fn size_of_value(value: &Value) -> usize {
         }
 }
 
+/// The members of an operand: all of these names and no others.
+fn members<'v, const N: usize>(operand: ValueRef<'v>, names: [&str; N]) -> Result<[ValueRef<'v>; N], String> {
+    let found = parse::members(operand, names)?;
+    match names.iter().zip(&found).find(|(_, value)| value.is_none()) {
+        Some((name, _)) => Err(format!("needs {name}")),
+        None => Ok(found.map(|value| value.unwrap_or(ValueRef::Null))),
+    }
+}
+
+/// What a state has to report as grown, when it holds so many bytes now: it may have given some back since.
+#[derive(Debug, Default)]
+struct Grown {
+    most: usize,
+}
+
+impl Grown {
+    fn to(&mut self, bytes: usize) -> usize {
+        let grown = bytes.saturating_sub(self.most);
+        self.most = self.most.max(bytes);
+        grown
+    }
+}
+
 /// An accumulator of one expression whose state needs nothing but its values.
 #[derive(Debug)]
 struct Plain {
@@ -94,17 +143,7 @@ struct Plain {
 }
 
 impl Plain {
-    fn parse(
-        reader: &Reader<'_>,
-        operand: ValueRef<'_>,
-        start: fn() -> Box<dyn State>,
-    ) -> Result<Box<dyn Accumulator>, String> {
-        // An array of one expression stands for it; accumulators take no more than that.
-        let operand = match operand {
-            ValueRef::Array(list) if list.len() == 1 => list.get(0).unwrap_or(operand),
-            ValueRef::Array(_) => return Err("takes one expression".into()),
-            other => other,
-        };
+    fn parse(reader: &Reader<'_>, operand: ValueRef<'_>, start: fn() -> Box<dyn State>) -> Parsed {
         Ok(Box::new(Plain { expression: reader.expression(operand)?, start }))
     }
 }
@@ -118,3 +157,6 @@ impl Accumulator for Plain {
         Ok((self.start)())
     }
 }
+
+#[cfg(test)]
+mod tests;

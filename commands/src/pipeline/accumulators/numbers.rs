@@ -3,7 +3,7 @@
 use veddb_storage::document::expression::{Scope, Sum};
 use veddb_storage::document::{Value, ValueRef};
 
-use super::{Accumulator, AccumulatorOperator, Plain, State};
+use super::{Accumulator, AccumulatorOperator, Parsed, Plain, State};
 use crate::pipeline::Reader;
 
 pub(super) const ACCUMULATORS: &[AccumulatorOperator] = &[
@@ -41,6 +41,10 @@ impl State for Summed {
     fn value(&self) -> Result<Option<Value>, String> {
         Ok(Some(self.0.value()))
     }
+
+    fn remove(&mut self, value: &Option<Value>) -> bool {
+        value.as_ref().is_none_or(|value| self.0.remove(value))
+    }
 }
 
 #[derive(Debug, Default)]
@@ -64,13 +68,17 @@ impl State for Mean {
     fn value(&self) -> Result<Option<Value>, String> {
         Ok(Some(self.0.mean()))
     }
+
+    fn remove(&mut self, value: &Option<Value>) -> bool {
+        value.as_ref().is_none_or(|value| self.0.remove(value))
+    }
 }
 
 /// `{"$count": {}}` is `{"$sum": 1}`.
 #[derive(Debug)]
 struct Count;
 
-fn count(_: &Reader<'_>, operand: ValueRef<'_>) -> Result<Box<dyn Accumulator>, String> {
+fn count(_: &Reader<'_>, operand: ValueRef<'_>) -> Parsed {
     match operand {
         ValueRef::Object(object) if object.is_empty() => Ok(Box::new(Count)),
         _ => Err("takes an empty object".into()),

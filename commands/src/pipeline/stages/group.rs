@@ -46,7 +46,7 @@ struct Group {
     fields: Vec<(String, Box<dyn Accumulator>)>,
 }
 
-fn parse(reader: &mut Reader<'_>, operand: ValueRef<'_>) -> Parsed {
+pub(super) fn parse(reader: &mut Reader<'_>, operand: ValueRef<'_>) -> Parsed {
     let mut id = None;
     let mut fields = Vec::new();
     for (name, value) in object(operand)?.iter() {

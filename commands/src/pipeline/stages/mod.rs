@@ -1,7 +1,12 @@
 //! The stages, one entry each in [`STAGES`].
 
+mod bucket;
+mod bucket_auto;
+mod densify;
 mod documents;
 mod facet;
+mod fill;
+mod granularity;
 mod graph;
 mod group;
 mod limit;
@@ -10,9 +15,11 @@ mod matching;
 mod project;
 mod redact;
 mod replace;
+mod sample;
 mod sort;
 mod union;
 mod unwind;
+pub mod window;
 mod write;
 
 use std::sync::Arc;
@@ -69,6 +76,12 @@ pub const STAGES: &[&[StageOperator]] = &[
     union::STAGES,
     facet::STAGES,
     write::STAGES,
+    bucket::STAGES,
+    bucket_auto::STAGES,
+    sample::STAGES,
+    window::STAGES,
+    densify::STAGES,
+    fill::STAGES,
 ];
 
 /// The stage of this name.

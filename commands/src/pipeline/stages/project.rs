@@ -40,7 +40,7 @@ pub(super) fn project_stage(reader: &mut Reader<'_>, operand: ValueRef<'_>) -> P
     one(Projection(Project::stage(object(operand)?, reader.limits, &names)?))
 }
 
-fn set(reader: &mut Reader<'_>, operand: ValueRef<'_>) -> Parsed {
+pub(super) fn set(reader: &mut Reader<'_>, operand: ValueRef<'_>) -> Parsed {
     let names: Vec<&str> = reader.names().collect();
     one(Projection(Project::set(object(operand)?, reader.limits, &names)?))
 }

@@ -15,7 +15,7 @@ mod write;
 pub(crate) use read::Piece;
 pub use read::{Elements, Members, Packed, RawArray, RawObject, ValueRef};
 pub(crate) use write::{close, open, put_name, put_payload};
-pub use write::{pack_object, pack_value, pack_with_array, pack_with_member};
+pub use write::{pack_inner, pack_members, pack_object, pack_value, pack_with_array, pack_with_member};
 
 /// The byte before a value that says its type. The numbers are on disk.
 pub(crate) mod tag {

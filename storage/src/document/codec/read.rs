@@ -115,6 +115,11 @@ impl Packed {
         let mut cursor = Cursor(&self.0);
         cursor.u8().and_then(|tag| cursor.value(tag)).unwrap_or(ValueRef::Null)
     }
+
+    /// How many bytes it is.
+    pub fn size(&self) -> usize {
+        self.0.len()
+    }
 }
 
 impl std::fmt::Debug for Packed {

@@ -11,6 +11,30 @@ pub fn pack_object(object: &Object) -> Box<[u8]> {
     out.into_boxed_slice()
 }
 
+/// The stored body of an object of these members, which are packed elsewhere.
+pub fn pack_members(members: &[(&str, ValueRef<'_>)]) -> Box<[u8]> {
+    let mut out = Vec::with_capacity(256);
+    let start = open(&mut out);
+    for (name, value) in members {
+        let tag = out.len();
+        out.push(0);
+        put_name(&mut out, name.as_bytes());
+        let found = put_payload(&mut out, *value);
+        if let Some(place) = out.get_mut(tag) {
+            *place = found;
+        }
+    }
+    close(&mut out, start);
+    out.into_boxed_slice()
+}
+
+/// The stored body of an object that stands in another one.
+pub fn pack_inner(object: RawObject<'_>) -> Box<[u8]> {
+    let mut out = Vec::with_capacity(object.0.len() + 4);
+    put_payload(&mut out, ValueRef::Object(object));
+    out.into_boxed_slice()
+}
+
 /// One value, packed.
 pub fn pack_value(value: &Value) -> Packed {
     let mut out = vec![tag_of(value)];

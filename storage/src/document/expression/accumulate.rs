@@ -1,12 +1,11 @@
 //! Sums, means and extremes of several values, or of the elements of one array. What is no number does not count to a
 //! sum; null and missing do not count at all.
 
-use dec::Decimal128;
-
 use super::super::order::compare_values;
 use super::super::value::Value;
 use super::evaluate::type_name;
-use super::number::{Width, decimal, double, exact_decimal, integer, whole, width};
+use super::number::{double, width};
+use super::sum::Sum;
 use super::{ANY, Args, Operator, Outcome, list, named};
 
 pub(super) const OPERATORS: &[Operator] = &[
@@ -33,124 +32,6 @@ pub(super) fn operands(args: &mut Args<'_>) -> Vec<Value> {
         last => {
             values.extend(last);
             values
-        }
-    }
-}
-
-/// A sum that keeps what doubles round away.
-#[derive(Debug, Clone, Copy)]
-pub struct Sum {
-    whole: Option<i64>,
-    double: f64,
-    /// What is missing from `double`.
-    rest: f64,
-    decimal: Option<Decimal128>,
-    width: Width,
-    count: u64,
-}
-
-impl Default for Sum {
-    fn default() -> Sum {
-        Sum { whole: Some(0), double: 0.0, rest: 0.0, decimal: None, width: Width::Int, count: 0 }
-    }
-}
-
-impl Sum {
-    /// Adds a number; anything else does not count.
-    pub fn add(&mut self, value: &Value) {
-        let Some(wide) = width(value) else { return };
-        self.width = self.width.max(wide);
-        self.count += 1;
-        if let Value::Decimal(n) = value {
-            self.decimal = Some(self.decimal.map_or(*n, |sum| sum + *n));
-            return;
-        }
-        self.whole = match integer(value) {
-            Some(n) => self.whole.and_then(|sum| sum.checked_add(n)),
-            None => None,
-        };
-        // A long has more digits than a double: its last 32 bits go in by themselves.
-        let parts = match value {
-            Value::Int64(n) => [(*n & !0xffff_ffff) as f64, (*n & 0xffff_ffff) as f64],
-            other => [double(other), 0.0],
-        };
-        parts.into_iter().for_each(|n| self.add_double(n));
-    }
-
-    fn add_double(&mut self, n: f64) {
-        // Knuth's two-sum: what the rounded sum lacks.
-        let sum = self.double + n;
-        let shadow = sum - n;
-        let lost = (self.double - shadow) + (n - (sum - shadow));
-        self.double = sum;
-        if lost.is_finite() {
-            self.rest += lost;
-        }
-    }
-
-    /// The whole state, for [`Sum::absorb`].
-    pub fn save(&self) -> Value {
-        Value::Array(vec![
-            self.whole.map_or(Value::Null, Value::Int64),
-            Value::Double(self.double),
-            Value::Double(self.rest),
-            self.decimal.map_or(Value::Null, Value::Decimal),
-            Value::Int32(self.width as i32),
-            Value::Int64(i64::try_from(self.count).unwrap_or(i64::MAX)),
-        ])
-    }
-
-    /// Adds what another one had summed when it was saved.
-    pub fn absorb(&mut self, saved: &Value) {
-        let Some([whole, double, rest, decimal, width, count]) = saved.as_array() else { return };
-        self.whole = match (self.whole, whole) {
-            (Some(a), Value::Int64(b)) => a.checked_add(*b),
-            _ => None,
-        };
-        for part in [double, rest] {
-            if let Value::Double(n) = part {
-                self.add_double(*n);
-            }
-        }
-        if let Value::Decimal(n) = decimal {
-            self.decimal = Some(self.decimal.map_or(*n, |sum| sum + *n));
-        }
-        let widths = [Width::Int, Width::Long, Width::Double, Width::Decimal];
-        let width = widths.into_iter().find(|other| Some(*other as i64) == width.as_integer());
-        self.width = self.width.max(width.unwrap_or(Width::Int));
-        self.count += count.as_integer().and_then(|n| u64::try_from(n).ok()).unwrap_or(0);
-    }
-
-    fn total(&self) -> f64 {
-        if self.double.is_finite() { self.double + self.rest } else { self.double }
-    }
-
-    fn decimal_total(&self) -> Decimal128 {
-        let others = match self.whole {
-            Some(n) => Decimal128::from(n),
-            None if self.double.is_finite() => exact_decimal(self.double) + exact_decimal(self.rest),
-            None => decimal(&Value::Double(self.double)),
-        };
-        self.decimal.map_or(others, |sum| sum + others)
-    }
-
-    /// The sum.
-    pub fn value(&self) -> Value {
-        match (self.width, self.whole) {
-            (Width::Decimal, _) => Value::Decimal(self.decimal_total()),
-            (Width::Int | Width::Long, Some(n)) => whole(n, self.width),
-            _ => Value::Double(self.total()),
-        }
-    }
-
-    /// The mean; null of nothing.
-    pub fn mean(&self) -> Value {
-        if self.count == 0 {
-            return Value::Null;
-        }
-        match self.width {
-            Width::Decimal => Value::Decimal(self.decimal_total() / Decimal128::from(self.count)),
-            _ => Value::Double(self.total() / self.count as f64),
         }
     }
 }
@@ -222,7 +103,8 @@ fn numbers(args: &Args<'_>, method: usize) -> Result<Vec<f64>, String> {
     Ok(numbers)
 }
 
-fn at_percentile(numbers: &[f64], p: f64) -> Value {
+/// The one of these numbers, which are in ascending order, below which this part of them lies; null of none.
+pub fn at_percentile(numbers: &[f64], p: f64) -> Value {
     let rank = (p * numbers.len() as f64).ceil() as usize;
     numbers.get(rank.saturating_sub(1)).map_or(Value::Null, |n| Value::Double(*n))
 }

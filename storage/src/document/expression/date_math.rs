@@ -29,8 +29,9 @@ pub(super) const OPERATORS: &[Operator] = &[
     ),
 ];
 
+/// A unit of time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Unit {
+pub enum Unit {
     /// So many months: months, quarters, years.
     Months(i64),
     /// So many days: days and weeks.
@@ -51,14 +52,32 @@ const UNITS: &[(&str, Unit)] = &[
     ("millisecond", Unit::Milliseconds(1)),
 ];
 
+impl Unit {
+    /// The unit of this name.
+    pub fn named(name: &str) -> Option<Unit> {
+        UNITS.iter().find(|(other, _)| *other == name).map(|(_, unit)| *unit)
+    }
+
+    /// The date so many of it later, UTC; none beyond the range of dates.
+    pub fn after(self, ms: i64, amount: i64) -> Option<i64> {
+        shift(ms, self, amount, &Zone::UTC).filter(|ms| ms.abs() < DATE_MS_MAX)
+    }
+
+    /// How long it is, ms; none where that depends on the calendar.
+    pub fn length_ms(self) -> Option<i64> {
+        match self {
+            Unit::Months(_) => None,
+            Unit::Days(days) => Some(days * DAY_MS),
+            Unit::Milliseconds(ms) => Some(ms),
+        }
+    }
+}
+
 /// The `unit` argument; None for null and missing.
 fn unit(args: &Args<'_>, at: usize) -> Result<Option<Unit>, String> {
     match args.get(at) {
         None | Some(Value::Null) => Ok(None),
-        Some(Value::String(text)) => {
-            let found = UNITS.iter().find(|(name, _)| name == text);
-            found.map(|(_, unit)| Some(*unit)).ok_or_else(|| format!("unknown unit {text:?}"))
-        }
+        Some(Value::String(text)) => Unit::named(text).map(Some).ok_or_else(|| format!("unknown unit {text:?}")),
         other => Err(format!("unit must be a string, not {}", type_name(other))),
     }
 }

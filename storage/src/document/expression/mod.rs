@@ -23,8 +23,10 @@ mod misc;
 mod number;
 mod object;
 mod parse;
+pub mod reckon;
 mod regex;
 mod set;
+mod sum;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -33,10 +35,12 @@ mod variable;
 
 use std::fmt;
 
-pub use accumulate::Sum;
+pub use accumulate::at_percentile;
+pub use date_math::Unit as DateUnit;
 pub(crate) use evaluate::{Args, Environment};
 pub use evaluate::{Root, Scope, Work};
 pub use parse::{ExpressionLimits, Parser, check_name as check_variable_name};
+pub use sum::Sum;
 
 use super::codec::{RawObject, ValueRef};
 use super::value::Value;
