@@ -9,7 +9,7 @@ pub mod script;
 pub mod server;
 pub mod value;
 
-pub use client::Client;
+pub use client::{Client, request};
 pub use random::Random;
 pub use server::{Options, Server};
 pub use value::Value;
