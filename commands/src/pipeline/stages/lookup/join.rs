@@ -27,12 +27,16 @@ const ROW_BYTES: usize = 64;
 pub(super) struct Joiner {
     foreign: Option<Foreign>,
     local: Path,
-    /// What lookups in the index have cost so far.
+    /// What lookups in the index have cost since it was last thought to be cheaper.
     spent: Cost,
+    /// Of how many rows.
+    looked_up: usize,
     held: Held,
     batch: Batch,
     /// Rows that were read and did not fit.
     pending: VecDeque<Row>,
+    /// What these take, bytes.
+    waiting: usize,
 }
 
 /// Rows whose documents were found together.
@@ -57,9 +61,11 @@ impl Joiner {
             foreign: from,
             local: local.clone(),
             spent: 0.0,
+            looked_up: 0,
             held: account.part(),
             batch: Batch::default(),
             pending: VecDeque::new(),
+            waiting: 0,
         }
     }
 
@@ -76,8 +82,7 @@ impl Joiner {
                 return Ok(Some((row, found)));
             }
             self.batch = Batch::default();
-            self.held.release();
-            self.held.force(self.pending.iter().map(Row::size).sum());
+            self.held.shrink(self.held.bytes().saturating_sub(self.waiting));
             let Some(row) = self.row(input, running)? else { return Ok(None) };
             let Some(foreign) = &self.foreign else { return Ok(Some((row, Box::new(Nothing)))) };
             let values = values_at(row.root(), &self.local);
@@ -86,6 +91,7 @@ impl Joiner {
                 && let Some(places) = foreign.places(&values, running)?
             {
                 self.spent += places.cost;
+                self.looked_up += 1;
                 if self.spent <= all {
                     let found = foreign.found(Keys::of(&values), &places, running)?;
                     return Ok(Some((row, Box::new(found))));
@@ -94,6 +100,11 @@ impl Joiner {
             let foreign = foreign.clone();
             let rows = self.gather(row, input, left, running)?;
             self.find(&foreign, rows, running)?;
+            // Where memory holds the documents of a few rows only, one look at all of them serves too few.
+            let of_these = self.spent / self.looked_up.max(1) as f64 * self.batch.rows.len() as f64;
+            if of_these < all {
+                (self.spent, self.looked_up) = (0.0, 0);
+            }
         }
     }
 
@@ -101,6 +112,7 @@ impl Joiner {
         match self.pending.pop_front() {
             Some(row) => {
                 self.held.shrink(row.size());
+                self.waiting = self.waiting.saturating_sub(row.size());
                 Ok(Some(row))
             }
             None => input.next(running),
@@ -155,6 +167,7 @@ impl Joiner {
 
     fn wait(&mut self, row: Row) {
         self.held.force(row.size());
+        self.waiting += row.size();
         self.pending.push_front(row);
     }
 
