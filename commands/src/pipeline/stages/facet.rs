@@ -29,6 +29,9 @@ fn parse(reader: &mut Reader<'_>, operand: ValueRef<'_>) -> Parsed {
     let mut pipelines = Vec::new();
     for (name, value) in object(operand)?.iter() {
         check_name(name)?;
+        if name.is_empty() {
+            return Err("a pipeline needs a name".into());
+        }
         let ValueRef::Array(list) = value else {
             return Err(format!("{name}: a pipeline is an array of stages, not {}", value.kind().name()));
         };

@@ -239,3 +239,32 @@ fn tag_of(value: &Value) -> u8 {
         Value::MaxKey => tag::MAX_KEY,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::document::json::{ParseLimits, parse_value, render_object};
+
+    #[test]
+    fn members_are_put_in_their_place() {
+        for (document, name, array, member) in [
+            ("{}", "a", r#"{"a":[{"x":1},{}]}"#, r#"{"a":5}"#),
+            (r#"{"b":"t"}"#, "a", r#"{"b":"t","a":[{"x":1},{}]}"#, r#"{"b":"t","a":5}"#),
+            (r#"{"a":{"y":2},"b":[1]}"#, "a", r#"{"a":[{"x":1},{}],"b":[1]}"#, r#"{"a":5,"b":[1]}"#),
+        ] {
+            let packed = parse_value(document.as_bytes(), ParseLimits::default()).unwrap();
+            let one = parse_value(br#"{"x":1}"#, ParseLimits::default()).unwrap();
+            let (ValueRef::Object(root), ValueRef::Object(one)) = (packed.get(), one.get()) else {
+                panic!("no object")
+            };
+            let text = |body: &[u8]| {
+                let mut text = Vec::new();
+                render_object(&mut text, RawObject::from_body(body));
+                String::from_utf8(text).unwrap()
+            };
+            let elements = [one, RawObject::EMPTY].into_iter();
+            assert_eq!(text(&pack_with_array(root, name, elements)), array, "{document}");
+            assert_eq!(text(&pack_with_member(root, name, ValueRef::Int32(5))), member, "{document}");
+        }
+    }
+}
