@@ -9,7 +9,7 @@ use veddb_storage::document::{Object, RawObject, Value, ValueRef, codec};
 
 use super::group::{check_name, parse as group};
 use super::sort::Sorted;
-use super::{Place, Parsed, StageOperator};
+use super::{Parsed, Place, StageOperator};
 use crate::pipeline::Reader;
 use crate::pipeline::parse::{members, object};
 use crate::query::sort::Sort;

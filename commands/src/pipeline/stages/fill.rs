@@ -3,7 +3,7 @@
 
 use veddb_storage::document::{Object, Value, ValueRef, codec};
 
-use super::{Place, Parsed, StageOperator, project, window};
+use super::{Parsed, Place, StageOperator, project, window};
 use crate::pipeline::Reader;
 use crate::pipeline::parse::{members, object};
 
