@@ -1,5 +1,7 @@
 //! `$eq $ne $gt $gte $lt $lte $in $nin`.
 
+use rustc_hash::FxHashSet;
+
 use std::cmp::Ordering;
 
 use super::super::bounds::{Bounds, Edge, Interval};
@@ -81,7 +83,9 @@ fn in_(parser: &mut Parser<'_>, operand: Operand<'_>) -> Result<Node, FilterErro
     constants.sort_by(|a, b| compare(a.get(), b.get()));
     constants.dedup_by(|a, b| compare(a.get(), b.get()).is_eq());
     let nullish = constants.iter().any(|c| c.get().kind() == Kind::Null);
-    Ok(operand.node(In { constants, patterns, nullish }))
+    let text = |constant: &Packed| if let ValueRef::String(text) = constant.get() { Some(Box::from(text)) } else { None };
+    let texts = constants.iter().filter_map(text).collect();
+    Ok(operand.node(In { constants, texts, patterns, nullish }))
 }
 
 fn nin(parser: &mut Parser<'_>, operand: Operand<'_>) -> Result<Node, FilterError> {
@@ -202,6 +206,8 @@ fn is_nan(value: ValueRef<'_>) -> bool {
 struct In {
     /// Sorted, distinct.
     constants: Vec<Packed>,
+    /// The texts among them: most lists are of texts, and these are found at once.
+    texts: FxHashSet<Box<str>>,
     patterns: Vec<pattern::Matcher>,
     nullish: bool,
 }
@@ -209,8 +215,11 @@ struct In {
 impl Test for In {
     fn passes(&self, value: Option<ValueRef<'_>>) -> bool {
         let Some(value) = value else { return self.nullish };
-        self.constants.binary_search_by(|c| compare(c.get(), value)).is_ok()
-            || self.patterns.iter().any(|p| p.passes(Some(value)))
+        let listed = match value {
+            ValueRef::String(text) => self.texts.contains(text),
+            value => self.constants.binary_search_by(|c| compare(c.get(), value)).is_ok(),
+        };
+        listed || self.patterns.iter().any(|p| p.passes(Some(value)))
     }
 
     fn equals_any(&self) -> Option<&[Packed]> {
