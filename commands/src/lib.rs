@@ -13,6 +13,7 @@ pub mod doc;
 pub mod error;
 pub mod glob;
 pub mod idx;
+pub mod language;
 pub mod lookup;
 pub mod pipeline;
 pub mod queries;

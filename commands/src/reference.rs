@@ -101,13 +101,21 @@ mod tests {
 
     #[test]
     fn the_reference_is_in_step_with_the_table() {
-        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/commands.md");
-        let rendered = render();
+        in_step("docs/commands.md", &render());
+    }
+
+    #[test]
+    fn the_reference_of_the_language_is_in_step_with_its_tables() {
+        in_step("docs/language.md", &crate::language::render());
+    }
+
+    fn in_step(file: &str, rendered: &str) {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(file);
         if std::env::var_os("UPDATE").is_some() {
-            std::fs::write(&path, &rendered).expect("docs/commands.md can be written");
+            std::fs::write(&path, rendered).expect("the reference can be written");
         }
-        let written = std::fs::read_to_string(&path).expect("docs/commands.md can be read");
-        assert!(written == rendered, "docs/commands.md is out of step: run this test with UPDATE=1");
+        let written = std::fs::read_to_string(&path).expect("the reference can be read");
+        assert!(written == rendered, "{file} is out of step: run this test with UPDATE=1");
     }
 
     #[test]

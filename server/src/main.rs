@@ -19,7 +19,7 @@ VedDB, an encrypted, durable JSON document database that speaks RESP
 
 usage:
   veddb [server] [FILE|-] [--SETTING VALUE ...]   serve (the default)
-  veddb docs                                      print the command reference as Markdown
+  veddb docs [commands|language]                  print a reference as Markdown
   veddb --version
   veddb --help
 
@@ -51,7 +51,11 @@ fn run(mut arguments: Vec<String>) -> anyhow::Result<()> {
     match arguments.first().map(String::as_str) {
         Some("--version" | "-v") => say(&format!("VedDB {}\n", env!("CARGO_PKG_VERSION"))),
         Some("--help" | "-h") => say(&help()),
-        Some("docs") => say(&veddb_commands::reference::render()),
+        Some("docs") => match arguments.get(1).map(String::as_str) {
+            None | Some("commands") => say(&veddb_commands::reference::render()),
+            Some("language") => say(&veddb_commands::language::render()),
+            Some(other) => anyhow::bail!("no reference {other}: it is commands or language"),
+        },
         first => {
             if first == Some("server") {
                 arguments.remove(0);

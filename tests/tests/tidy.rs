@@ -140,10 +140,12 @@ fn nothing_is_left_to_do() -> Result<()> {
 
 #[test]
 fn the_reference_is_in_step() -> Result<()> {
-    let output = Command::new(veddb_tests::server::binary()?).arg("docs").output()?;
-    assert!(output.status.success(), "veddb docs: {}", output.status);
-    let written = fs::read_to_string(repository().join("docs/commands.md"))?;
-    assert_eq!(String::from_utf8(output.stdout)?, written, "docs/commands.md is not what `veddb docs` prints");
+    for name in ["commands", "language"] {
+        let output = Command::new(veddb_tests::server::binary()?).args(["docs", name]).output()?;
+        assert!(output.status.success(), "veddb docs {name}: {}", output.status);
+        let written = fs::read_to_string(repository().join("docs").join(name).with_extension("md"))?;
+        assert_eq!(String::from_utf8(output.stdout)?, written, "docs/{name}.md is not what `veddb docs {name}` prints");
+    }
     Ok(())
 }
 

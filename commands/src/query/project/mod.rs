@@ -20,6 +20,8 @@ use veddb_storage::document::{Filter, Object, RawObject, Value, codec};
 use crate::context::Limits;
 use crate::error::{CommandError, ErrorCode};
 
+pub use parse::{OPERATORS, ProjectionOperator};
+
 /// A parsed projection.
 #[derive(Debug)]
 pub struct Project {

@@ -78,6 +78,33 @@ enum Entry {
     Cut(CutKind),
 }
 
+/// An operator of projections; any other is an expression's.
+pub struct ProjectionOperator {
+    /// With its dollar sign.
+    pub name: &'static str,
+    /// What it takes, in the notation of the reference.
+    pub operand: &'static str,
+    /// One sentence for the reference.
+    pub summary: &'static str,
+    read: fn(&mut Reading<'_>, String, ValueRef<'_>) -> Result<(), String>,
+}
+
+/// The operators.
+pub const OPERATORS: &[ProjectionOperator] = &[
+    ProjectionOperator {
+        name: "$elemMatch",
+        operand: "{operator: .., ...}, or a filter",
+        summary: "The first element of the array that matches, as an array; nothing if none does.",
+        read: |reading, path, operand| reading.elem_match(path, operand),
+    },
+    ProjectionOperator {
+        name: "$slice",
+        operand: "n, or [skip, n]",
+        summary: "The first elements of the array, the last ones if it is negative, or so many after those to skip.",
+        read: |reading, path, operand| reading.slice(path, operand),
+    },
+];
+
 struct Reading<'l> {
     place: Use,
     limits: &'l Limits,
@@ -133,21 +160,24 @@ impl Reading<'_> {
         if let Some((other, _)) = members.next() {
             return Err(format!("{path}: {name} cannot stand beside {other}"));
         }
-        match name {
-            _ if self.place != Use::Query => self.compute(path, ValueRef::Object(object)),
-            "$elemMatch" => self.elem_match(path, operand),
-            "$meta" => Err(format!("{path}: unknown operator $meta")),
-            "$slice" => match cut(operand) {
-                Some(cut) => {
-                    let cut = cut.map_err(|what| format!("$slice at {path}: {what}"))?;
-                    self.entries.push((path, Entry::Cut(cut)));
-                    Ok(())
-                }
-                // Anything but numbers makes it the expression of the same name.
-                None => self.compute(path, ValueRef::Object(object)),
-            },
-            _ => self.compute(path, ValueRef::Object(object)),
+        let own = OPERATORS.iter().find(|operator| operator.name == name && self.place == Use::Query);
+        match own {
+            Some(operator) => (operator.read)(self, path, operand),
+            None if name == "$meta" && self.place == Use::Query => Err(format!("{path}: unknown operator $meta")),
+            None => self.compute(path, ValueRef::Object(object)),
         }
+    }
+
+    fn slice(&mut self, path: String, operand: ValueRef<'_>) -> Result<(), String> {
+        let Some(cut) = cut(operand) else {
+            // Anything but numbers makes it the expression of the same name.
+            let expression = Object(vec![("$slice".to_owned(), operand.to_value())]);
+            let body = codec::pack_object(&expression);
+            return self.compute(path, ValueRef::Object(RawObject::from_body(&body)));
+        };
+        let cut = cut.map_err(|what| format!("$slice at {path}: {what}"))?;
+        self.entries.push((path, Entry::Cut(cut)));
+        Ok(())
     }
 
     fn elem_match(&mut self, path: String, operand: ValueRef<'_>) -> Result<(), String> {

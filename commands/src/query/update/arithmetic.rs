@@ -9,9 +9,15 @@ use super::{Action, Modifier, Outcome, Terms, UpdateOperator};
 
 /// The arithmetic operators.
 pub(super) const OPERATORS: &[UpdateOperator] = &[
-    UpdateOperator { name: "$inc", summary: "Adds the number to the field; a missing field counts as 0.", parse: inc },
+    UpdateOperator {
+        name: "$inc",
+        operand: "number",
+        summary: "Adds the number to the field; a missing field counts as 0.",
+        parse: inc,
+    },
     UpdateOperator {
         name: "$mul",
+        operand: "number",
         summary: "Multiplies the field by the number; a missing field becomes 0.",
         parse: mul,
     },

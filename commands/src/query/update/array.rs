@@ -14,11 +14,13 @@ use crate::query::sort::Sort;
 pub(super) const OPERATORS: &[UpdateOperator] = &[
     UpdateOperator {
         name: "$push",
+        operand: "value, or {\"$each\": [value, ...], ..}",
         summary: "Appends to the array; with $each, $position, $sort and $slice.",
         parse: push,
     },
     UpdateOperator {
         name: "$addToSet",
+        operand: "value, or {\"$each\": [value, ...]}",
         summary: "Appends what the array does not hold yet; with $each.",
         parse: add_to_set,
     },
@@ -27,6 +29,40 @@ pub(super) const OPERATORS: &[UpdateOperator] = &[
 pub(super) fn not_an_array(value: &Value) -> String {
     format!("the field is of type {}, not an array", value.kind().name())
 }
+
+/// What may stand beside the values of a `$push`.
+pub struct PushModifier {
+    /// With its dollar sign.
+    pub name: &'static str,
+    /// What it takes, in the notation of the reference.
+    pub operand: &'static str,
+    /// One sentence for the reference.
+    pub summary: &'static str,
+    read: fn(&mut Push, &Value) -> Result<(), String>,
+}
+
+/// The modifiers of `$push`; `$addToSet` has the first of them.
+pub const MODIFIERS: &[PushModifier] = &[
+    PushModifier { name: "$each", operand: "[value, ...]", summary: "The values, several at once.", read: each },
+    PushModifier {
+        name: "$position",
+        operand: "n",
+        summary: "The index at which they are put in; from the end if it is negative.",
+        read: position,
+    },
+    PushModifier {
+        name: "$sort",
+        operand: "1, -1, or {path: 1, ...}",
+        summary: "The order that the whole array gets then.",
+        read: sort,
+    },
+    PushModifier {
+        name: "$slice",
+        operand: "n",
+        summary: "How many elements stay at last: the first, or the last ones if it is negative.",
+        read: slice,
+    },
+];
 
 /// The members of `{"$each": .., ..}`, if it is that. Anything else is a value.
 fn modifiers(value: &Value) -> Option<(&Object, &Value)> {
@@ -39,22 +75,37 @@ fn elements_of(each: &Value) -> Result<Vec<Value>, String> {
 }
 
 fn push(value: &Value, _: &Terms<'_>) -> Result<Action, String> {
-    let Some((object, each)) = modifiers(value) else {
-        let push = Push { values: vec![value.clone()], position: None, slice: None, sort: None };
+    let Some((object, _)) = modifiers(value) else {
+        let push = Push { values: vec![value.clone()], ..Push::default() };
         return Ok(Action::Modify(Box::new(push)));
     };
-    let mut push = Push { values: elements_of(each)?, position: None, slice: None, sort: None };
+    let mut push = Push::default();
     for (name, value) in &object.0 {
-        let integer = || value.as_integer().ok_or_else(|| format!("{name} needs an integer"));
-        match name.as_str() {
-            "$each" => {}
-            "$position" => push.position = Some(integer()?),
-            "$slice" => push.slice = Some(integer()?),
-            "$sort" => push.sort = Some(element_order(value)?),
-            other => return Err(format!("unknown modifier {other}")),
-        }
+        let modifier = MODIFIERS.iter().find(|modifier| modifier.name == name);
+        let modifier = modifier.ok_or_else(|| format!("unknown modifier {name}"))?;
+        (modifier.read)(&mut push, value)?;
     }
     Ok(Action::Modify(Box::new(push)))
+}
+
+fn each(push: &mut Push, value: &Value) -> Result<(), String> {
+    push.values = elements_of(value)?;
+    Ok(())
+}
+
+fn position(push: &mut Push, value: &Value) -> Result<(), String> {
+    push.position = Some(value.as_integer().ok_or("$position needs an integer")?);
+    Ok(())
+}
+
+fn slice(push: &mut Push, value: &Value) -> Result<(), String> {
+    push.slice = Some(value.as_integer().ok_or("$slice needs an integer")?);
+    Ok(())
+}
+
+fn sort(push: &mut Push, value: &Value) -> Result<(), String> {
+    push.sort = Some(element_order(value)?);
+    Ok(())
 }
 
 fn element_order(value: &Value) -> Result<ElementOrder, String> {
@@ -80,7 +131,7 @@ enum ElementOrder {
     Keys(Sort),
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Push {
     values: Vec<Value>,
     position: Option<i64>,

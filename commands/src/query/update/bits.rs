@@ -7,6 +7,7 @@ use super::{Action, Modifier, Outcome, Terms, UpdateOperator};
 /// The operator on bits.
 pub(super) const OPERATORS: &[UpdateOperator] = &[UpdateOperator {
     name: "$bit",
+    operand: "{and: n, or: n, xor: n}",
     summary: "Changes the bits of an integer with and, or, xor; a missing field counts as 0.",
     parse: bit,
 }];

@@ -9,18 +9,30 @@ use super::{Action, Modifier, Outcome, Reach, Terms, UpdateOperator};
 
 /// The operators on any value.
 pub(super) const OPERATORS: &[UpdateOperator] = &[
-    UpdateOperator { name: "$set", summary: "Sets the field, making it and its parents where missing.", parse: set },
-    UpdateOperator { name: "$unset", summary: "Removes the field; an array's element becomes null.", parse: unset },
+    UpdateOperator {
+        name: "$set",
+        operand: "value",
+        summary: "Sets the field, making it and its parents where missing.",
+        parse: set,
+    },
+    UpdateOperator {
+        name: "$unset",
+        operand: "value",
+        summary: "Removes the field; an array's element becomes null.",
+        parse: unset,
+    },
     UpdateOperator {
         name: "$setOnInsert",
+        operand: "value",
         summary: "Sets the field of a document that an upsert makes.",
         parse: set_on_insert,
     },
-    UpdateOperator { name: "$rename", summary: "Moves the field to another path.", parse: rename },
-    UpdateOperator { name: "$min", summary: "Sets the field if the value is less.", parse: min },
-    UpdateOperator { name: "$max", summary: "Sets the field if the value is greater.", parse: max },
+    UpdateOperator { name: "$rename", operand: "path", summary: "Moves the field to another path.", parse: rename },
+    UpdateOperator { name: "$min", operand: "value", summary: "Sets the field if the value is less.", parse: min },
+    UpdateOperator { name: "$max", operand: "value", summary: "Sets the field if the value is greater.", parse: max },
     UpdateOperator {
         name: "$currentDate",
+        operand: "true, or {\"$type\": \"date\"}",
         summary: "Sets the field to the time: a date, or a timestamp with {\"$type\": \"timestamp\"}.",
         parse: current_date,
     },

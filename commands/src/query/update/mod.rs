@@ -29,6 +29,7 @@ use veddb_storage::document::{Object, RawObject, Value, codec, order};
 use crate::context::Limits;
 use crate::error::{CommandError, ErrorCode};
 
+pub use array::{MODIFIERS, PushModifier};
 use elements::ArrayFilter;
 pub use pipeline::{Pipeline, STAGES, Stage, StageOperator};
 use tree::Node;
@@ -122,15 +123,22 @@ pub struct Terms<'t> {
 pub struct UpdateOperator {
     /// With its dollar sign.
     pub name: &'static str,
+    /// What it takes, in the notation of the reference.
+    pub operand: &'static str,
     /// One sentence for the reference.
     pub summary: &'static str,
     /// Reads the value beside one path.
     pub parse: fn(&Value, &Terms<'_>) -> Result<Action, String>,
 }
 
-/// The update operators.
-pub const OPERATORS: &[&[UpdateOperator]] =
-    &[field::OPERATORS, arithmetic::OPERATORS, bits::OPERATORS, array::OPERATORS, pull::OPERATORS];
+/// The update operators, by family.
+pub const OPERATORS: &[(&str, &[UpdateOperator])] = &[
+    ("any value", field::OPERATORS),
+    ("arithmetic", arithmetic::OPERATORS),
+    ("bits", bits::OPERATORS),
+    ("into arrays", array::OPERATORS),
+    ("out of arrays", pull::OPERATORS),
+];
 
 /// A `BADUPDATE`.
 pub(crate) fn bad_update(message: impl Into<String>) -> CommandError {

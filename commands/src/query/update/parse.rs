@@ -53,7 +53,7 @@ fn changes(update: &Object, filters: Vec<ArrayFilter>, terms: &Terms<'_>) -> Res
     let names: Vec<&str> = filters.iter().map(|filter| filter.id.as_str()).collect();
     let mut list = Vec::new();
     for (name, fields) in &update.0 {
-        let operator = OPERATORS.iter().flat_map(|group| group.iter()).find(|o| o.name == name);
+        let operator = OPERATORS.iter().flat_map(|(_, family)| family.iter()).find(|o| o.name == name);
         let operator = operator.ok_or_else(|| bad_update(format!("unknown operator {name}")))?;
         let Value::Object(fields) = fields else {
             return Err(bad_update(format!("{name}: needs an object of paths and values")));

@@ -11,9 +11,24 @@ use crate::query::filter_limits;
 
 /// The operators that take elements out of arrays.
 pub(super) const OPERATORS: &[UpdateOperator] = &[
-    UpdateOperator { name: "$pull", summary: "Removes the elements that match.", parse: pull },
-    UpdateOperator { name: "$pullAll", summary: "Removes the elements that are in the list.", parse: pull_all },
-    UpdateOperator { name: "$pop", summary: "Removes the last element (1) or the first (-1).", parse: pop },
+    UpdateOperator {
+        name: "$pull",
+        operand: "value, {operator: .., ...}, or a filter",
+        summary: "Removes the elements that match.",
+        parse: pull,
+    },
+    UpdateOperator {
+        name: "$pullAll",
+        operand: "[value, ...]",
+        summary: "Removes the elements that are in the list.",
+        parse: pull_all,
+    },
+    UpdateOperator {
+        name: "$pop",
+        operand: "1, or -1",
+        summary: "Removes the last element (1) or the first (-1).",
+        parse: pop,
+    },
 ];
 
 fn pull(value: &Value, terms: &Terms<'_>) -> Result<Action, String> {

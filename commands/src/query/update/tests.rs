@@ -253,10 +253,10 @@ fn an_upsert_needs_one_value_for_a_path() {
 
 #[test]
 fn every_operator_is_declared_once_and_described() {
-    let mut names: Vec<&str> = OPERATORS.iter().flat_map(|g| g.iter()).map(|o| o.name).collect();
+    let mut names: Vec<&str> = OPERATORS.iter().flat_map(|(_, family)| family.iter()).map(|o| o.name).collect();
     let count = names.len();
     names.sort_unstable();
     names.dedup();
     assert_eq!(names.len(), count);
-    assert!(OPERATORS.iter().flat_map(|g| g.iter()).all(|o| o.summary.ends_with('.')));
+    assert!(OPERATORS.iter().flat_map(|(_, family)| family.iter()).all(|o| o.summary.ends_with('.')));
 }

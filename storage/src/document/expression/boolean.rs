@@ -8,9 +8,14 @@ use super::{ANY, Args, ExpressionError, Operator, Outcome, Parser, list, special
 use std::borrow::Cow;
 
 pub(super) const OPERATORS: &[Operator] = &[
-    special("$and", "Whether all of the values are true; those after the first that is not are not evaluated.", and),
+    special(
+        "$and",
+        "Whether all of the values are true; those after the first that is not are not evaluated.",
+        "[a, ...]",
+        and,
+    ),
     list("$not", "Whether the value is not true.", (1, 1), not),
-    special("$or", "Whether one of the values is true; those after it are not evaluated.", or),
+    special("$or", "Whether one of the values is true; those after it are not evaluated.", "[a, ...]", or),
 ];
 
 /// Whether a value is true: anything but false, zero and null.

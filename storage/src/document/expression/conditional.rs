@@ -8,9 +8,24 @@ use super::parse::{Evaluate, Evaluated, Node, error, members};
 use super::{ExpressionError, Operator, Parser, special};
 
 pub(super) const OPERATORS: &[Operator] = &[
-    special("$cond", "The second value if the first is true, else the third; also as {if, then, else}.", cond),
-    special("$ifNull", "The first of the values that is neither null nor missing; the last if there is none.", if_null),
-    special("$switch", "The `then` of the first of the `branches` whose `case` is true; else the `default`.", switch),
+    special(
+        "$cond",
+        "The second value if the first is true, else the third; also as {if, then, else}.",
+        "[if, then, else]",
+        cond,
+    ),
+    special(
+        "$ifNull",
+        "The first of the values that is neither null nor missing; the last if there is none.",
+        "[a, b, ...]",
+        if_null,
+    ),
+    special(
+        "$switch",
+        "The `then` of the first of the `branches` whose `case` is true; else the `default`.",
+        "{branches: [{case, then}, ...], default?}",
+        switch,
+    ),
 ];
 
 /// Cases with what each gives; `$cond` is one with a single case.

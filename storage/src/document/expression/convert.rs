@@ -15,7 +15,12 @@ use super::parse::{Evaluate, Evaluated, Node, error};
 use super::{Args, ExpressionError, Operator, Outcome, Parser, list, special};
 
 pub(super) const OPERATORS: &[Operator] = &[
-    special("$convert", "The `input` as a value of type `to`; `onError` and `onNull` stand in for it.", convert),
+    special(
+        "$convert",
+        "The `input` as a value of type `to`; `onError` and `onNull` stand in for it.",
+        "{input, to, format?, byteOrder?, onError?, onNull?}",
+        convert,
+    ),
     list("$toBool", "The value as a bool.", (1, 1), |args| short(args, Kind::Bool)),
     list("$toDate", "The value as a date.", (1, 1), |args| short(args, Kind::Date)),
     list("$toDecimal", "The value as a decimal.", (1, 1), |args| short(args, Kind::Decimal)),

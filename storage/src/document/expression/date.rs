@@ -11,7 +11,9 @@ use super::{Args, ExpressionError, Operator, Outcome, Parser, named, special};
 macro_rules! part {
     // An entry needs its function as a constant, which a closure with a captured part could not be.
     ($name:literal, $summary:literal, $part:expr) => {
-        special($name, $summary, |parser, name, operand| part(parser, name, operand, |args| part_value(args, $part)))
+        special($name, $summary, "date, or {date, timezone?}", |parser, name, operand| {
+            part(parser, name, operand, |args| part_value(args, $part))
+        })
     };
 }
 

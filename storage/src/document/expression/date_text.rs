@@ -9,7 +9,12 @@ use super::{Args, ExpressionError, Operator, Outcome, Parser, named, special};
 use crate::document::codec::ValueRef;
 
 pub(super) const OPERATORS: &[Operator] = &[
-    special("$dateFromString", "The date that a text reads as; `onError` and `onNull` stand in for it.", from_string),
+    special(
+        "$dateFromString",
+        "The date that a text reads as; `onError` and `onNull` stand in for it.",
+        "{dateString, format?, timezone?, onError?, onNull?}",
+        from_string,
+    ),
     named("$dateToString", "The date as text.", &["date!", "format", "timezone", "onNull"], to_string),
 ];
 

@@ -17,13 +17,20 @@ pub(super) const OPERATORS: &[Operator] = &[
     special(
         "$filter",
         "The elements of `input` for which `cond` is true, at most `limit`; `as` names the element.",
+        "{input, as?, cond, limit?}",
         filter,
     ),
-    special("$map", "What `in` gives for each element of `input`; `as` names the element.", map),
-    special("$reduce", "What `in` makes of `initialValue` ($$value) with each element of `input` ($$this).", reduce),
+    special("$map", "What `in` gives for each element of `input`; `as` names the element.", "{input, as?, in}", map),
+    special(
+        "$reduce",
+        "What `in` makes of `initialValue` ($$value) with each element of `input` ($$this).",
+        "{input, initialValue, in}",
+        reduce,
+    ),
     special(
         "$sortArray",
         "The elements of `input` in the order of `sortBy`: 1, -1, or paths of the elements.",
+        "{input, sortBy}",
         sort_array,
     ),
 ];

@@ -11,7 +11,7 @@ pub(super) const OPERATORS: &[Operator] = &[
     list("$binarySize", "The bytes of a string or a binary.", (1, 1), binary_size),
     list("$bsonSize", "The bytes that an object has in BSON.", (1, 1), bson_size),
     list("$isNumber", "Whether the value is a number.", (1, 1), is_number),
-    special("$rand", "A random number from 0 up to, not including, 1.", rand),
+    special("$rand", "A random number from 0 up to, not including, 1.", "{}", rand),
     list("$tsIncrement", "The ordinal of a timestamp.", (1, 1), ts_increment),
     list("$tsSecond", "The seconds of a timestamp.", (1, 1), ts_second),
     list("$type", "The name of the value's type; missing.", (1, 1), kind),

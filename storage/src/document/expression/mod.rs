@@ -90,7 +90,12 @@ pub(crate) enum Form {
         run: fn(&mut Args<'_>) -> Outcome,
     },
     /// Reads its operand itself.
-    Special(fn(&mut Parser<'_>, &'static str, ValueRef<'_>) -> Result<Node, ExpressionError>),
+    Special {
+        /// What it takes, in the notation of the reference.
+        operand: &'static str,
+        /// Reads it.
+        parse: fn(&mut Parser<'_>, &'static str, ValueRef<'_>) -> Result<Node, ExpressionError>,
+    },
 }
 
 /// An operator with arguments in an array.
@@ -117,9 +122,10 @@ const fn named(
 const fn special(
     name: &'static str,
     summary: &'static str,
+    operand: &'static str,
     parse: fn(&mut Parser<'_>, &'static str, ValueRef<'_>) -> Result<Node, ExpressionError>,
 ) -> Operator {
-    Operator { name, summary, form: Form::Special(parse) }
+    Operator { name, summary, form: Form::Special { operand, parse } }
 }
 
 /// Any number of arguments.
@@ -146,6 +152,40 @@ pub const OPERATORS: &[(&str, &[Operator])] = &[
     ("accumulation", accumulate::OPERATORS),
     ("variables", variable::OPERATORS),
     ("miscellany", misc::OPERATORS),
+];
+
+impl Operator {
+    /// What it takes, in the notation of the reference: `?` is what may be left out.
+    pub fn operand(&self) -> String {
+        match &self.form {
+            Form::Special { operand, .. } => (*operand).to_owned(),
+            Form::List { most: 1, .. } => "a".to_owned(),
+            Form::List { least, most: usize::MAX, .. } => {
+                let named: String = LETTERS.iter().take((*least).max(1)).map(|letter| format!("{letter}, ")).collect();
+                format!("[{named}...]")
+            }
+            Form::List { least, most, .. } => {
+                let argument = |(at, letter)| format!("{letter}{}", if at < *least { "" } else { "?" });
+                let named: Vec<String> = LETTERS.iter().take(*most).enumerate().map(argument).collect();
+                format!("[{}]", named.join(", "))
+            }
+            Form::Named { names, .. } => {
+                let argument = |name: &&str| name.strip_suffix('!').map_or_else(|| format!("{name}?"), str::to_owned);
+                format!("{{{}}}", names.iter().map(argument).collect::<Vec<_>>().join(", "))
+            }
+        }
+    }
+}
+
+/// Names of arguments that have none.
+const LETTERS: [&str; 4] = ["a", "b", "c", "d"];
+
+/// The variables that every expression has, with one sentence each for the reference.
+pub const VARIABLES: &[(&str, &str)] = &[
+    ("$$ROOT", "The document."),
+    ("$$CURRENT", "Where paths begin: the document, unless `$let` says otherwise."),
+    ("$$NOW", "The time at which the command began."),
+    ("$$REMOVE", "No value: the member that it is given to is not there."),
 ];
 
 impl fmt::Debug for Operator {

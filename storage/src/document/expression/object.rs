@@ -11,10 +11,15 @@ use super::parse::{Base, Evaluate, Evaluated, Node, error, members};
 use super::{ANY, Args, ExpressionError, Operator, Outcome, Parser, list, special};
 
 pub(super) const OPERATORS: &[Operator] = &[
-    special("$getField", "The field of `input` ($$CURRENT) that has this name.", get_field),
+    special("$getField", "The field of `input` ($$CURRENT) that has this name.", "field, or {field, input}", get_field),
     list("$mergeObjects", "The members of all objects; of two of one name the later.", ANY, merge),
-    special("$setField", "The `input` with its `field` set to `value`; $$REMOVE takes it out.", set_field),
-    special("$unsetField", "The `input` without its `field`.", unset_field),
+    special(
+        "$setField",
+        "The `input` with its `field` set to `value`; $$REMOVE takes it out.",
+        "{field, input, value}",
+        set_field,
+    ),
+    special("$unsetField", "The `input` without its `field`.", "{field, input}", unset_field),
 ];
 
 fn merge(args: &mut Args<'_>) -> Outcome {

@@ -222,7 +222,7 @@ impl<'l> Parser<'l> {
             return Err(ExpressionError(format!("unknown expression operator {name}")));
         };
         match &operator.form {
-            Form::Special(parse) => parse(self, operator.name, operand),
+            Form::Special { parse, .. } => parse(self, operator.name, operand),
             Form::List { least, most, run } => {
                 let arguments = self.list(operator.name, operand, *least, *most)?;
                 self.call(operator.name, *run, arguments.into_iter().map(Some).collect())

@@ -12,9 +12,19 @@ use super::parse::{Evaluate, Evaluated, Node, error};
 use super::{ExpressionError, Operator, Parser, special};
 
 pub(super) const OPERATORS: &[Operator] = &[
-    special("$regexFind", "The first match of the `regex` in the `input`: {match, idx, captures}; else null.", find),
-    special("$regexFindAll", "All matches of the `regex` in the `input`, in order.", find_all),
-    special("$regexMatch", "Whether the `regex` matches in the `input`.", is_match),
+    special(
+        "$regexFind",
+        "The first match of the `regex` in the `input`: {match, idx, captures}; else null.",
+        "{input, regex, options?}",
+        find,
+    ),
+    special(
+        "$regexFindAll",
+        "All matches of the `regex` in the `input`, in order.",
+        "{input, regex, options?}",
+        find_all,
+    ),
+    special("$regexMatch", "Whether the `regex` matches in the `input`.", "{input, regex, options?}", is_match),
 ];
 
 fn find(parser: &mut Parser<'_>, name: &'static str, operand: ValueRef<'_>) -> Result<Node, ExpressionError> {

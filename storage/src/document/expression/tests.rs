@@ -380,6 +380,22 @@ fn the_table() {
         assert!(operator.summary.ends_with('.'), "{}: {}", operator.name, operator.summary);
         assert_eq!(all.iter().filter(|other| other.name == operator.name).count(), 1, "{}", operator.name);
     }
+    let operand = |name| all.iter().find(|operator| operator.name == name).map(|operator| operator.operand());
+    for (name, expected) in [
+        ("$abs", "a"),
+        ("$round", "[a, b?]"),
+        ("$divide", "[a, b]"),
+        ("$add", "[a, ...]"),
+        ("$setEquals", "[a, b, ...]"),
+        ("$zip", "{inputs, useLongestLength?, defaults?}"),
+        ("$map", "{input, as?, in}"),
+    ] {
+        assert_eq!(operand(name).as_deref(), Some(expected), "{name}");
+    }
+    for (variable, _) in super::VARIABLES {
+        let parsed = Expression::parse(ValueRef::String(variable), &ExpressionLimits::default());
+        assert!(parsed.is_ok(), "{variable}");
+    }
 }
 
 #[test]

@@ -6,9 +6,9 @@ use super::parse::{Evaluate, Evaluated, Node, check_name, error, members};
 use super::{ExpressionError, Operator, Parser, special};
 
 pub(super) const OPERATORS: &[Operator] = &[
-    special("$const", "The operand as it is written; the same as $literal.", literal),
-    special("$let", "The value of `in`, in which the `vars` are in sight.", bind),
-    special("$literal", "The operand as it is written, not read as an expression.", literal),
+    special("$const", "The operand as it is written; the same as $literal.", "value", literal),
+    special("$let", "The value of `in`, in which the `vars` are in sight.", "{vars: {name: a, ...}, in}", bind),
+    special("$literal", "The operand as it is written, not read as an expression.", "value", literal),
 ];
 
 fn literal(_: &mut Parser<'_>, _: &'static str, operand: ValueRef<'_>) -> Result<Node, ExpressionError> {

@@ -11,10 +11,25 @@ use super::{FieldOperator, FilterError, Node, Operand, Parser, Test};
 
 /// The operators on arrays, and the one on remainders.
 pub(super) const OPERATORS: &[FieldOperator] = &[
-    FieldOperator { name: "$all", summary: "Has all of the values, or an element for each $elemMatch.", parse: all },
-    FieldOperator { name: "$elemMatch", summary: "An array with an element that matches it all.", parse: elem_match },
-    FieldOperator { name: "$size", summary: "An array of this many elements.", parse: size },
-    FieldOperator { name: "$mod", summary: "A number with this remainder: [divisor, remainder].", parse: modulo },
+    FieldOperator {
+        name: "$all",
+        operand: "[value, ...]",
+        summary: "Has all of the values, or an element for each $elemMatch.",
+        parse: all,
+    },
+    FieldOperator {
+        name: "$elemMatch",
+        operand: "{operator: .., ...}, or a filter",
+        summary: "An array with an element that matches it all.",
+        parse: elem_match,
+    },
+    FieldOperator { name: "$size", operand: "n", summary: "An array of this many elements.", parse: size },
+    FieldOperator {
+        name: "$mod",
+        operand: "[divisor, remainder]",
+        summary: "A number with this remainder: [divisor, remainder].",
+        parse: modulo,
+    },
 ];
 
 fn all(parser: &mut Parser<'_>, operand: Operand<'_>) -> Result<Node, FilterError> {

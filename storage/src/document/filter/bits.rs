@@ -10,10 +10,30 @@ use super::{FieldOperator, FilterError, Node, Operand, Parser, Test};
 
 /// The operators on bits.
 pub(super) const OPERATORS: &[FieldOperator] = &[
-    FieldOperator { name: "$bitsAllSet", summary: "All of these bits are 1, of a number or a binary.", parse: all_set },
-    FieldOperator { name: "$bitsAllClear", summary: "All of these bits are 0.", parse: all_clear },
-    FieldOperator { name: "$bitsAnySet", summary: "At least one of these bits is 1.", parse: any_set },
-    FieldOperator { name: "$bitsAnyClear", summary: "At least one of these bits is 0.", parse: any_clear },
+    FieldOperator {
+        name: "$bitsAllSet",
+        operand: "mask, or [position, ...]",
+        summary: "All of these bits are 1, of a number or a binary.",
+        parse: all_set,
+    },
+    FieldOperator {
+        name: "$bitsAllClear",
+        operand: "mask, or [position, ...]",
+        summary: "All of these bits are 0.",
+        parse: all_clear,
+    },
+    FieldOperator {
+        name: "$bitsAnySet",
+        operand: "mask, or [position, ...]",
+        summary: "At least one of these bits is 1.",
+        parse: any_set,
+    },
+    FieldOperator {
+        name: "$bitsAnyClear",
+        operand: "mask, or [position, ...]",
+        summary: "At least one of these bits is 0.",
+        parse: any_clear,
+    },
 ];
 
 fn all_set(_: &mut Parser<'_>, operand: Operand<'_>) -> Result<Node, FilterError> {

@@ -13,22 +13,44 @@ use super::{FieldOperator, FilterError, Node, Operand, Parser, Test, pattern};
 
 /// The comparison operators.
 pub(super) const OPERATORS: &[FieldOperator] = &[
-    FieldOperator { name: "$eq", summary: "Equal to the value; null also matches a missing field.", parse: eq },
-    FieldOperator { name: "$ne", summary: "Not equal to the value.", parse: ne },
-    FieldOperator { name: "$gt", summary: "Greater than the value, among values of its type.", parse: gt },
+    FieldOperator {
+        name: "$eq",
+        operand: "value",
+        summary: "Equal to the value; null also matches a missing field.",
+        parse: eq,
+    },
+    FieldOperator { name: "$ne", operand: "value", summary: "Not equal to the value.", parse: ne },
+    FieldOperator {
+        name: "$gt",
+        operand: "value",
+        summary: "Greater than the value, among values of its type.",
+        parse: gt,
+    },
     FieldOperator {
         name: "$gte",
+        operand: "value",
         summary: "Greater than or equal to the value, among values of its type.",
         parse: gte,
     },
-    FieldOperator { name: "$lt", summary: "Less than the value, among values of its type.", parse: lt },
-    FieldOperator { name: "$lte", summary: "Less than or equal to the value, among values of its type.", parse: lte },
+    FieldOperator {
+        name: "$lt",
+        operand: "value",
+        summary: "Less than the value, among values of its type.",
+        parse: lt,
+    },
+    FieldOperator {
+        name: "$lte",
+        operand: "value",
+        summary: "Less than or equal to the value, among values of its type.",
+        parse: lte,
+    },
     FieldOperator {
         name: "$in",
+        operand: "[value, ...]",
         summary: "Equal to one of the values, or matching one of the expressions.",
         parse: in_,
     },
-    FieldOperator { name: "$nin", summary: "Not in the list.", parse: nin },
+    FieldOperator { name: "$nin", operand: "[value, ...]", summary: "Not in the list.", parse: nin },
 ];
 
 fn eq(_: &mut Parser<'_>, operand: Operand<'_>) -> Result<Node, FilterError> {

@@ -9,8 +9,18 @@ use super::{FieldOperator, FilterError, Node, Operand, Parser, Test};
 
 /// The operators on what kind of thing is there.
 pub(super) const OPERATORS: &[FieldOperator] = &[
-    FieldOperator { name: "$exists", summary: "Whether the field is there, be it null.", parse: exists },
-    FieldOperator { name: "$type", summary: "Of the type, or one of the types, by name or number.", parse: type_ },
+    FieldOperator {
+        name: "$exists",
+        operand: "true",
+        summary: "Whether the field is there, be it null.",
+        parse: exists,
+    },
+    FieldOperator {
+        name: "$type",
+        operand: "type, or [type, ...]",
+        summary: "Of the type, or one of the types, by name or number.",
+        parse: type_,
+    },
 ];
 
 fn exists(_: &mut Parser<'_>, operand: Operand<'_>) -> Result<Node, FilterError> {

@@ -5,22 +5,42 @@ use super::{FieldOperator, FilterError, Node, Operand, Parser, TreeOperator, pat
 
 /// The logical operators, where a path could stand.
 pub(super) const TREE: &[TreeOperator] = &[
-    TreeOperator { name: "$and", summary: "All of the filters match.", parse: and },
-    TreeOperator { name: "$or", summary: "At least one of the filters matches.", parse: or },
-    TreeOperator { name: "$nor", summary: "None of the filters matches.", parse: nor },
-    TreeOperator { name: "$comment", summary: "Text for whoever reads the query; asks nothing.", parse: comment },
-    TreeOperator { name: "$expr", summary: "The expression is true of the document.", parse: super::expression::parse },
-    TreeOperator { name: "$jsonSchema", summary: "The document fits the schema.", parse: super::schema::parse },
+    TreeOperator { name: "$and", operand: "[filter, ...]", summary: "All of the filters match.", parse: and },
+    TreeOperator { name: "$or", operand: "[filter, ...]", summary: "At least one of the filters matches.", parse: or },
+    TreeOperator { name: "$nor", operand: "[filter, ...]", summary: "None of the filters matches.", parse: nor },
+    TreeOperator {
+        name: "$comment",
+        operand: "text",
+        summary: "Text for whoever reads the query; asks nothing.",
+        parse: comment,
+    },
+    TreeOperator {
+        name: "$expr",
+        operand: "expression",
+        summary: "The expression is true of the document.",
+        parse: super::expression::parse,
+    },
+    TreeOperator {
+        name: "$jsonSchema",
+        operand: "schema",
+        summary: "The document fits the schema.",
+        parse: super::schema::parse,
+    },
     TreeOperator {
         name: "$sampleRate",
+        operand: "number from 0 to 1",
         summary: "True of a random share of the documents.",
         parse: super::sample::parse,
     },
 ];
 
 /// The logical operator under a path.
-pub(super) const FIELD: &[FieldOperator] =
-    &[FieldOperator { name: "$not", summary: "What the operators inside do not match, be it missing.", parse: not }];
+pub(super) const FIELD: &[FieldOperator] = &[FieldOperator {
+    name: "$not",
+    operand: "{operator: .., ...}, or a regular expression",
+    summary: "What the operators inside do not match, be it missing.",
+    parse: not,
+}];
 
 fn and(parser: &mut Parser<'_>, operand: ValueRef<'_>) -> Result<Option<Node>, FilterError> {
     Ok(Some(Node::And(branches(parser, "$and", operand)?)))

@@ -127,6 +127,8 @@ pub trait Test: fmt::Debug + Send + Sync {
 pub struct FieldOperator {
     /// With its dollar sign.
     pub name: &'static str,
+    /// What it takes, in the notation of the reference.
+    pub operand: &'static str,
     /// One sentence for the reference.
     pub summary: &'static str,
     /// Reads its operand.
@@ -137,6 +139,8 @@ pub struct FieldOperator {
 pub struct TreeOperator {
     /// With its dollar sign.
     pub name: &'static str,
+    /// What it takes, in the notation of the reference.
+    pub operand: &'static str,
     /// One sentence for the reference.
     pub summary: &'static str,
     /// Reads its operand; none when it asks nothing.
@@ -168,9 +172,15 @@ impl Operand<'_> {
     }
 }
 
-/// The field operators.
-pub const FIELD: &[&[FieldOperator]] =
-    &[compare::OPERATORS, element::OPERATORS, pattern::OPERATORS, array::OPERATORS, bits::OPERATORS, logical::FIELD];
+/// The field operators, by family.
+pub const FIELD: &[(&str, &[FieldOperator])] = &[
+    ("comparison", compare::OPERATORS),
+    ("what is there", element::OPERATORS),
+    ("text", pattern::OPERATORS),
+    ("arrays and remainders", array::OPERATORS),
+    ("bits", bits::OPERATORS),
+    ("negation", logical::FIELD),
+];
 
 /// The operators that stand where a path could.
 pub const TREE: &[TreeOperator] = logical::TREE;

@@ -125,7 +125,7 @@ impl<'l> Parser<'l> {
 }
 
 fn field_operator(name: &str) -> Option<&'static FieldOperator> {
-    FIELD.iter().flat_map(|group| group.iter()).find(|o| o.name == name)
+    FIELD.iter().flat_map(|(_, family)| family.iter()).find(|o| o.name == name)
 }
 
 /// One node needs no `And` around it.

@@ -13,8 +13,12 @@ use super::super::regex::compile_to_test;
 use super::{FieldOperator, FilterError, Node, Operand, Parser, Test};
 
 /// The operators on text.
-pub(super) const OPERATORS: &[FieldOperator] =
-    &[FieldOperator { name: "$regex", summary: "Text that the regular expression finds itself in.", parse: regex }];
+pub(super) const OPERATORS: &[FieldOperator] = &[FieldOperator {
+    name: "$regex",
+    operand: "pattern, with $options beside it",
+    summary: "Text that the regular expression finds itself in.",
+    parse: regex,
+}];
 
 /// The operand beside `$regex`; by itself it asks nothing.
 pub(super) const OPTIONS: &str = "$options";

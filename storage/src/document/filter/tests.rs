@@ -209,13 +209,15 @@ fn ids_are_looked_up() {
 
 #[test]
 fn every_operator_is_declared_once_and_described() {
-    let mut names: Vec<&str> = FIELD.iter().flat_map(|g| g.iter()).map(|o| o.name).collect();
+    let mut names: Vec<&str> = FIELD.iter().flat_map(|(_, family)| family.iter()).map(|o| o.name).collect();
     names.extend(TREE.iter().map(|o| o.name));
     let count = names.len();
     names.sort_unstable();
     names.dedup();
     assert_eq!(names.len(), count);
-    for summary in FIELD.iter().flat_map(|g| g.iter()).map(|o| o.summary).chain(TREE.iter().map(|o| o.summary)) {
+    for summary in
+        FIELD.iter().flat_map(|(_, family)| family.iter()).map(|o| o.summary).chain(TREE.iter().map(|o| o.summary))
+    {
         assert!(summary.ends_with('.'), "{summary}");
     }
 }

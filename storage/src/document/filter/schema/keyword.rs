@@ -15,8 +15,9 @@ use super::{Given, Keyword, Reader, Schema};
 
 type Read = Result<Option<Rule>, FilterError>;
 
-/// The keywords, in groups.
-pub const KEYWORDS: &[&[Keyword]] = &[ANY, NUMBERS, TEXTS, ARRAYS, OBJECTS];
+/// The keywords, by family.
+pub const KEYWORDS: &[(&str, &[Keyword])] =
+    &[("any value", ANY), ("numbers", NUMBERS), ("text", TEXTS), ("arrays", ARRAYS), ("objects", OBJECTS)];
 
 const ANY: &[Keyword] = &[
     Keyword { name: "bsonType", summary: "The type, or the types, by MongoDB's names.", parse: bson_type },

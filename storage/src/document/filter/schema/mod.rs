@@ -99,7 +99,8 @@ impl Reader<'_, '_> {
         let mut rules = Vec::new();
         for (name, value) in object.iter() {
             self.parser.count()?;
-            let Some(keyword) = KEYWORDS.iter().flat_map(|group| group.iter()).find(|keyword| keyword.name == name)
+            let Some(keyword) =
+                KEYWORDS.iter().flat_map(|(_, family)| family.iter()).find(|keyword| keyword.name == name)
             else {
                 let known = UNSUPPORTED.contains(&name);
                 return Err(

@@ -123,7 +123,7 @@ fn errors_name_their_place() {
 
 #[test]
 fn every_keyword_is_declared_once_and_described() {
-    let keywords = || KEYWORDS.iter().flat_map(|group| group.iter());
+    let keywords = || KEYWORDS.iter().flat_map(|(_, family)| family.iter());
     let mut names: Vec<&str> = keywords().map(|keyword| keyword.name).chain(UNSUPPORTED).collect();
     let count = names.len();
     names.sort_unstable();
