@@ -27,7 +27,7 @@ console.log(`VEDDB_SEED=${seed} VEDDB_MINGO_PAIRS=${pairs}`);
 
 const server = await Server.connect(host, Number(port));
 for (const kind of KINDS) {
-  const collection = `compat_mingo_${kind.name}`;
+  const collection = `compat_mingo_${kind.name}_${process.pid}`;
   // Each kind has its own chance, so that one more kind changes none of the others.
   const random = new Random([...kind.name].reduce((sum, letter) => Math.imul(sum, 31) + letter.charCodeAt(0), seed));
   let asked = 0;

@@ -12,10 +12,11 @@ const isIndex = (step) => /^(0|[1-9][0-9]*)$/.test(step);
 
 /**
  * What a path meets in a document by MongoDB's rules: the values at its end, whether one is missing, whether there was an
- * array on the way, whether it went into the elements of one by itself, and whether one was an element of an array.
+ * array on the way, whether it went into the elements of one by itself, whether one was an element of an array, and whether
+ * a number was the name of a member of an element.
  */
 export function meet(document, path) {
-  const met = { values: [], missing: false, array: false, crossed: false, nested: false };
+  const met = { values: [], missing: false, array: false, crossed: false, nested: false, named: false };
   const walk = (value, steps) => {
     if (steps.length === 0) {
       if (isArray(value) && value.some(isArray)) met.nested = true;
@@ -37,6 +38,7 @@ export function meet(document, path) {
     if (isIndex(step)) {
       if (Number(step) < value.length) walk(value[Number(step)], rest);
       if (!value.some(isObject)) return;
+      if (value.some((element) => isObject(element) && Object.hasOwn(element, step))) met.named = true;
     }
     met.crossed = true;
     for (const element of value) if (isObject(element)) walk(element, steps);
@@ -72,7 +74,13 @@ export const DEVIATIONS = [
     name: 'values of several elements as one array',
     what: 'MongoDB asks the value of each element; mingo gathers them in an array and asks that',
     link: `${MANUAL}/tutorial/query-array-of-documents/`,
-    holds: (at) => asksWhole(at) && at.met.crossed,
+    holds: (at) => at.met.crossed && (asksWhole(at) || (at.met.values.length > 1 && at.met.values.some(isArray))),
+  },
+  {
+    name: 'members of elements that are named by numbers',
+    what: 'To MongoDB a number after an array is an index, and the name of a member of its elements as well',
+    link: `${MANUAL}/core/document/#dot-notation`,
+    holds: (at) => at.met.named,
   },
   {
     name: 'arrays in arrays',
