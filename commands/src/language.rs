@@ -8,6 +8,8 @@ use veddb_storage::document::filter::{FIELD, KEYWORDS, TREE};
 use veddb_storage::document::order::class;
 use veddb_storage::document::value::Kind;
 
+use crate::pipeline::accumulators::ACCUMULATORS;
+use crate::pipeline::stages::{Place, STAGES};
 use crate::query::{project, update};
 
 /// The chapters, in order: a title and what writes it.
@@ -19,6 +21,8 @@ const CHAPTERS: &[(&str, fn(&mut String))] = &[
     ("Updates", updates),
     ("Pipelines of updates", update_stages),
     ("Projections", projections),
+    ("Pipelines", stages),
+    ("Accumulators", accumulators),
     ("Expressions", expressions),
 ];
 
@@ -182,6 +186,31 @@ fn projections(out: &mut String) {
     let mut rows = vec![["path.$", "1", "The first element of the array that the filter matched, as an array."]];
     rows.extend(project::OPERATORS.iter().map(|o| [o.name, o.operand, o.summary]));
     table(out, "operator", &rows);
+}
+
+fn stages(out: &mut String) {
+    out.push_str(
+        "A pipeline ([DOC.AGGREGATE](commands.md#docaggregate)) is an array of stages, each of which takes the documents \
+         that the one before it makes.\n\n```json\n[{\"$match\": {\"state\": \"paid\"}}, {\"$group\": {\"_id\": \
+         \"$city\", \"total\": {\"$sum\": \"$price\"}}}]\n```\n\n| stage | | where |\n|---|---|---|\n",
+    );
+    for stage in STAGES.iter().flat_map(|family| family.iter()) {
+        let place = match stage.place {
+            Place::Anywhere => "anywhere",
+            Place::First => "first",
+            Place::Last => "last",
+        };
+        out.push_str(&format!("| `{}` | {} | {place} |\n", stage.name, stage.summary));
+    }
+}
+
+fn accumulators(out: &mut String) {
+    out.push_str(
+        "What `$group` and its like make of the values of several documents.\n\n| accumulator | |\n|---|---|\n",
+    );
+    for accumulator in ACCUMULATORS.iter().flat_map(|family| family.iter()) {
+        out.push_str(&format!("| `{}` | {} |\n", accumulator.name, accumulator.summary));
+    }
 }
 
 fn expressions(out: &mut String) {
