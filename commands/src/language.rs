@@ -12,8 +12,11 @@ use crate::pipeline::accumulators::ACCUMULATORS;
 use crate::pipeline::stages::{Place, STAGES};
 use crate::query::{project, update};
 
-/// The chapters, in order: a title and what writes it.
-const CHAPTERS: &[(&str, fn(&mut String))] = &[
+/// A title, and what writes the rest.
+type Chapter = (&'static str, fn(&mut String));
+
+/// The chapters, in order.
+const CHAPTERS: &[Chapter] = &[
     ("Values", values),
     ("Paths", paths),
     ("Filters", filters),

@@ -22,7 +22,7 @@ use std::fmt;
 
 use veddb_storage::document::expression::Work;
 use veddb_storage::document::filter::Filter;
-use veddb_storage::document::json::{IdSource, ParsedDocument, pack_document, render_object};
+use veddb_storage::document::json::{IdSource, ParsedDocument, is_wrapper, pack_document, render_object};
 use veddb_storage::document::path::Path;
 use veddb_storage::document::{Object, RawObject, Value, codec, order};
 
@@ -246,12 +246,28 @@ pub(crate) fn replaced(old: &Object, mut new: Object, limits: &Limits) -> Result
     Ok(parsed.body)
 }
 
+/// The name that an object inside begins with, if it is one that makes the object a typed value where it is read again.
+// The depth of the document was checked, which bounds the recursion.
+fn wrapper_within(value: &Value) -> Option<&str> {
+    match value {
+        Value::Object(object) => {
+            let first = object.0.first().map(|(name, _)| name.as_str()).filter(|name| is_wrapper(name));
+            first.or_else(|| object.0.iter().find_map(|(_, value)| wrapper_within(value)))
+        }
+        Value::Array(values) => values.iter().find_map(wrapper_within),
+        _ => None,
+    }
+}
+
 /// No update may make what an insert may not bring.
 pub(crate) fn check_size(new: &Object, body: &[u8], limits: &Limits) -> Result<(), CommandError> {
     let too_big = |message: String| Err(CommandError::new(ErrorCode::TooBig, message));
     let levels = 1 + new.0.iter().map(|(_, v)| v.depth()).max().unwrap_or(0);
     if levels > limits.max_document_depth {
         return too_big(format!("it would have more than {} levels of nesting", limits.max_document_depth));
+    }
+    if let Some(name) = new.0.iter().find_map(|(_, value)| wrapper_within(value)) {
+        return Err(bad_update(format!("an object that begins with {name} would be read as a typed value")));
     }
     // No packed value becomes more than 16 times as long as JSON, so small documents need not be written out.
     if body.len().saturating_mul(16) > limits.max_document_size {

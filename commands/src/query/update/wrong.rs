@@ -193,6 +193,23 @@ fn edges_of_arrays() {
 }
 
 #[test]
+fn nothing_is_made_that_would_be_read_as_something_else() {
+    let typed = |name: &str| format!("an object that begins with {name} would be read as a typed value");
+    for (document, update, name) in [
+        (r#"{"_id":1}"#, r#"{"$set":{"a.$date.b":1}}"#, "$date"),
+        (r#"{"_id":1,"a":[1]}"#, r#"{"$set":{"a.1.$oid":"x"}}"#, "$oid"),
+        (r#"{"_id":1,"a":{"b":1,"$uuid":2}}"#, r#"{"$unset":{"a.b":1}}"#, "$uuid"),
+        (r#"{"_id":1,"b":1}"#, r#"{"$rename":{"b":"a.$minKey"}}"#, "$minKey"),
+        (r#"{"_id":1}"#, r#"[{"$set":{"a":{"$arrayToObject":{"$literal":[["$date",1]]}}}}]"#, "$date"),
+    ] {
+        let error = apply_with("{}", None, document, update).unwrap_err();
+        assert_eq!((error.code, error.message.contains(&typed(name))), (ErrorCode::BadUpdate, true), "{error}");
+    }
+    // Where it is not the first member it is one like any other.
+    check(&[("{}", None, r#"{"a":{"b":1}}"#, r#"{"$set":{"a.$date":1}}"#, Ok(r#"{"a":{"b":1,"$date":1}}"#))]);
+}
+
+#[test]
 fn one_update_cannot_fill_the_memory() {
     let document = format!(r#"{{"_id":1,"a":[{}]}}"#, vec!["0"; 100_000].join(","));
     let error = apply_with("{}", None, &document, &format!(r#"{{"$set":{{"a.$[]":"{}"}}}}"#, "x".repeat(10_000)));

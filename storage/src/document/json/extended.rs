@@ -35,6 +35,11 @@ pub(super) fn wrapper(name: &str) -> Option<Wrapper> {
     WRAPPERS.iter().find(|(known, _)| *known == name)
 }
 
+/// Whether an object that begins with a member of this name is a typed value, as `{"$oid": ..}` is.
+pub fn is_wrapper(name: &str) -> bool {
+    wrapper(name).is_some()
+}
+
 fn oid(content: &Value) -> Result<Value, &'static str> {
     let mut id = [0; 12];
     let text = content.as_str().ok_or("expected 24 hexadecimal digits")?;

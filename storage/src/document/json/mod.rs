@@ -8,5 +8,6 @@ mod tests;
 #[cfg(test)]
 pub(crate) use tests::any_value;
 
+pub use extended::is_wrapper;
 pub use parse::{IdSource, ParseLimits, ParsedDocument, pack_document, parse_document, parse_value};
 pub use render::{put_double, put_string, render_object, render_value};
