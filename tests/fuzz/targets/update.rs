@@ -6,6 +6,7 @@ use libfuzzer_sys::fuzz_target;
 use veddb_commands::context::Limits;
 use veddb_commands::query::update::{Terms, Update};
 use veddb_fuzz::{NOW_MS, check_text, document, lines, root, text_limits};
+use veddb_storage::document::expression::Work;
 use veddb_storage::document::filter::{Filter, FilterLimits};
 use veddb_storage::document::{RawObject, Value};
 
@@ -17,11 +18,11 @@ fuzz_target!(|input: &[u8]| {
     let Ok(update) = Update::parse(update, array_filters, &terms) else { return };
     let filter_limits = FilterLimits { text: text_limits(), ..FilterLimits::default() };
     let Ok(filter) = Filter::parse(filter, &filter_limits) else { return };
-    if let Ok(parsed) = update.upsert(&filter, &|| "made".to_owned(), &limits) {
+    if let Ok(parsed) = update.upsert(&filter, &|| "made".to_owned(), &limits, &Work::default()) {
         check_text(&Value::Object(RawObject::from_body(&parsed.body).to_object()));
     }
     let Some(packed) = document(text) else { return };
-    if let Ok(Some(body)) = update.apply(root(&packed), &filter, &limits) {
+    if let Ok(Some(body)) = update.apply(root(&packed), &filter, &limits, &Work::default()) {
         check_text(&Value::Object(RawObject::from_body(&body).to_object()));
     }
 });
