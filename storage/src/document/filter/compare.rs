@@ -1,8 +1,8 @@
 //! `$eq $ne $gt $gte $lt $lte $in $nin`.
 
-use rustc_hash::FxHashSet;
-
 use std::cmp::Ordering;
+
+use rustc_hash::FxHashSet;
 
 use super::super::bounds::{Bounds, Edge, Interval};
 use super::super::codec::{Packed, ValueRef};
@@ -105,7 +105,8 @@ fn in_(parser: &mut Parser<'_>, operand: Operand<'_>) -> Result<Node, FilterErro
     constants.sort_by(|a, b| compare(a.get(), b.get()));
     constants.dedup_by(|a, b| compare(a.get(), b.get()).is_eq());
     let nullish = constants.iter().any(|c| c.get().kind() == Kind::Null);
-    let text = |constant: &Packed| if let ValueRef::String(text) = constant.get() { Some(Box::from(text)) } else { None };
+    let text =
+        |constant: &Packed| if let ValueRef::String(text) = constant.get() { Some(Box::from(text)) } else { None };
     let texts = constants.iter().filter_map(text).collect();
     Ok(operand.node(In { constants, texts, patterns, nullish }))
 }
