@@ -11,7 +11,7 @@ mod several;
 mod top;
 
 pub(super) use covariance::OPERATORS as COVARIANCES;
-use veddb_storage::document::expression::{Expression, Scope};
+use veddb_storage::document::expression::{Expression, Root, Scope};
 use veddb_storage::document::{Value, ValueRef};
 
 use super::{Reader, parse};
@@ -150,6 +150,12 @@ impl Plain {
 
 impl Accumulator for Plain {
     fn argument(&self, scope: &Scope<'_>) -> Result<Option<Value>, String> {
+        // Mostly it is a stored value.
+        if let Root::Packed(root) = scope.root
+            && let Some(found) = self.expression.look(root)
+        {
+            return Ok(found.map(ValueRef::to_value));
+        }
         self.expression.evaluate(scope).map_err(|error| error.0)
     }
 
