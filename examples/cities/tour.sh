@@ -50,6 +50,8 @@ tour() {
     SORT '{"lat":-1}' LIMIT 3
   run DOC.UPDATE cities '{"lat":{"$gt":66.5}}' '{"$set":{"arctic":true},"$inc":{"visits":1}}'
   run DOC.FIND cities '{"arctic":true}' SORT '{"lat":-1}' LIMIT 2 WITHVER
+  run DOC.AGGREGATE cities \
+    '[{"$group":{"_id":"$country","places":{"$sum":1},"north":{"$max":"$lat"}}},{"$sort":{"places":-1}},{"$limit":3}]'
   run DOC.DELETE cities '{"country":"VA"}'
   run DOC.SET cities home '{"name":"Home","lat":52.1,"lng":5.3}' IFVER 0
   run DOC.SET cities home '{"name":"Home","lat":52.2,"lng":5.3}' IFVER 1
