@@ -102,9 +102,9 @@ impl<'a> ReadContext<'a> {
         }
     }
 
-    /// The same at another moment of the data, where a read may take its time.
-    pub fn at<'b>(&'b self, view: &'b View, now_ms: u64) -> ReadContext<'b> {
-        let ReadContext { db, client, limits, queries, cancelled, started, .. } = *self;
+    /// The same for what a query of this database and moment left, where a read may take its time.
+    pub fn resumed<'b>(&'b self, view: &'b View, db: u8, now_ms: u64) -> ReadContext<'b> {
+        let ReadContext { client, limits, queries, cancelled, started, .. } = *self;
         ReadContext::new(view, now_ms, Asker { db, client, limits, queries, cancelled, started })
     }
 

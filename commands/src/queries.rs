@@ -72,6 +72,7 @@ pub trait Replies: Send {
 /// A query that waits to be read on. It sees the moment at which it began.
 pub struct Cursor {
     view: View,
+    db: u8,
     now_ms: u64,
     max_time_ms: Option<u64>,
     account: Arc<Account>,
@@ -146,8 +147,8 @@ impl Queries {
     ) -> Result<Reply, CommandError> {
         let now = Instant::now();
         self.check_room(context.client)?;
-        let (view, now_ms) = (context.view.clone(), context.now_ms);
-        let mut cursor = Cursor { view, now_ms, max_time_ms, account, replies, ahead: None };
+        let (view, db, now_ms) = (context.view.clone(), context.db, context.now_ms);
+        let mut cursor = Cursor { view, db, now_ms, max_time_ms, account, replies, ahead: None };
         let (batch, more) = cursor.read(context, count)?;
         let mut id = 0;
         if more {
@@ -183,33 +184,43 @@ impl Queries {
             let slot = cursors.get_mut(&id).ok_or_else(no_cursor)?;
             slot.cursor.take().ok_or_else(|| CommandError::new(ErrorCode::Busy, "the cursor is being read"))?
         };
+        let reading = Reading { queries: self, id };
         let view = cursor.view.clone();
-        let outcome = cursor.read(&context.at(&view, cursor.now_ms), count);
-        let mut cursors = self.cursors.lock();
-        match outcome {
-            Ok((batch, more)) => {
-                // It may have been closed meanwhile.
-                let mut open = 0;
-                if more && let Some(slot) = cursors.get_mut(&id) {
-                    slot.used = Instant::now();
-                    slot.cursor = Some(cursor);
-                    open = id;
-                } else {
-                    cursors.remove(&id);
-                }
-                Ok(Reply::Array(vec![Reply::count(open), Reply::Array(batch)]))
-            }
-            Err(error) => {
-                cursors.remove(&id);
-                Err(error)
-            }
-        }
+        let (batch, more) = cursor.read(&context.resumed(&view, cursor.db, cursor.now_ms), count)?;
+        let open = if more && reading.put_back(cursor) { id } else { 0 };
+        Ok(Reply::Array(vec![Reply::count(open), Reply::Array(batch)]))
     }
 
     /// Closes a cursor; whether there was one.
     pub fn close(&self, id: u64) -> bool {
         let slot = self.cursors.lock().remove(&id);
         slot.is_some()
+    }
+}
+
+/// A cursor that is being read. It is closed unless it is put back, also where the reading panics.
+struct Reading<'q> {
+    queries: &'q Queries,
+    id: u64,
+}
+
+impl Reading<'_> {
+    /// Lets the cursor wait again; false when it was closed meanwhile.
+    fn put_back(&self, cursor: Cursor) -> bool {
+        let mut cursors = self.queries.cursors.lock();
+        let Some(slot) = cursors.get_mut(&self.id) else { return false };
+        slot.used = Instant::now();
+        slot.cursor = Some(cursor);
+        true
+    }
+}
+
+impl Drop for Reading<'_> {
+    fn drop(&mut self) {
+        let mut cursors = self.queries.cursors.lock();
+        if cursors.get(&self.id).is_some_and(|slot| slot.cursor.is_none()) {
+            cursors.remove(&self.id);
+        }
     }
 }
 

@@ -212,7 +212,7 @@ fn filter(random: &mut Random, flavor: &Flavor, guide: Option<&Index>) -> Json {
     }
 }
 
-fn sort(random: &mut Random, guide: Option<&Index>) -> Json {
+pub(crate) fn sort(random: &mut Random, guide: Option<&Index>) -> Json {
     let mut keys = Map::new();
     if let Some(index) = guide.filter(|_| !random.one_in(3)) {
         let turned = if random.one_in(2) { -1 } else { 1 };

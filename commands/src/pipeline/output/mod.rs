@@ -122,7 +122,7 @@ impl Reading {
                 run.insert(Run { view: context.view.clone(), now_ms: context.now_ms, account, rows })
             }
         };
-        let context = context.at(&run.view, run.now_ms);
+        let context = context.resumed(&run.view, context.db, run.now_ms);
         let running = Running::new(&context, plan.max_time_ms, &run.account, &examined);
         let (mut made, mut bytes) = (Vec::new(), 0);
         while made.len() < BATCH_ROWS && bytes < BATCH_BYTES {

@@ -12,7 +12,7 @@ use veddb_storage::document::expression::{Expression, check_variable_name};
 use veddb_storage::document::path::Path;
 use veddb_storage::document::{RawArray, RawObject, Value, ValueRef, codec};
 
-use super::unwind::{Unwind, put, segments};
+use super::unwind::{Unwind, put, remove, segments};
 use super::{Parsed, Place, StageOperator};
 use crate::error::{CommandError, ErrorCode};
 use crate::pipeline::foreign::Foreign;
@@ -393,8 +393,11 @@ pub(super) fn with_member(row: &Row, path: &[String], value: ValueRef<'_>) -> Ro
     }
 }
 
+/// The row with nothing at a path, as a `$unwind` leaves it of an empty array that was put there: with the objects that
+/// lead to it.
 fn without(row: &Row, path: &[String]) -> Row {
     let mut object = row.root().to_object();
-    super::unwind::remove(&mut object, path);
+    put(&mut object, path, Value::Null);
+    remove(&mut object, path);
     Row::of(&object)
 }
