@@ -4,7 +4,9 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex};
 
 use veddb_storage::document::json::{IdSource, ParseLimits, parse_document};
 use veddb_storage::seal::MasterKeySource;
@@ -240,4 +242,61 @@ fn a_random_history_survives_restarts() {
             check(&crashed, &model);
         }
     }
+}
+
+/// Scans that are on their way while others write, checkpoints come and collections go, from any record on.
+#[test]
+fn a_scan_sees_its_moment_throughout() {
+    let seed = 20_261_124;
+    println!("seed {seed}");
+    let dir = tempfile::tempdir().unwrap();
+    // Room for some of the documents: what scans keep is dropped, taken again, and brought up to date.
+    let store = open_with(dir.path(), 150_000);
+    let published = Mutex::new(Arc::new((store.view(), Model::default())));
+    let ended = AtomicBool::new(false);
+    let read = &|seed: u64| {
+        let mut random = Random(seed);
+        let mut scans = 0;
+        let mut held: VecDeque<Arc<(View, Model)>> = VecDeque::new();
+        while !ended.load(Ordering::Relaxed) {
+            held.push_back(Arc::clone(&published.lock().unwrap()));
+            // Of moments that are gone as well.
+            let moment = Arc::clone(&held[random.below(held.len() as u64) as usize]);
+            if held.len() > 20 {
+                held.pop_front();
+            }
+            let (view, model) = &*moment;
+            for (name, documents) in &model.collections {
+                let collection = view.collection(0, name).unwrap();
+                let from = if random.below(2) == 0 { 0 } else { random.below(2_000) };
+                let cached = random.below(2) as usize * 50;
+                let mut expected = documents.range(from..);
+                for found in view.scan_from(&collection, veddb_storage::RecordId(from)).cached(cached) {
+                    let (record, document) = found.unwrap();
+                    let (known, (id, version, padding)) = expected.next().unwrap();
+                    assert_eq!((record.0, document.version), (*known, *version), "{name} of {}", view.lsn());
+                    assert_eq!(*document.body, *body(id, *padding), "{name}: {record:?} of {}", view.lsn());
+                    if random.below(500) == 0 {
+                        std::thread::yield_now();
+                    }
+                }
+                assert_eq!(expected.next(), None, "{name} of {} ends too soon", view.lsn());
+                scans += 1;
+            }
+        }
+        scans
+    };
+    std::thread::scope(|scope| {
+        let readers: Vec<_> = (0..3).map(|reader| scope.spawn(move || read(seed + reader))).collect();
+        let (mut random, mut model, mut next) = (Random(seed), Model::default(), BTreeMap::new());
+        for _ in 0..3_000 {
+            step(&store, &mut model, &mut random, &mut next);
+            *published.lock().unwrap() = Arc::new((store.view(), model.clone()));
+        }
+        ended.store(true, Ordering::Relaxed);
+        for reader in readers {
+            assert!(reader.join().unwrap() > 50);
+        }
+    });
+    assert!(store.stats().checkpoints > 5, "{:?}", store.stats());
 }
