@@ -86,8 +86,6 @@ pub enum Kind<'s> {
     Unwind(&'s stages::Unwind),
     /// Writes the rows; pulled at, it only hands them on.
     Write(&'s Target),
-    /// Makes one row of each, so a `$limit` or `$skip` may as well stand before it.
-    OneToOne,
     /// Anything else.
     Other,
 }

@@ -6,7 +6,7 @@ use veddb_storage::document::expression::{Expression, ExpressionLimits};
 use veddb_storage::document::json::parse_value;
 use veddb_storage::document::{Filter, RawArray, RawObject, ValueRef};
 
-use super::stages::{Parsed, Place, find};
+use super::stages::{Match, Parsed, Place, find};
 use super::{Kind, Pipeline, Placed, bad};
 use crate::context::Limits;
 use crate::error::CommandError;
@@ -140,18 +140,30 @@ impl<'l> Reader<'l> {
             while at > 0 && ordered.get(at - 1).is_some_and(|before| lets_pass(before, paths.as_deref())) {
                 at -= 1;
             }
-            let before = at.checked_sub(1).and_then(|at| ordered.get_mut(at));
-            if let Some(before) = before
-                && let Kind::Match(other) = before.stage.kind()
-                // Both could be read, so together they can, unless they are too many nodes.
-                && let Ok(joined) = other.and(self, found)
-            {
-                before.stage = Arc::new(joined);
-                continue;
-            }
             ordered.insert(at, placed);
         }
-        ordered
+        self.join(ordered)
+    }
+
+    /// Joins each `$match` with those right after it: all at once, since each join reads the whole filter.
+    fn join(&self, stages: Vec<Placed>) -> Vec<Placed> {
+        let mut joined: Vec<Placed> = Vec::with_capacity(stages.len());
+        let is_match = |placed: &Placed| matches!(placed.stage.kind(), Kind::Match(_));
+        for run in stages.chunk_by(|a, b| is_match(a) && is_match(b)) {
+            let matches = run.iter().filter_map(|placed| match placed.stage.kind() {
+                Kind::Match(found) => Some(found),
+                _ => None,
+            });
+            // Each could be read, so together they can, unless they are too many nodes.
+            if let [first, _, ..] = run
+                && let Ok(all) = Match::all(self, matches)
+            {
+                joined.push(Placed { stage: Arc::new(all), ..first.clone() });
+            } else {
+                joined.extend_from_slice(run);
+            }
+        }
+        joined
     }
 
     /// Reads the stages of a pipeline inside the stage `inside`, with these variables beside those in sight.

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use veddb_storage::CollectionHandle;
 use veddb_storage::document::Filter;
 
-use super::{Failure, Input, Kind, Nothing, Pipeline, Row, Rows, Running};
+use super::{Failure, Input, Kind, Nothing, Pipeline, Row, Rows, Running, bad};
+use crate::error::{CommandError, ErrorCode};
 use crate::query::exec::{Feed, Look};
 use crate::query::filter_limits;
 use crate::query::plan::{Choice, Wanted};
@@ -17,6 +18,8 @@ pub struct Source {
     pub choice: Option<Choice>,
     collection: Option<CollectionHandle>,
     filter: Arc<Filter>,
+    /// The `$match` that the filter is of: its place and name.
+    place: Option<(usize, &'static str)>,
     /// How many documents are wanted at most.
     first: usize,
     rest: Pipeline,
@@ -38,15 +41,17 @@ impl Pipeline {
         let collection = collection.filter(|_| !self.brings_rows());
         let Some(collection) = collection else {
             let rest = self.clone();
-            return Ok(Source { choice: None, collection: None, filter: empty()?, first: usize::MAX, rest });
+            let (filter, first) = (empty()?, usize::MAX);
+            return Ok(Source { choice: None, collection: None, filter, place: None, first, rest });
         };
         let mut stages = self.stages.as_slice();
-        let (mut filter, mut narrowed) = (None, None);
+        let (mut filter, mut narrowed, mut place) = (None, None, None);
         if let Some((first, rest)) = stages.split_first()
             && let Kind::Match(found) = first.stage.kind()
         {
             filter = Some(Arc::clone(found.filter()));
             narrowed = found.narrowed(running);
+            place = Some((first.number, first.name));
             stages = rest;
         }
         let filter = filter.map_or_else(empty, Ok)?;
@@ -62,7 +67,7 @@ impl Pipeline {
             Choice::new(running.context.view.trees(), &collection, narrowed.as_ref().unwrap_or(&filter), &wanted)?;
         let ordered = choice.plan.is_ordered() || sorted.is_none();
         let (first, rest) = if ordered { (first, rest) } else { (usize::MAX, after(0)) };
-        Ok(Source { choice: Some(choice), collection: Some(collection), filter, first, rest })
+        Ok(Source { choice: Some(choice), collection: Some(collection), filter, place, first, rest })
     }
 }
 
@@ -80,7 +85,7 @@ impl Source {
                 let mut examined = running.examined.borrow_mut();
                 let feed = Feed::new(&look, collection, &choice.plan, self.first, false, &mut examined)?;
                 choice.plan.note_use(running.context.now_ms);
-                Box::new(Reading { feed, filter: Arc::clone(&self.filter) })
+                Box::new(Reading { feed, filter: Arc::clone(&self.filter), place: self.place })
             }
             _ => Box::new(Nothing),
         };
@@ -96,12 +101,26 @@ fn look<'r>(running: &'r Running<'_>, filter: &'r Filter) -> Look<'r> {
 struct Reading {
     feed: Feed,
     filter: Arc<Filter>,
+    place: Option<(usize, &'static str)>,
+}
+
+impl Reading {
+    /// What the filter says is the fault of its `$match`.
+    fn of_match(&self, error: CommandError) -> CommandError {
+        match self.place {
+            Some((number, name)) if error.code == ErrorCode::BadFilter => {
+                bad(format!("stage {number}: {name}: {}", error.message))
+            }
+            _ => error,
+        }
+    }
 }
 
 impl Rows for Reading {
     fn next(&mut self, running: &Running<'_>) -> Result<Option<Row>, Failure> {
         let mut examined = running.examined.borrow_mut();
-        let found = self.feed.next(&look(running, &self.filter), &mut examined)?;
+        let found = self.feed.next(&look(running, &self.filter), &mut examined);
+        let found = found.map_err(|error| self.of_match(error))?;
         Ok(found.map(|(_, found)| found.into()))
     }
 }

@@ -57,11 +57,12 @@ impl Sorter {
             return Ok(());
         }
         let key = self.sort.key(row.root())?;
-        let size = size_of_row(&self.sort, &row);
+        let size = key.size() + row.size();
         if !self.held.grow(size) {
+            let before = self.held.bytes();
             self.settle();
-            // Only what was cut off may have been in the way.
-            if !self.held.grow(size) {
+            // Only what was cut off may have been in the way; where that is little it is soon in the way again.
+            if self.held.bytes() > before / 4 * 3 || !self.held.grow(size) {
                 self.write(running)?;
                 self.held.force(size);
             }
@@ -77,7 +78,7 @@ impl Sorter {
         let sort = &self.sort;
         self.rows.sort_by(|(a, _), (b, _)| sort.compare(a, b));
         if self.rows.len() > self.keep {
-            let cut: usize = self.rows.drain(self.keep..).map(|(_, row)| size_of_row(sort, &row)).sum();
+            let cut: usize = self.rows.drain(self.keep..).map(|(key, row)| key.size() + row.size()).sum();
             self.held.shrink(cut);
         }
     }
@@ -134,10 +135,6 @@ impl Sorter {
         merged._held = std::mem::replace(&mut self.held, nothing);
         Ok(merged)
     }
-}
-
-fn size_of_row(sort: &Sort, row: &Row) -> usize {
-    row.size() + 64 * sort.keys().len()
 }
 
 impl Run {

@@ -382,6 +382,10 @@ impl Ordered {
                 let group = KeyRange { from: fields.clone(), to: after(&fields) };
                 let mut forward = trees.walk(&index, &group, false)?;
                 while let Some(entry) = forward.entry() {
+                    steps += 1;
+                    if steps.is_multiple_of(CHECK_EVERY) {
+                        look.context.check(look.max_time_ms)?;
+                    }
                     examined.keys += 1;
                     let candidate = candidate(&self.plan, &entry, covered);
                     self.offer(candidate);

@@ -153,7 +153,6 @@ fn parallel(sort: &Sort) -> String {
     format!("cannot sort by parallel arrays: at most one of {} may be an array", names.join(", "))
 }
 
-/// A `BADFILTER` about the sort.
 /// A direction as MongoDB reads it: doubles without their fraction, decimals rounded.
 fn whole(direction: ValueRef<'_>) -> Option<i64> {
     match direction {
@@ -163,6 +162,7 @@ fn whole(direction: ValueRef<'_>) -> Option<i64> {
     }
 }
 
+/// A `BADFILTER` about the sort.
 pub(super) fn bad_sort(what: String) -> CommandError {
     CommandError::new(ErrorCode::BadFilter, format!("SORT: {what}"))
 }

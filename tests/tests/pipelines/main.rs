@@ -115,9 +115,8 @@ impl Round {
         let plain = pipeline(random, flavor, &self.indexes);
         let fixed = stages::fixed(&plain, PLAIN[1]);
         let (plain, indexed) = (stages::joined_with(&plain, PLAIN[1]), stages::joined_with(&plain, INDEXED[1]));
-        let ask = |name: &str, pipeline: &Json| {
-            ["DOC.AGGREGATE".to_owned(), name.to_owned(), pipeline.to_string()].to_vec()
-        };
+        let ask =
+            |name: &str, pipeline: &Json| ["DOC.AGGREGATE".to_owned(), name.to_owned(), pipeline.to_string()].to_vec();
         let requests = [ask(PLAIN[0], &fixed), ask(PLAIN[0], &plain), ask(INDEXED[0], &indexed)];
         let replies = self.client.pipeline(&requests)?;
         let [expected, found, by_index] = replies.as_slice() else { anyhow::bail!("three replies are expected") };

@@ -210,14 +210,7 @@ fn project(random: &mut Random, flavor: &Flavor) -> Json {
     json!({"$project": members})
 }
 
-fn lookup(
-    random: &mut Random,
-    flavor: &Flavor,
-    indexes: &[Index],
-    depth: usize,
-    place: &str,
-    stages: &mut Vec<Json>,
-) {
+fn lookup(random: &mut Random, flavor: &Flavor, indexes: &[Index], depth: usize, place: &str, stages: &mut Vec<Json>) {
     let mut join = json!({"from": FOREIGN, "as": place});
     let way = random.below(4);
     if way != 0 {

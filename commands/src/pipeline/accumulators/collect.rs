@@ -1,10 +1,10 @@
 //! `$push`, `$addToSet`, `$concatArrays`, `$setUnion` and `$mergeObjects`: all of the values.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use veddb_storage::document::{Object, Value, codec, ordered};
 
-use super::{AccumulatorOperator, Plain, State, size_of_value};
+use super::{AccumulatorOperator, Grown, Plain, State, size_of_value};
 
 pub(super) const ACCUMULATORS: &[AccumulatorOperator] = &[
     AccumulatorOperator {
@@ -30,7 +30,7 @@ pub(super) const ACCUMULATORS: &[AccumulatorOperator] = &[
     AccumulatorOperator {
         name: "$mergeObjects",
         summary: "The members of all objects; of two of one name the later.",
-        parse: |reader, operand| Plain::parse(reader, operand, || Box::<Merged>::default()),
+        parse: |reader, operand| Plain::parse(reader, operand, merged),
     },
 ];
 
@@ -154,28 +154,50 @@ impl State for Union {
 }
 
 #[derive(Debug, Default)]
-struct Merged(Object);
+struct Merged {
+    object: Object,
+    /// Where each of its members stands.
+    positions: HashMap<String, usize>,
+    bytes: usize,
+    grown: Grown,
+}
+
+/// What a member takes beside its name, which is there twice, and its value, bytes.
+const MEMBER_BYTES: usize = 72;
+
+pub(super) fn merged() -> Box<dyn State> {
+    Box::<Merged>::default()
+}
+
+impl Merged {
+    fn set(&mut self, name: String, value: Value) {
+        self.bytes += size_of_value(&value);
+        let at = self.positions.get(&name).copied();
+        match at.and_then(|at| self.object.0.get_mut(at)) {
+            Some((_, place)) => self.bytes -= size_of_value(&std::mem::replace(place, value)),
+            None => {
+                self.bytes += MEMBER_BYTES + 2 * name.len();
+                self.positions.insert(name.clone(), self.object.0.len());
+                self.object.0.push((name, value));
+            }
+        }
+    }
+}
 
 impl State for Merged {
     fn add(&mut self, value: Option<Value>) -> Result<usize, String> {
         match value {
             None | Some(Value::Null) => Ok(0),
             Some(Value::Object(object)) => {
-                let mut grown = 0;
-                for (name, value) in object.0 {
-                    if self.0.get(&name).is_none() {
-                        grown += 24 + name.len() + size_of_value(&value);
-                    }
-                    self.0.set(&name, value);
-                }
-                Ok(grown)
+                object.0.into_iter().for_each(|(name, value)| self.set(name, value));
+                Ok(self.grown.to(self.bytes))
             }
             Some(other) => Err(format!("$mergeObjects: each value must be an object, not {}", other.kind().name())),
         }
     }
 
     fn save(&self) -> Value {
-        Value::Object(self.0.clone())
+        Value::Object(self.object.clone())
     }
 
     fn absorb(&mut self, saved: Value) -> Result<(), String> {
@@ -183,6 +205,6 @@ impl State for Merged {
     }
 
     fn value(&self) -> Result<Option<Value>, String> {
-        Ok(Some(Value::Object(self.0.clone())))
+        Ok(Some(Value::Object(self.object.clone())))
     }
 }

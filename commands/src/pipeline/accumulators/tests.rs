@@ -1,5 +1,8 @@
 //! What accumulators make of groups, in memory and through files.
 
+use veddb_storage::document::{Object, Value};
+
+use crate::error::ErrorCode;
 use crate::pipeline::tests::{Bench, check};
 
 /// Documents, an accumulator, and what it makes of all of them.
@@ -70,6 +73,33 @@ fn n_may_depend_on_the_group() {
     let stage = r#"{"$group":{"_id":{"k":"$k"},"r":{"$firstN":{"n":{"$cond":[{"$eq":["$k",1]},1,2]},"input":"$v"}}}}"#;
     let documents = r#"[{"k":1,"v":1},{"k":1,"v":2},{"k":2,"v":3},{"k":2,"v":4},{"k":2,"v":5}]"#;
     check(&[(documents, stage, r#"{"_id":{"k":1},"r":[1]} {"_id":{"k":2},"r":[3,4]}"#)]);
+}
+
+#[test]
+fn merged_objects() {
+    let stage = r#"{"$group":{"_id":null,"r":{"$mergeObjects":"$v"}}}"#;
+    check(&[(r#"[{"v":{"a":1,"b":2}},{},{"v":{"c":3,"a":4}}]"#, stage, r#"{"_id":null,"r":{"a":4,"b":2,"c":3}}"#)]);
+    let mut state = super::collect::merged();
+    let object = |text: &str| Some(Value::Object(Object(vec![("a".to_owned(), Value::String(text.to_owned()))])));
+    let small = state.add(object("")).unwrap();
+    assert_eq!(state.add(object(&"x".repeat(1000))).unwrap(), 1000, "a larger value in the place of a small one");
+    assert_eq!(state.add(object(&"x".repeat(900))).unwrap(), 0);
+    assert_eq!(state.add(object(&"x".repeat(1001))).unwrap(), 1);
+    assert!(small > 0);
+}
+
+/// A group is held as a whole, also where its parts came through files.
+#[test]
+fn a_group_that_does_not_fit() {
+    let documents: Vec<String> = (0..4000).map(|n| format!(r#"{{"v":"{n}{}"}}"#, "x".repeat(400))).collect();
+    let documents = documents.join(",");
+    let all = r#"{"$group":{"_id":null,"r":{"$push":"$v"}}}"#;
+    let error = Bench::new(512 << 10).run(&format!(r#"[{{"$documents":[{documents}]}},{all}]"#)).unwrap_err();
+    assert_eq!(error.code, ErrorCode::TooBig);
+    let each = r#"{"$group":{"_id":"$v","r":{"$push":"$v"}}},{"$count":"n"}"#;
+    let (rows, spilled) = Bench::new(512 << 10).run(&format!(r#"[{{"$documents":[{documents}]}},{each}]"#)).unwrap();
+    assert_eq!(rows, [r#"{"n":4000}"#]);
+    assert!(spilled > 0);
 }
 
 /// What is written to files and read back is what it was.

@@ -11,6 +11,7 @@ use veddb_storage::document::path::{Meets, Path};
 use veddb_storage::document::{Object, RawObject, Value, ValueRef, codec};
 
 use super::sample::{unwrap, wrap};
+use super::unwind::put;
 use super::{Place, StageOperator};
 use crate::pipeline::parse::{members, one};
 use crate::pipeline::sorter::{InOrder, Sorter};
@@ -109,6 +110,10 @@ fn path(value: ValueRef<'_>) -> Result<(String, Path), String> {
     Ok((text.to_owned(), Path::new(text)))
 }
 
+fn steps(path: &str) -> Vec<String> {
+    path.split('.').map(str::to_owned).collect()
+}
+
 fn between(values: Vec<Value>, dates: bool) -> Result<Bounds, String> {
     let Ok([lower, upper]) = <[Value; 2]>::try_from(values) else { return Err("bounds must be two values".into()) };
     let fits = |value: &Value| if dates { matches!(value, Value::Date(_)) } else { number(value).is_some() };
@@ -170,22 +175,11 @@ impl Densify {
         let mut object = Object::default();
         for (number, (name, _)) in self.partition_by.iter().enumerate() {
             if let Some(value) = partition.as_object().and_then(|members| members.get(&number.to_string())) {
-                put(&mut object, name, value.clone());
+                put(&mut object, &steps(name), value.clone());
             }
         }
-        put(&mut object, &self.field, value);
+        put(&mut object, &steps(&self.field), value);
         Row::of(&object)
-    }
-}
-
-/// Sets the member at a path; what is on the way is made. The path's length bounds the loop.
-fn put(object: &mut Object, path: &str, value: Value) {
-    let Some((first, rest)) = path.split_once('.') else { return object.set(path, value) };
-    if !matches!(object.get(first), Some(Value::Object(_))) {
-        object.set(first, Value::Object(Object::default()));
-    }
-    if let Some(Value::Object(inner)) = object.get_mut(first) {
-        put(inner, rest, value);
     }
 }
 

@@ -18,7 +18,7 @@ use super::{Parsed, Place, StageOperator};
 use crate::pipeline::foreign::{Foreign, Found, Keys, gather_at, key};
 use crate::pipeline::memory::Held;
 use crate::pipeline::parse::{object, one};
-use crate::pipeline::{Failure, Input, Kind, Opening, Reader, Row, Rows, Running, Stage};
+use crate::pipeline::{Failure, Input, Opening, Reader, Row, Rows, Running, Stage};
 use crate::query::plan::Cost;
 
 pub(super) const STAGES: &[StageOperator] = &[StageOperator {
@@ -93,10 +93,6 @@ impl Stage for Graph {
 
     fn takes(&self, wanted: usize) -> usize {
         wanted
-    }
-
-    fn kind(&self) -> Kind<'_> {
-        Kind::OneToOne
     }
 
     fn passes_through(&self, path: &str) -> bool {

@@ -223,7 +223,7 @@ impl Groups {
         self.runs.push(writer.finish()?);
         if self.runs.len() >= RUNS_MAX {
             let mut writer = RowWriter::create(running.context.view.spills(), self.held.account())?;
-            let mut merge = Merge::of(std::mem::take(&mut self.runs))?;
+            let mut merge = Merge::of(std::mem::take(&mut self.runs), self.held.account().part())?;
             while let Some((key, group)) = merge.next(&self.stage, running)? {
                 writer.push_body(&saved(key, &group))?;
             }
@@ -249,6 +249,8 @@ fn saved(key: Box<[u8]>, group: &Grouped) -> Box<[u8]> {
 struct Merge {
     /// Each with its first group.
     runs: Vec<(RowReader, Option<Row>)>,
+    /// What the group at hand takes, as it was written.
+    held: Held,
 }
 
 fn key_of(row: &Row) -> &[u8] {
@@ -259,13 +261,13 @@ fn key_of(row: &Row) -> &[u8] {
 }
 
 impl Merge {
-    fn of(readers: Vec<RowReader>) -> Result<Merge, Failure> {
+    fn of(readers: Vec<RowReader>, held: Held) -> Result<Merge, Failure> {
         let mut runs = Vec::with_capacity(readers.len());
         for mut reader in readers {
             let head = reader.read()?;
             runs.push((reader, head));
         }
-        Ok(Merge { runs })
+        Ok(Merge { runs, held })
     }
 
     /// The next group, of all files.
@@ -273,9 +275,12 @@ impl Merge {
         let least = self.runs.iter().filter_map(|(_, head)| head.as_ref().map(key_of)).min();
         let Some(key) = least.map(Box::<[u8]>::from) else { return Ok(None) };
         let mut group: Option<Grouped> = None;
+        self.held.release();
         for (reader, head) in &mut self.runs {
             let Some(row) = head.take_if(|row| key_of(row) == &*key) else { continue };
             running.step()?;
+            // One group has to be held as a whole.
+            self.held.claim(row.size())?;
             let object = row.root();
             let group = match &mut group {
                 Some(group) => group,
@@ -310,7 +315,8 @@ impl Rows for Grouping {
                     Phase::Giving(all.into_iter(), groups)
                 } else {
                     groups.write(running)?;
-                    Phase::Merging(Merge::of(std::mem::take(&mut groups.runs))?, groups)
+                    let held = groups.held.account().part();
+                    Phase::Merging(Merge::of(std::mem::take(&mut groups.runs), held)?, groups)
                 };
             }
         }

@@ -21,8 +21,8 @@ pub(super) const STAGES: &[StageOperator] = &[StageOperator {
 #[derive(Debug)]
 pub struct Match {
     filter: Arc<Filter>,
-    /// Its operand, packed.
-    body: Box<[u8]>,
+    /// Its operands, packed: those of all stages that it was joined of.
+    bodies: Vec<Box<[u8]>>,
     /// What an `$expr` in it says of single paths: that they equal what can be computed without the document.
     equalities: Vec<(String, Expression)>,
     /// The variables in sight.
@@ -39,13 +39,11 @@ impl Match {
         let names: Vec<String> = reader.names().map(str::to_owned).collect();
         let mut equalities = Vec::new();
         // CURRENT, as a variable of one's own, stands behind each path.
-        if !names.iter().any(|name| name == "CURRENT")
-            && let Some(expression) = operand.get("$expr")
-        {
-            gather_equalities(reader, &names, expression, &mut equalities);
+        if !names.iter().any(|name| name == "CURRENT") {
+            gather_from_filter(reader, &names, operand, &mut equalities);
         }
-        let body = codec::pack_object(&operand.to_object());
-        Ok(Match { filter: Arc::new(reader.filter(operand)?), body, equalities, names })
+        let bodies = vec![codec::pack_object(&operand.to_object())];
+        Ok(Match { filter: Arc::new(reader.filter(operand)?), bodies, equalities, names })
     }
 
     /// A filter that lets through at least the same and says more to indexes; none where there is no more to say. `$eq`
@@ -63,7 +61,7 @@ impl Match {
         if all.is_empty() {
             return None;
         }
-        all.push(Value::Object(RawObject::from_body(&self.body).to_object()));
+        all.extend(operands(&self.bodies));
         let body = codec::pack_object(&Object(vec![("$and".to_owned(), Value::Array(all))]));
         let names: Vec<&str> = self.names.iter().map(String::as_str).collect();
         let limits = filter_limits(running.context.limits);
@@ -75,17 +73,45 @@ impl Match {
         &self.filter
     }
 
-    /// One stage that does what both do.
-    pub fn and(&self, reader: &Reader<'_>, other: &Match) -> Result<Match, String> {
-        let operand = |body: &[u8]| Value::Object(RawObject::from_body(body).to_object());
-        let both = Value::Array(vec![operand(&self.body), operand(&other.body)]);
-        let body = codec::pack_object(&Object(vec![("$and".to_owned(), both)]));
-        Match::new(reader, RawObject::from_body(&body))
+    /// One stage that does what all of these do.
+    pub fn all<'m>(reader: &Reader<'_>, parts: impl Iterator<Item = &'m Match>) -> Result<Match, String> {
+        let bodies: Vec<Box<[u8]>> = parts.flat_map(|part| part.bodies.iter().cloned()).collect();
+        // Side by side, so that many of them are no deeper than two.
+        let all = Value::Array(operands(&bodies).collect());
+        let body = codec::pack_object(&Object(vec![("$and".to_owned(), all)]));
+        Ok(Match { bodies, ..Match::new(reader, RawObject::from_body(&body))? })
     }
 
     /// What it looks at; none where that is more than paths say.
     pub fn movable_paths(&self) -> Option<Vec<String>> {
         (!self.filter.reads_documents()).then(|| self.filter.paths())
+    }
+}
+
+fn operands(bodies: &[Box<[u8]>]) -> impl Iterator<Item = Value> {
+    bodies.iter().map(|body| Value::Object(RawObject::from_body(body).to_object()))
+}
+
+/// The equalities that hold wherever the filter does.
+// The text's depth limit bounds the recursion.
+fn gather_from_filter(
+    reader: &Reader<'_>,
+    names: &[String],
+    filter: RawObject<'_>,
+    found: &mut Vec<(String, Expression)>,
+) {
+    for (name, value) in filter.iter() {
+        match (name, value) {
+            ("$expr", expression) => gather_equalities(reader, names, expression, found),
+            ("$and", ValueRef::Array(all)) => {
+                for one in all.iter() {
+                    if let ValueRef::Object(one) = one {
+                        gather_from_filter(reader, names, one, found);
+                    }
+                }
+            }
+            _ => {}
+        }
     }
 }
 
@@ -196,5 +222,22 @@ mod tests {
             let paths: Vec<String> = found.into_iter().map(|(path, _)| path).collect();
             assert_eq!(paths.join(" "), expected, "{expression}");
         }
+    }
+
+    #[test]
+    fn joined_filters_say_what_each_says() {
+        let limits = Limits::default();
+        let reader = Reader::new(&limits, Vec::new());
+        let of = |text: &str| {
+            let packed = parse_value(text.as_bytes(), ParseLimits::default()).unwrap();
+            Match::new(&reader, object(packed.get()).unwrap()).unwrap()
+        };
+        let first = of(r#"{"$expr":{"$eq":["$a",1]},"b":2}"#);
+        let second = of(r#"{"$and":[{"c":3},{"$expr":{"$eq":["$d",4]}}]}"#);
+        let third = of(r#"{"$or":[{"$expr":{"$eq":["$e",5]}}]}"#);
+        let joined = Match::all(&reader, [&first, &second].into_iter()).unwrap();
+        let joined = Match::all(&reader, [&joined, &third].into_iter()).unwrap();
+        let paths: Vec<&str> = joined.equalities.iter().map(|(path, _)| path.as_str()).collect();
+        assert_eq!(paths, ["a", "d"]);
     }
 }

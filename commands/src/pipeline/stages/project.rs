@@ -6,7 +6,7 @@ use veddb_storage::document::ValueRef;
 
 use super::{Parsed, Place, StageOperator};
 use crate::pipeline::parse::{object, one};
-use crate::pipeline::{Failure, Input, Kind, Opening, Reader, Row, Rows, Running, Stage};
+use crate::pipeline::{Failure, Input, Opening, Reader, Row, Rows, Running, Stage};
 use crate::query::project::{Project, Sight};
 
 pub(super) const STAGES: &[StageOperator] = &[
@@ -67,10 +67,6 @@ impl Stage for Projection {
 
     fn takes(&self, wanted: usize) -> usize {
         wanted
-    }
-
-    fn kind(&self) -> Kind<'_> {
-        Kind::OneToOne
     }
 
     fn passes_through(&self, path: &str) -> bool {

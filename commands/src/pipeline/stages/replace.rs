@@ -7,7 +7,7 @@ use veddb_storage::document::{Value, ValueRef};
 
 use super::{Parsed, Place, StageOperator};
 use crate::pipeline::parse::{object, one};
-use crate::pipeline::{Failure, Input, Kind, Opening, Reader, Row, Rows, Running, Stage};
+use crate::pipeline::{Failure, Input, Opening, Reader, Row, Rows, Running, Stage};
 
 pub(super) const STAGES: &[StageOperator] = &[
     StageOperator {
@@ -49,10 +49,6 @@ impl Stage for Replace {
 
     fn takes(&self, wanted: usize) -> usize {
         wanted
-    }
-
-    fn kind(&self) -> Kind<'_> {
-        Kind::OneToOne
     }
 }
 
