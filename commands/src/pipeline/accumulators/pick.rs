@@ -3,7 +3,7 @@
 use veddb_storage::document::Value;
 use veddb_storage::document::order::compare_values;
 
-use super::{AccumulatorOperator, Plain, State, size_of_value};
+use super::{AccumulatorOperator, Grown, Plain, State, size_of_value};
 
 pub(super) const ACCUMULATORS: &[AccumulatorOperator] = &[
     AccumulatorOperator {
@@ -39,11 +39,12 @@ struct Picked {
     wins: fn(&Value, &Value) -> bool,
     /// Null and missing count as well.
     nulls: bool,
+    grown: Grown,
 }
 
 impl Picked {
     fn boxed(wins: fn(&Value, &Value) -> bool, nulls: bool) -> Box<dyn State> {
-        Box::new(Picked { held: None, wins, nulls })
+        Box::new(Picked { held: None, wins, nulls, grown: Grown::default() })
     }
 }
 
@@ -53,17 +54,12 @@ impl State for Picked {
         if !self.nulls && matches!(value, Value::Null) {
             return Ok(0);
         }
-        let Some(held) = &mut self.held else {
-            let size = size_of_value(&value);
-            self.held = Some(value);
-            return Ok(size);
-        };
-        if !(self.wins)(&value, held) {
+        if self.held.as_ref().is_some_and(|held| !(self.wins)(&value, held)) {
             return Ok(0);
         }
-        let grown = size_of_value(&value).saturating_sub(size_of_value(held));
-        *held = value;
-        Ok(grown)
+        let size = size_of_value(&value);
+        self.held = Some(value);
+        Ok(self.grown.to(size))
     }
 
     fn save(&self) -> Value {

@@ -88,6 +88,16 @@ fn merged_objects() {
     assert!(small > 0);
 }
 
+/// One value at a time takes no more than the largest of them, however often they change.
+#[test]
+fn values_that_take_turns() {
+    let value = |n: usize| format!(r#"{{"n":{n},"v":"{}"}}"#, "x".repeat(if n % 2 == 0 { 2000 } else { 1 }));
+    let documents: Vec<String> = (0..2000).map(value).collect();
+    let window = r#"{"$setWindowFields":{"sortBy":{"n":1},"output":{"l":{"$last":"$v","window":{"documents":["unbounded","current"]}}}}}"#;
+    let pipeline = format!(r#"[{{"$documents":[{}]}},{window},{{"$count":"n"}}]"#, documents.join(","));
+    assert_eq!(Bench::new(1 << 20).run(&pipeline).unwrap().0, [r#"{"n":2000}"#]);
+}
+
 /// A group is held as a whole, also where its parts came through files.
 #[test]
 fn a_group_that_does_not_fit() {
