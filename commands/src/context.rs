@@ -117,6 +117,11 @@ impl<'a> ReadContext<'a> {
         Ok(())
     }
 
+    /// What a read failed with: that it was to end, where that may be what made it fail.
+    pub fn reason(&self, max_time_ms: Option<u64>, error: CommandError) -> CommandError {
+        self.check(max_time_ms).err().unwrap_or(error)
+    }
+
     /// Ends a long read whose client is gone or whose time is up. Cheap enough to ask every few documents.
     pub fn check(&self, max_time_ms: Option<u64>) -> Result<(), CommandError> {
         if self.cancelled.load(Ordering::Relaxed) {

@@ -146,13 +146,15 @@ impl Queries {
         count: u64,
     ) -> Result<Reply, CommandError> {
         let now = Instant::now();
-        self.check_room(context.client)?;
+        self.check_room(&self.cursors.lock(), context.client)?;
         let (view, db, now_ms) = (context.view.clone(), context.db, context.now_ms);
         let mut cursor = Cursor { view, db, now_ms, max_time_ms, account, replies, ahead: None };
         let (batch, more) = cursor.read(context, count)?;
         let mut id = 0;
         if more {
             let mut cursors = self.cursors.lock();
+            // Others may have come meanwhile.
+            self.check_room(&cursors, context.client)?;
             while id == 0 || cursors.contains_key(&id) {
                 // Fits an integer reply, and is not to be guessed.
                 id = rand::random::<u64>() >> 1;
@@ -163,9 +165,8 @@ impl Queries {
         Ok(Reply::Array(vec![Reply::count(id), Reply::Array(batch)]))
     }
 
-    fn check_room(&self, client: u64) -> Result<(), CommandError> {
+    fn check_room(&self, cursors: &HashMap<u64, Slot>, client: u64) -> Result<(), CommandError> {
         let limits = *self.limits.lock();
-        let cursors = self.cursors.lock();
         if cursors.len() >= limits.cursors {
             return Err(CommandError::err(format!("max-cursors ({}) are open", limits.cursors)));
         }

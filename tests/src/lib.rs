@@ -4,12 +4,14 @@
 //! its socket, its files, its exit status and its log.
 
 pub mod client;
+pub mod disk;
 pub mod random;
 pub mod script;
 pub mod server;
 pub mod value;
 
 pub use client::{Client, request};
+pub use disk::SmallDisk;
 pub use random::Random;
 pub use server::{Options, Server};
 pub use value::Value;

@@ -6,12 +6,11 @@ use std::fs;
 use std::net::{TcpListener, UdpSocket};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use anyhow::{Context, Result};
 use tempfile::TempDir;
 use veddb_tests::server::run_to_end;
-use veddb_tests::{Client, Options, Random, Server, Value, seed, setting};
+use veddb_tests::{Client, Options, Random, Server, SmallDisk, Value, seed, setting};
 
 /// Every file under a directory with its contents; directories with none.
 fn contents(under: &Path) -> Result<BTreeMap<PathBuf, Vec<u8>>> {
@@ -272,50 +271,9 @@ fn protected_mode_denies_other_machines() -> Result<()> {
     closed.stop()
 }
 
-/// A small file system of its own, unmounted when dropped.
-struct SmallDisk(PathBuf);
-
-impl SmallDisk {
-    fn mount(at: &Path, size: &str) -> std::result::Result<SmallDisk, String> {
-        fs::create_dir_all(at).map_err(|error| error.to_string())?;
-        let output =
-            Command::new("mount").args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"]).arg(at).output();
-        match output {
-            Ok(output) if output.status.success() => Ok(SmallDisk(at.to_owned())),
-            Ok(output) => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
-            Err(error) => Err(error.to_string()),
-        }
-    }
-}
-
-impl SmallDisk {
-    fn resize(&self, size: &str) -> Result<()> {
-        let status = Command::new("mount").args(["-o", &format!("remount,size={size}")]).arg(&self.0).status()?;
-        anyhow::ensure!(status.success(), "remount: {status}");
-        Ok(())
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let status = Command::new("umount").arg(&self.0).status();
-        assert!(status.is_ok_and(|status| status.success()), "{} cannot be unmounted", self.0.display());
-    }
-}
-
-/// A server on a file system of this size; none, and why, when that is not permitted here.
+/// A server on a file system of this size; none when that is not permitted here.
 fn on_small_disk(size: &str, reserve: &str) -> Result<Option<(SmallDisk, Server)>> {
-    let home = std::sync::Arc::new(tempfile::tempdir()?);
-    match SmallDisk::mount(&home.path().join("data"), size) {
-        Ok(disk) => {
-            let options = Options::new().home(&home).set("log-segment-size", "1mb").set("disk-reserve", reserve);
-            Ok(Some((disk, options.start()?)))
-        }
-        Err(reason) => {
-            println!("skipped: a tmpfs cannot be mounted here: {}", reason.trim());
-            Ok(None)
-        }
-    }
+    SmallDisk::start(size, Options::new().set("log-segment-size", "1mb").set("disk-reserve", reserve))
 }
 
 /// Inserts until the server refuses: how many were acknowledged, and what it said.

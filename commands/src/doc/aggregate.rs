@@ -9,7 +9,7 @@ use veddb_storage::document::json::{parse_value, render_object};
 use super::collection;
 use crate::args::Args;
 use crate::context::{Limits, Prepared, ReadContext, WriteContext};
-use crate::error::CommandError;
+use crate::error::{CommandError, ErrorCode};
 use crate::pipeline::memory::Account;
 use crate::pipeline::{Failure, Input, Pipeline, Row, Running, output};
 use crate::queries::Replies;
@@ -111,17 +111,33 @@ fn run(args: &Args, context: &ReadContext<'_>) -> Result<Reply, CommandError> {
         return context.queries.open(context, options.max_time_ms, account, Box::new(Answers(rows)), count);
     }
     let mut replies = Vec::new();
+    // Apart from what the stages hold: theirs does not have to make room for it, nor is it given up for theirs.
+    let mut held = Account::new(context.queries.memory()).part();
     while let Some(row) = rows.next(&running)? {
-        replies.push(reply(row));
+        let reply = reply(row, context.limits)?;
+        held.force(reply.size() + size_of::<Reply>());
+        if held.bytes() > account.limit() {
+            let limit = account.limit();
+            let message =
+                format!("the reply would hold more than {limit} bytes (query-memory-limit): read it by CURSOR");
+            return Err(CommandError::new(ErrorCode::TooBig, message));
+        }
+        replies.push(reply);
     }
     Ok(Reply::Array(replies))
 }
 
-/// Written here, where it may take its time, and not by the connection's task.
-fn reply(row: Row) -> Reply {
+/// Written here, where it may take its time, and not by the connection's task. `TOOBIG` for what the pipeline made larger than
+/// any document.
+fn reply(row: Row, limits: &Limits) -> Result<Reply, CommandError> {
     let mut text = Vec::with_capacity(row.body().len() * 2);
     render_object(&mut text, row.root());
-    Reply::Bulk(Bytes::from(text))
+    let most = limits.max_document_size;
+    if matches!(row, Row::Made(_)) && text.len() > most {
+        let message = format!("a document of the reply would have more than {most} bytes");
+        return Err(CommandError::new(ErrorCode::TooBig, message));
+    }
+    Ok(Reply::Bulk(Bytes::from(text)))
 }
 
 /// The documents of a pipeline.
@@ -129,6 +145,6 @@ struct Answers(Input);
 
 impl Replies for Answers {
     fn next(&mut self, running: &Running<'_>) -> Result<Option<Reply>, Failure> {
-        Ok(self.0.next(running)?.map(reply))
+        Ok(self.0.next(running)?.map(|row| reply(row, running.context.limits)).transpose()?)
     }
 }

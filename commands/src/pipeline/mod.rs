@@ -23,7 +23,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use veddb_storage::document::expression::{Root, Scope};
+use veddb_storage::document::expression::{Root, Scope, Watch};
 use veddb_storage::document::{RawObject, Value};
 
 pub use parse::Reader;
@@ -108,8 +108,12 @@ pub trait Rows: Send {
 /// What rows are pulled from.
 pub type Input = Box<dyn Rows>;
 
+/// So many times as large as a document a row may be between two stages: packed it may be larger than its text, and a later
+/// stage may take of it.
+const GROWTH_MAX: usize = 4;
+
 /// Every how many steps it is asked whether to go on.
-const CHECK_EVERY: u64 = 64;
+const CHECK_EVERY: u64 = 16;
 
 /// A run, or one part of it: between two parts a cursor waits.
 #[derive(Debug)]
@@ -144,22 +148,33 @@ impl<'a> Running<'a> {
         Running { variables, steps: Rc::clone(&self.steps), ..*self }
     }
 
+    /// Ends the run when the client is gone or the time is up.
+    pub fn check(&self) -> Result<(), Failure> {
+        Ok(self.context.check(self.max_time_ms)?)
+    }
+
     /// To be called for each row that a stage takes without giving one: ends the run when the client is gone or the time
     /// is up.
     pub fn step(&self) -> Result<(), Failure> {
         let steps = self.steps.get() + 1;
         self.steps.set(steps);
-        if steps.is_multiple_of(CHECK_EVERY) { Ok(self.context.check(self.max_time_ms)?) } else { Ok(()) }
+        if steps.is_multiple_of(CHECK_EVERY) { self.check() } else { Ok(()) }
     }
 
     /// What expressions on a row are evaluated with.
     pub fn scope<'s>(&'s self, root: RawObject<'s>) -> Scope<'s> {
-        Scope { root: Root::Packed(root), now_ms: self.now_ms(), variables: self.variables }
+        Scope { root: Root::Packed(root), now_ms: self.now_ms(), variables: self.variables, watch: Some(self) }
     }
 
     /// The time, milliseconds since 1970.
     pub fn now_ms(&self) -> i64 {
         i64::try_from(self.context.now_ms).unwrap_or(i64::MAX)
+    }
+}
+
+impl Watch for Running<'_> {
+    fn is_over(&self) -> bool {
+        self.context.check(self.max_time_ms).is_err()
     }
 }
 
@@ -260,7 +275,7 @@ impl Pipeline {
     }
 }
 
-/// Puts the stage's place and name before what it says.
+/// Puts the stage's place and name before what it says, and sees that no row grows beyond bounds on its way.
 struct Numbered {
     number: usize,
     name: &'static str,
@@ -269,10 +284,21 @@ struct Numbered {
 
 impl Rows for Numbered {
     fn next(&mut self, running: &Running<'_>) -> Result<Option<Row>, Failure> {
-        self.rows.next(running).map_err(|failure| match failure {
-            Failure::Stage(what) => Failure::Command(bad(format!("stage {}: {}: {what}", self.number, self.name))),
+        let next = self.rows.next(running).map_err(|failure| match failure {
+            Failure::Stage(what) => {
+                let error = bad(format!("stage {}: {}: {what}", self.number, self.name));
+                Failure::Command(running.context.reason(running.max_time_ms, error))
+            }
             other => other,
-        })
+        })?;
+        let most = running.context.limits.max_document_size.saturating_mul(GROWTH_MAX);
+        if let Some(Row::Made(body)) = &next
+            && body.len() > most
+        {
+            let message = format!("stage {}: {}: a row would have more than {most} bytes", self.number, self.name);
+            return Err(CommandError::new(ErrorCode::TooBig, message).into());
+        }
+        Ok(next)
     }
 }
 

@@ -1,6 +1,10 @@
 //! Sorting rows that memory may not hold: sorted runs in sealed temporary files, merged while they are read.
+//!
+//! Rows are sorted in small pieces, and these merged as well, so that a sort of many rows ends when it is told to.
 
-use std::collections::VecDeque;
+use std::cmp::Ordering;
+use std::collections::binary_heap::PeekMut;
+use std::collections::{BinaryHeap, VecDeque};
 use std::sync::Arc;
 
 use super::memory::{Account, Held};
@@ -11,6 +15,15 @@ use crate::query::sort::{Sort, SortKey};
 /// So many runs are merged at a time; more become one first.
 const RUNS_MAX: usize = 64;
 
+/// So many rows are sorted at a time: some milliseconds.
+const PIECE_ROWS: usize = 8192;
+
+/// What a row takes beside itself and its key: its place, and what the allocator adds.
+const ROW_BYTES: usize = 64;
+
+/// A row with what it sorts by.
+type Keyed = (SortKey, Row);
+
 /// Sorts rows; equal ones stay in the order in which they came.
 #[derive(Debug)]
 pub struct Sorter {
@@ -18,7 +31,11 @@ pub struct Sorter {
     /// How many of the first are kept.
     keep: usize,
     held: Held,
-    rows: Vec<(SortKey, Row)>,
+    rows: Vec<Keyed>,
+    /// Sorted, in the order in which their rows came.
+    pieces: Vec<VecDeque<Keyed>>,
+    /// How many rows are in these.
+    in_pieces: usize,
     /// Sorted, in the order in which their rows came.
     runs: Vec<RowReader>,
 }
@@ -26,29 +43,39 @@ pub struct Sorter {
 /// Rows in order.
 #[derive(Debug)]
 pub struct InOrder {
-    sort: Arc<Sort>,
     left: usize,
-    sources: Vec<Run>,
-    _held: Held,
+    /// The first row of each source that still has one.
+    heads: BinaryHeap<Head>,
+    sources: Vec<Source>,
+    held: Held,
 }
 
-/// A sorted run with its first row.
+/// The first row of a source.
 #[derive(Debug)]
-struct Run {
-    head: Option<(SortKey, Row)>,
-    rest: Rest,
+struct Head {
+    sort: Arc<Sort>,
+    row: Keyed,
+    source: usize,
 }
 
 #[derive(Debug)]
-enum Rest {
-    Memory(VecDeque<(SortKey, Row)>),
+enum Source {
+    Memory(VecDeque<Keyed>),
     File(RowReader),
 }
 
 impl Sorter {
     /// Keeps the first `keep` rows of this order.
     pub fn new(sort: &Arc<Sort>, keep: usize, account: &Arc<Account>) -> Sorter {
-        Sorter { sort: Arc::clone(sort), keep, held: account.part(), rows: Vec::new(), runs: Vec::new() }
+        Sorter {
+            sort: Arc::clone(sort),
+            keep,
+            held: account.part(),
+            rows: Vec::new(),
+            pieces: Vec::new(),
+            in_pieces: 0,
+            runs: Vec::new(),
+        }
     }
 
     /// One more row.
@@ -56,126 +83,194 @@ impl Sorter {
         if self.keep == 0 {
             return Ok(());
         }
-        let key = self.sort.key(row.root())?;
-        let size = key.size() + row.size();
+        let row = (self.sort.key(row.root())?, row);
+        let size = size_of_row(&row);
         if !self.held.grow(size) {
             let before = self.held.bytes();
-            self.settle();
+            self.cut(running)?;
             // Only what was cut off may have been in the way; where that is little it is soon in the way again.
             if self.held.bytes() > before / 4 * 3 || !self.held.grow(size) {
                 self.write(running)?;
                 self.held.force(size);
             }
         }
-        self.rows.push((key, row));
-        if self.rows.len() >= self.keep.saturating_mul(2).max(1024) {
-            self.settle();
+        self.rows.push(row);
+        if self.rows.len() >= PIECE_ROWS {
+            self.put_in_piece();
+        }
+        if self.rows.len() + self.in_pieces >= self.keep.saturating_mul(2).max(1024) {
+            self.cut(running)?;
         }
         Ok(())
     }
 
-    fn settle(&mut self) {
-        let sort = &self.sort;
-        self.rows.sort_by(|(a, _), (b, _)| sort.compare(a, b));
-        if self.rows.len() > self.keep {
-            let cut: usize = self.rows.drain(self.keep..).map(|(key, row)| key.size() + row.size()).sum();
-            self.held.shrink(cut);
+    /// Makes a piece of what came since the last one.
+    fn put_in_piece(&mut self) {
+        if self.rows.is_empty() {
+            return;
         }
+        let mut rows = std::mem::take(&mut self.rows);
+        rows.sort_by(|(a, _), (b, _)| self.sort.compare(a, b));
+        self.in_pieces += rows.len();
+        self.pieces.push(rows.into());
+    }
+
+    /// What is in memory, in order; none of it is left here.
+    fn take_pieces(&mut self) -> Result<InOrder, Failure> {
+        self.put_in_piece();
+        self.in_pieces = 0;
+        let sources = self.pieces.drain(..).map(Source::Memory).collect();
+        InOrder::new(&self.sort, self.keep, sources, self.held.account().part())
+    }
+
+    /// Lets go of the rows in memory that are not among the first of them.
+    fn cut(&mut self, running: &Running<'_>) -> Result<(), Failure> {
+        if self.rows.len() + self.in_pieces <= self.keep {
+            return Ok(());
+        }
+        let mut merged = self.take_pieces()?;
+        let (mut kept, mut bytes) = (VecDeque::new(), 0);
+        while let Some(row) = merged.take()? {
+            running.step()?;
+            bytes += size_of_row(&row);
+            kept.push_back(row);
+        }
+        self.held.shrink(self.held.bytes().saturating_sub(bytes));
+        self.in_pieces = kept.len();
+        self.pieces.push(kept);
+        Ok(())
     }
 
     /// Writes what is held to a run.
     fn write(&mut self, running: &Running<'_>) -> Result<(), Failure> {
-        let spills = running.context.view.spills();
-        let mut writer = RowWriter::create(spills, self.held.account())?;
-        for (_, row) in self.rows.drain(..) {
+        let rows = self.take_pieces()?;
+        // What they took goes with them.
+        self.write_run(rows, running)?;
+        self.held.release();
+        if self.runs.len() >= RUNS_MAX {
+            let sources = self.runs.drain(..).map(Source::File).collect();
+            let merged = InOrder::new(&self.sort, self.keep, sources, self.held.account().part())?;
+            self.write_run(merged, running)?;
+        }
+        Ok(())
+    }
+
+    fn write_run(&mut self, mut rows: InOrder, running: &Running<'_>) -> Result<(), Failure> {
+        let mut writer = RowWriter::create(running.context.view.spills(), self.held.account())?;
+        while let Some(row) = rows.read()? {
+            running.step()?;
             writer.push(&row)?;
         }
-        // What it took goes with it.
-        self.rows = Vec::new();
-        self.held.release();
         self.runs.push(writer.finish()?);
-        if self.runs.len() >= RUNS_MAX {
-            let mut writer = RowWriter::create(spills, self.held.account())?;
-            let mut merged = self.merge()?;
-            while let Some(row) = merged.read()? {
-                running.step()?;
-                writer.push(&row)?;
-            }
-            self.runs.push(writer.finish()?);
-        }
         Ok(())
     }
 
     /// Writes what is held to a file where that is more than a quarter of what the query may hold: for those who have to hold
     /// something else while they read the rows.
     pub fn make_room(&mut self, running: &Running<'_>) -> Result<(), Failure> {
-        if self.held.bytes() > self.held.account().limit() / 4 {
-            self.settle();
-            self.write(running)?;
-        }
-        Ok(())
-    }
-
-    /// The runs, merged.
-    fn merge(&mut self) -> Result<InOrder, Failure> {
-        let mut sources = Vec::with_capacity(self.runs.len());
-        for reader in self.runs.drain(..) {
-            sources.push(Run::of(Rest::File(reader), &self.sort)?);
-        }
-        Ok(InOrder { sort: Arc::clone(&self.sort), left: self.keep, sources, _held: self.held.account().part() })
+        if self.held.bytes() > self.held.account().limit() / 4 { self.write(running) } else { Ok(()) }
     }
 
     /// All rows, in order; none are left here.
     pub fn finish(&mut self) -> Result<InOrder, Failure> {
-        self.settle();
-        let mut merged = self.merge()?;
-        let rows = std::mem::take(&mut self.rows);
-        merged.sources.push(Run::of(Rest::Memory(rows.into()), &self.sort)?);
+        self.put_in_piece();
+        self.in_pieces = 0;
+        let files = self.runs.drain(..).map(Source::File);
+        let sources = files.chain(self.pieces.drain(..).map(Source::Memory)).collect();
         let nothing = self.held.account().part();
-        merged._held = std::mem::replace(&mut self.held, nothing);
-        Ok(merged)
+        InOrder::new(&self.sort, self.keep, sources, std::mem::replace(&mut self.held, nothing))
     }
 }
 
-impl Run {
-    fn of(rest: Rest, sort: &Sort) -> Result<Run, Failure> {
-        let mut run = Run { head: None, rest };
-        run.advance(sort)?;
-        Ok(run)
-    }
+fn size_of_row((key, row): &Keyed) -> usize {
+    row.size() + key.size() + ROW_BYTES
+}
 
-    /// Takes the first row.
-    fn advance(&mut self, sort: &Sort) -> Result<Option<Row>, Failure> {
-        let next = match &mut self.rest {
-            Rest::Memory(rows) => rows.pop_front(),
-            Rest::File(reader) => match reader.read()? {
-                Some(row) => Some((sort.key(row.root())?, row)),
-                None => None,
+/// Sorts a slice, in an order in which no two are equal; asks meanwhile whether to go on.
+pub fn sort_by<T>(rows: &mut [T], compare: impl Fn(&T, &T) -> Ordering, running: &Running<'_>) -> Result<(), Failure> {
+    let mut size = PIECE_ROWS;
+    loop {
+        for piece in rows.chunks_mut(size) {
+            running.check()?;
+            // It finds what is sorted in it already, and merges that.
+            piece.sort_by(&compare);
+        }
+        if size >= rows.len() {
+            return Ok(());
+        }
+        size = size.saturating_mul(8);
+    }
+}
+
+impl Source {
+    fn next(&mut self, sort: &Sort) -> Result<Option<Keyed>, Failure> {
+        match self {
+            Source::Memory(rows) => Ok(rows.pop_front()),
+            Source::File(reader) => match reader.read()? {
+                Some(row) => Ok(Some((sort.key(row.root())?, row))),
+                None => Ok(None),
             },
-        };
-        Ok(std::mem::replace(&mut self.head, next).map(|(_, row)| row))
+        }
     }
 }
 
 impl InOrder {
+    fn new(sort: &Arc<Sort>, left: usize, sources: Vec<Source>, held: Held) -> Result<InOrder, Failure> {
+        let mut all = InOrder { left, heads: BinaryHeap::new(), sources, held };
+        for (number, source) in all.sources.iter_mut().enumerate() {
+            if let Some(row) = source.next(sort)? {
+                all.heads.push(Head { sort: Arc::clone(sort), row, source: number });
+            }
+        }
+        Ok(all)
+    }
+
     /// The next row; none at the end.
     pub fn read(&mut self) -> Result<Option<Row>, Failure> {
+        Ok(self.take()?.map(|(_, row)| row))
+    }
+
+    fn take(&mut self) -> Result<Option<Keyed>, Failure> {
         if self.left == 0 {
             return Ok(None);
         }
-        let mut first: Option<(&SortKey, usize)> = None;
-        for (at, source) in self.sources.iter().enumerate() {
-            let Some((key, _)) = &source.head else { continue };
-            // Of equal ones that of the earlier run.
-            if first.is_none_or(|(best, _)| self.sort.compare(key, best).is_lt()) {
-                first = Some((key, at));
-            }
-        }
-        let Some(at) = first.map(|(_, at)| at) else { return Ok(None) };
         self.left -= 1;
-        match self.sources.get_mut(at) {
-            Some(source) => source.advance(&self.sort),
-            None => Ok(None),
+        let Some(mut head) = self.heads.peek_mut() else { return Ok(None) };
+        let source = self.sources.get_mut(head.source);
+        let was_held = matches!(source, Some(Source::Memory(_)));
+        let next = match source {
+            Some(source) => source.next(&head.sort)?,
+            None => None,
+        };
+        let row = match next {
+            Some(next) => std::mem::replace(&mut head.row, next),
+            None => PeekMut::pop(head).row,
+        };
+        if was_held {
+            self.held.shrink(size_of_row(&row));
         }
+        Ok(Some(row))
     }
 }
+
+impl Ord for Head {
+    /// The greatest is the one that comes first; of equal ones that of the earlier source.
+    fn cmp(&self, other: &Head) -> Ordering {
+        let order = self.sort.compare(&self.row.0, &other.row.0);
+        order.then(self.source.cmp(&other.source)).reverse()
+    }
+}
+
+impl PartialOrd for Head {
+    fn partial_cmp(&self, other: &Head) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Head {
+    fn eq(&self, other: &Head) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Head {}

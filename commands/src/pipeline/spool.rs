@@ -80,6 +80,11 @@ impl RowReader {
         let (version, length) = (u64::from_le_bytes(*version), u32::from_le_bytes(*length) as usize);
         let body: Box<[u8]> = rest.get(..length).ok_or_else(damaged)?.into();
         self.at += 12 + length;
+        if self.at >= self.block.len() {
+            // A large row fills a block, and need not be held twice.
+            self.block = Vec::new();
+            self.at = 0;
+        }
         // A stored document's version is at least 1.
         Ok(Some(if version > 0 { Row::Stored(Arc::new(Document::new(version, body))) } else { Row::Made(body) }))
     }

@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashSet, VecDeque};
 use std::sync::Arc;
 
+use veddb_storage::document::expression::Watch;
 use veddb_storage::document::ordered::after;
 use veddb_storage::document::{Filter, RawObject, Value};
 use veddb_storage::{CollectionHandle, Document, KeyRange, RecordId, Scan, Trees};
@@ -14,7 +15,10 @@ use crate::context::ReadContext;
 use crate::error::CommandError;
 
 /// Every how many candidates it is asked whether to go on.
-const CHECK_EVERY: u64 = 64;
+const CHECK_EVERY: u64 = 16;
+
+/// So many bytes of a document are one step more.
+const STEP_BYTES: usize = 16 << 10;
 
 /// A scan for fewer matches than this is thought to end soon; it keeps so many documents in the cache.
 const CACHED_DOCUMENTS: usize = 1000;
@@ -191,7 +195,7 @@ impl Feed {
                 Way::Scan(scan) => {
                     let Some(scanned) = scan.next() else { return Ok(None) };
                     let (record, document) = scanned?;
-                    examined.documents += 1;
+                    self.examine(&document, examined);
                     if look.matches(document.root())? {
                         return Ok(Some((record, Found::Document(document))));
                     }
@@ -215,13 +219,16 @@ impl Feed {
             };
             let found = match fields {
                 Some(fields) => Found::Fields(fields),
-                None => {
-                    examined.documents += 1;
-                    match look.context.view.record(&self.collection, record)? {
-                        Some(document) => Found::Document(document),
-                        None => continue,
+                None => match look.context.view.record(&self.collection, record)? {
+                    Some(document) => {
+                        self.examine(&document, examined);
+                        Found::Document(document)
                     }
-                }
+                    None => {
+                        examined.documents += 1;
+                        continue;
+                    }
+                },
             };
             if look.matches(found.root())? {
                 return Ok(Some((record, found)));
@@ -231,7 +238,17 @@ impl Feed {
 
     fn step(&mut self, look: &Look<'_>) -> Result<(), CommandError> {
         self.steps += 1;
-        if self.steps.is_multiple_of(CHECK_EVERY) { look.context.check(look.max_time_ms) } else { Ok(()) }
+        if self.steps < CHECK_EVERY {
+            return Ok(());
+        }
+        self.steps = 0;
+        look.context.check(look.max_time_ms)
+    }
+
+    /// Counts a look at a document, which takes longer the larger it is.
+    fn examine(&mut self, document: &Document, examined: &mut Examined) {
+        examined.documents += 1;
+        self.steps += (document.body.len() / STEP_BYTES) as u64;
     }
 
     /// Gathers all entries, to be handed on in natural order.
@@ -271,7 +288,14 @@ impl Feed {
 
 impl Look<'_> {
     fn matches(&self, document: RawObject<'_>) -> Result<bool, CommandError> {
-        self.filter.test_with(document, self.context.now_ms, self.variables).map_err(bad_filter)
+        let matches = self.filter.test_with(document, self.context.now_ms, self.variables, Some(self));
+        matches.map_err(|error| self.context.reason(self.max_time_ms, bad_filter(error)))
+    }
+}
+
+impl Watch for Look<'_> {
+    fn is_over(&self) -> bool {
+        self.context.check(self.max_time_ms).is_err()
     }
 }
 

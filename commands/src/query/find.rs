@@ -168,11 +168,14 @@ impl Query {
         Look { context: running.context, filter: &self.filter, variables: &[], max_time_ms: self.max_time_ms }
     }
 
-    fn reply(&self, context: &ReadContext<'_>, row: &Row) -> Result<Reply, CommandError> {
+    fn reply(&self, running: &Running<'_>, row: &Row) -> Result<Reply, CommandError> {
         let mut out = Vec::with_capacity(row.body().len() + row.body().len() / 4 + 64);
-        let sight = Sight { filter: Some(&self.filter), now_ms: context.now_ms, variables: &[] };
+        let now_ms = running.context.now_ms;
+        let sight = Sight { filter: Some(&self.filter), now_ms, variables: &[], watch: Some(running) };
         match &self.project {
-            Some(project) => project.render(&mut out, row.root(), sight)?,
+            Some(project) => project
+                .render(&mut out, row.root(), sight)
+                .map_err(|error| running.context.reason(self.max_time_ms, error))?,
             None => render_object(&mut out, row.root()),
         }
         let body = Reply::Bulk(Bytes::from(out));
@@ -243,7 +246,7 @@ impl Replies for Answer {
                 continue;
             }
             self.left -= 1;
-            return Ok(Some(self.query.reply(running.context, &row)?));
+            return Ok(Some(self.query.reply(running, &row)?));
         }
         Ok(None)
     }

@@ -122,7 +122,8 @@ impl FindAndModify {
         let mut out = Vec::new();
         match &self.project {
             Some(project) => {
-                let sight = Sight { filter: Some(&self.write.filter), now_ms: self.now_ms, variables: &[] };
+                let sight =
+                    Sight { filter: Some(&self.write.filter), now_ms: self.now_ms, variables: &[], watch: None };
                 project.render_within(&mut out, document, sight, work)?;
             }
             None => render_object(&mut out, document),

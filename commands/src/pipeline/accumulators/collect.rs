@@ -49,11 +49,11 @@ impl State for Pushed {
         Value::Array(self.0.clone())
     }
 
-    fn absorb(&mut self, saved: Value) -> Result<(), String> {
-        if let Value::Array(values) = saved {
-            self.0.extend(values);
-        }
-        Ok(())
+    fn absorb(&mut self, saved: Value) -> Result<usize, String> {
+        let Value::Array(values) = saved else { return Ok(0) };
+        let size = values.iter().map(size_of_value).sum();
+        self.0.extend(values);
+        Ok(size)
     }
 
     fn value(&self) -> Result<Option<Value>, String> {
@@ -85,9 +85,9 @@ impl State for Set {
         Value::Array(self.values.clone())
     }
 
-    fn absorb(&mut self, saved: Value) -> Result<(), String> {
-        let Value::Array(values) = saved else { return Ok(()) };
-        values.into_iter().try_for_each(|value| self.add(Some(value)).map(|_| ()))
+    fn absorb(&mut self, saved: Value) -> Result<usize, String> {
+        let Value::Array(values) = saved else { return Ok(0) };
+        values.into_iter().map(|value| self.add(Some(value))).sum()
     }
 
     fn value(&self) -> Result<Option<Value>, String> {
@@ -119,7 +119,7 @@ impl State for Concatenated {
         self.0.save()
     }
 
-    fn absorb(&mut self, saved: Value) -> Result<(), String> {
+    fn absorb(&mut self, saved: Value) -> Result<usize, String> {
         self.0.absorb(saved)
     }
 
@@ -144,7 +144,7 @@ impl State for Union {
         self.0.save()
     }
 
-    fn absorb(&mut self, saved: Value) -> Result<(), String> {
+    fn absorb(&mut self, saved: Value) -> Result<usize, String> {
         self.0.absorb(saved)
     }
 
@@ -200,8 +200,8 @@ impl State for Merged {
         Value::Object(self.object.clone())
     }
 
-    fn absorb(&mut self, saved: Value) -> Result<(), String> {
-        self.add(Some(saved)).map(|_| ())
+    fn absorb(&mut self, saved: Value) -> Result<usize, String> {
+        self.add(Some(saved))
     }
 
     fn value(&self) -> Result<Option<Value>, String> {

@@ -84,8 +84,8 @@ impl State for Covariance {
         Value::Null
     }
 
-    fn absorb(&mut self, _: Value) -> Result<(), String> {
-        Ok(())
+    fn absorb(&mut self, _: Value) -> Result<usize, String> {
+        Ok(0)
     }
 
     fn value(&self) -> Result<Option<Value>, String> {

@@ -69,9 +69,9 @@ impl State for Deviation {
         Value::Array(vec![count(self.count), mean, squares, count(self.beyond)])
     }
 
-    fn absorb(&mut self, saved: Value) -> Result<(), String> {
+    fn absorb(&mut self, saved: Value) -> Result<usize, String> {
         let Some([count, Value::Double(mean), Value::Double(squares), beyond]) = saved.as_array() else {
-            return Ok(());
+            return Ok(0);
         };
         let whole = |value: &Value| value.as_integer().and_then(|n| u64::try_from(n).ok()).unwrap_or(0);
         let (own, other) = (self.finite(), (whole(count) - whole(beyond)) as f64);
@@ -82,7 +82,7 @@ impl State for Deviation {
             self.mean += delta * other / (own + other);
             self.squares += squares + delta * delta * own * other / (own + other);
         }
-        Ok(())
+        Ok(0)
     }
 
     fn value(&self) -> Result<Option<Value>, String> {

@@ -47,8 +47,8 @@ pub trait State: Send + std::fmt::Debug {
     /// Everything it knows, for [`State::absorb`].
     fn save(&self) -> Value;
 
-    /// Takes what another one knew, whose rows came after its own.
-    fn absorb(&mut self, saved: Value) -> Result<(), String>;
+    /// Takes what another one knew, whose rows came after its own. Answers as [`State::add`] does.
+    fn absorb(&mut self, saved: Value) -> Result<usize, String>;
 
     /// The result so far; None is a missing value.
     fn value(&self) -> Result<Option<Value>, String>;

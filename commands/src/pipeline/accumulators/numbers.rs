@@ -33,9 +33,9 @@ impl State for Summed {
         self.0.save()
     }
 
-    fn absorb(&mut self, saved: Value) -> Result<(), String> {
+    fn absorb(&mut self, saved: Value) -> Result<usize, String> {
         self.0.absorb(&saved);
-        Ok(())
+        Ok(0)
     }
 
     fn value(&self) -> Result<Option<Value>, String> {
@@ -60,9 +60,9 @@ impl State for Mean {
         self.0.save()
     }
 
-    fn absorb(&mut self, saved: Value) -> Result<(), String> {
+    fn absorb(&mut self, saved: Value) -> Result<usize, String> {
         self.0.absorb(&saved);
-        Ok(())
+        Ok(0)
     }
 
     fn value(&self) -> Result<Option<Value>, String> {

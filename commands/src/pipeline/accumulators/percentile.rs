@@ -77,11 +77,10 @@ impl State for Numbers {
         Value::Array(self.numbers.iter().map(|n| Value::Double(*n)).collect())
     }
 
-    fn absorb(&mut self, saved: Value) -> Result<(), String> {
-        if let Value::Array(values) = saved {
-            self.numbers.extend(values.iter().filter_map(number));
-        }
-        Ok(())
+    fn absorb(&mut self, saved: Value) -> Result<usize, String> {
+        let Value::Array(values) = saved else { return Ok(0) };
+        self.numbers.extend(values.iter().filter_map(number));
+        Ok(values.len() * size_of::<f64>())
     }
 
     fn value(&self) -> Result<Option<Value>, String> {

@@ -66,9 +66,9 @@ impl State for Picked {
         Value::Array(self.held.iter().cloned().collect())
     }
 
-    fn absorb(&mut self, saved: Value) -> Result<(), String> {
-        let Value::Array(values) = saved else { return Ok(()) };
-        values.into_iter().try_for_each(|value| self.add(Some(value)).map(|_| ()))
+    fn absorb(&mut self, saved: Value) -> Result<usize, String> {
+        let Value::Array(values) = saved else { return Ok(0) };
+        values.into_iter().map(|value| self.add(Some(value))).sum()
     }
 
     fn value(&self) -> Result<Option<Value>, String> {

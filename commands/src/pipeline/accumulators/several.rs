@@ -113,9 +113,9 @@ impl State for Ends {
         Value::Array(self.held.iter().cloned().collect())
     }
 
-    fn absorb(&mut self, saved: Value) -> Result<(), String> {
-        let Value::Array(values) = saved else { return Ok(()) };
-        values.into_iter().try_for_each(|value| self.add(Some(value)).map(|_| ()))
+    fn absorb(&mut self, saved: Value) -> Result<usize, String> {
+        let Value::Array(values) = saved else { return Ok(0) };
+        values.into_iter().map(|value| self.add(Some(value))).sum()
     }
 
     fn value(&self) -> Result<Option<Value>, String> {
@@ -159,9 +159,9 @@ impl State for Extremes {
         Value::Array(values)
     }
 
-    fn absorb(&mut self, saved: Value) -> Result<(), String> {
-        let Value::Array(values) = saved else { return Ok(()) };
-        values.into_iter().try_for_each(|value| self.add(Some(value)).map(|_| ()))
+    fn absorb(&mut self, saved: Value) -> Result<usize, String> {
+        let Value::Array(values) = saved else { return Ok(0) };
+        values.into_iter().map(|value| self.add(Some(value))).sum()
     }
 
     fn value(&self) -> Result<Option<Value>, String> {

@@ -251,7 +251,8 @@ impl Merge {
                 new
             }
             Matched::Pipeline(changes) => {
-                let sight = Sight { filter: None, now_ms: tx.now_ms(), variables: &given.variables };
+                let variables = &given.variables;
+                let sight = Sight { filter: None, now_ms: tx.now_ms(), variables, watch: None };
                 let made = changes.apply(before.root(), limits, sight, work);
                 made.map_err(|error| CommandError::new(error.code, format!("{place}: whenMatched: {}", error.message)))?
             }

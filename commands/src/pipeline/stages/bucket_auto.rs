@@ -149,7 +149,12 @@ impl BucketAuto {
             _ => round(first, Granularity::down).unwrap_or_else(|| first.clone()),
         };
         let empty = Object::default();
-        let scope = Scope { root: Root::Owned(&empty), now_ms: running.now_ms(), variables: running.variables };
+        let scope = Scope {
+            root: Root::Owned(&empty),
+            now_ms: running.now_ms(),
+            variables: running.variables,
+            watch: Some(running),
+        };
         let mut states = Vec::with_capacity(self.fields.len());
         for (name, accumulator) in &self.fields {
             states.push(accumulator.start(&scope).map_err(|what| format!("output: {name}: {what}"))?);

@@ -129,7 +129,7 @@ impl Graph {
     fn lets_pass(&self, document: RawObject<'_>, running: &Running<'_>) -> Result<bool, Failure> {
         let Some(filter) = &self.restrict else { return Ok(true) };
         filter
-            .test_with(document, running.context.now_ms, running.variables)
+            .test_with(document, running.context.now_ms, running.variables, Some(running))
             .map_err(|error| Failure::Stage(format!("restrictSearchWithMatch: {}", error.0)))
     }
 

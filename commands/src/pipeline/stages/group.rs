@@ -14,6 +14,7 @@ use super::{Parsed, Place, StageOperator};
 use crate::pipeline::accumulators::{self, Accumulator, STATE_BYTES, State, size_of_value};
 use crate::pipeline::memory::Held;
 use crate::pipeline::parse::{object, one};
+use crate::pipeline::sorter::sort_by;
 use crate::pipeline::spool::{RowReader, RowWriter};
 use crate::pipeline::{Failure, Input, Opening, Reader, Row, Rows, Running, Stage};
 use crate::query::sort::Sort;
@@ -156,7 +157,7 @@ impl Group {
         let mut states = Vec::with_capacity(self.fields.len());
         let empty = Object::default();
         let root = Root::Owned(id.as_object().unwrap_or(&empty));
-        let scope = Scope { root, now_ms: running.now_ms(), variables: running.variables };
+        let scope = Scope { root, now_ms: running.now_ms(), variables: running.variables, watch: Some(running) };
         for (name, accumulator) in &self.fields {
             states.push(accumulator.start(&scope).map_err(|what| format!("{name}: {what}"))?);
         }
@@ -214,19 +215,21 @@ impl Groups {
     /// Writes what is held to a file, sorted by key.
     fn write(&mut self, running: &Running<'_>) -> Result<(), Failure> {
         let mut groups: Vec<(Box<[u8]>, Grouped)> = std::mem::take(&mut self.by_key).into_iter().collect();
-        groups.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        sort_by(&mut groups, |(a, _), (b, _)| a.cmp(b), running)?;
         let mut writer = RowWriter::create(running.context.view.spills(), self.held.account())?;
         for (key, group) in groups {
+            running.step()?;
             writer.push_body(&saved(key, &group))?;
         }
         self.held.release();
         self.runs.push(writer.finish()?);
         if self.runs.len() >= RUNS_MAX {
             let mut writer = RowWriter::create(running.context.view.spills(), self.held.account())?;
-            let mut merge = Merge::of(std::mem::take(&mut self.runs), self.held.account().part())?;
-            while let Some((key, group)) = merge.next(&self.stage, running)? {
+            let mut merge = Merge::of(std::mem::take(&mut self.runs))?;
+            while let Some((key, group)) = merge.next(&self.stage, &mut self.held, running)? {
                 writer.push_body(&saved(key, &group))?;
             }
+            self.held.release();
             self.runs.push(writer.finish()?);
         }
         Ok(())
@@ -249,8 +252,6 @@ fn saved(key: Box<[u8]>, group: &Grouped) -> Box<[u8]> {
 struct Merge {
     /// Each with its first group.
     runs: Vec<(RowReader, Option<Row>)>,
-    /// What the group at hand takes, as it was written.
-    held: Held,
 }
 
 fn key_of(row: &Row) -> &[u8] {
@@ -261,26 +262,24 @@ fn key_of(row: &Row) -> &[u8] {
 }
 
 impl Merge {
-    fn of(readers: Vec<RowReader>, held: Held) -> Result<Merge, Failure> {
+    fn of(readers: Vec<RowReader>) -> Result<Merge, Failure> {
         let mut runs = Vec::with_capacity(readers.len());
         for mut reader in readers {
             let head = reader.read()?;
             runs.push((reader, head));
         }
-        Ok(Merge { runs, held })
+        Ok(Merge { runs })
     }
 
-    /// The next group, of all files.
-    fn next(&mut self, stage: &Group, running: &Running<'_>) -> Result<Option<Keyed>, Failure> {
+    /// The next group, of all files. What it takes is all that is held then: it cannot be written away once more.
+    fn next(&mut self, stage: &Group, held: &mut Held, running: &Running<'_>) -> Result<Option<Keyed>, Failure> {
+        held.release();
         let least = self.runs.iter().filter_map(|(_, head)| head.as_ref().map(key_of)).min();
         let Some(key) = least.map(Box::<[u8]>::from) else { return Ok(None) };
         let mut group: Option<Grouped> = None;
-        self.held.release();
         for (reader, head) in &mut self.runs {
             let Some(row) = head.take_if(|row| key_of(row) == &*key) else { continue };
             running.step()?;
-            // One group has to be held as a whole.
-            self.held.claim(row.size())?;
             let object = row.root();
             let group = match &mut group {
                 Some(group) => group,
@@ -291,7 +290,7 @@ impl Merge {
             };
             if let Some(ValueRef::Array(states)) = object.get("s") {
                 for (state, saved) in group.states.iter_mut().zip(states.iter()) {
-                    state.absorb(saved.to_value())?;
+                    held.claim(state.absorb(saved.to_value())?)?;
                 }
             }
             *head = reader.read()?;
@@ -315,16 +314,16 @@ impl Rows for Grouping {
                     Phase::Giving(all.into_iter(), groups)
                 } else {
                     groups.write(running)?;
-                    let held = groups.held.account().part();
-                    Phase::Merging(Merge::of(std::mem::take(&mut groups.runs), held)?, groups)
+                    Phase::Merging(Merge::of(std::mem::take(&mut groups.runs))?, groups)
                 };
             }
         }
         match &mut self.state {
             Phase::Giving(all, groups) => all.next().map(|group| groups.stage.row(&group)).transpose(),
-            Phase::Merging(merge, groups) => {
-                merge.next(&groups.stage, running)?.map(|(_, group)| groups.stage.row(&group)).transpose()
-            }
+            Phase::Merging(merge, groups) => merge
+                .next(&groups.stage, &mut groups.held, running)?
+                .map(|(_, group)| groups.stage.row(&group))
+                .transpose(),
             Phase::Gathering(_) | Phase::Done => Ok(None),
         }
     }

@@ -187,7 +187,8 @@ impl Rows for Matching {
     fn next(&mut self, running: &Running<'_>) -> Result<Option<Row>, Failure> {
         while let Some(row) = self.input.next(running)? {
             running.step()?;
-            let matches = self.stage.filter.test_with(row.root(), running.context.now_ms, running.variables);
+            let matches =
+                self.stage.filter.test_with(row.root(), running.context.now_ms, running.variables, Some(running));
             if matches.map_err(|error| Failure::Stage(error.0))? {
                 return Ok(Some(row));
             }

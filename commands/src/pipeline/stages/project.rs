@@ -82,7 +82,8 @@ struct Projecting {
 impl Rows for Projecting {
     fn next(&mut self, running: &Running<'_>) -> Result<Option<Row>, Failure> {
         let Some(row) = self.input.next(running)? else { return Ok(None) };
-        let sight = Sight { filter: None, now_ms: running.context.now_ms, variables: running.variables };
+        let (now_ms, variables) = (running.context.now_ms, running.variables);
+        let sight = Sight { filter: None, now_ms, variables, watch: Some(running) };
         Ok(Some(Row::of(&self.stage.0.apply(row.root(), sight)?)))
     }
 }

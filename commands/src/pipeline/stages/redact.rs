@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use veddb_storage::document::expression::{Expression, Root, Scope};
+use veddb_storage::document::expression::{Expression, Scope};
 use veddb_storage::document::{Object, Value, ValueRef};
 
 use super::{Parsed, Place, StageOperator};
@@ -35,7 +35,7 @@ impl Redact {
         let mut variables = running.variables.to_vec();
         variables.push(Some(Value::Object(object.clone())));
         variables.extend(VARIABLES.iter().skip(1).map(|name| Some(Value::String((*name).to_owned()))));
-        let scope = Scope { root: Root::Packed(root.root()), now_ms: running.now_ms(), variables: &variables };
+        let scope = Scope { variables: &variables, ..running.scope(root.root()) };
         match self.expression.evaluate(&scope)? {
             Some(Value::String(answer)) if answer == "KEEP" => Ok(Some(object)),
             Some(Value::String(answer)) if answer == "PRUNE" => Ok(None),

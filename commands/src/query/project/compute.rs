@@ -15,7 +15,7 @@ pub(super) fn apply(
     work: &Work,
 ) -> Result<Object, String> {
     let now_ms = i64::try_from(sight.now_ms).unwrap_or(i64::MAX);
-    let scope = Scope { root: Root::Packed(document), now_ms, variables: sight.variables };
+    let scope = Scope { root: Root::Packed(document), now_ms, variables: sight.variables, watch: sight.watch };
     let mut object = project.copy(document, &project.tree);
     Computing { document, scope, work }.members(&mut object, &project.tree)?;
     let mut root = Value::Object(object);

@@ -12,7 +12,7 @@ mod tests;
 
 use std::collections::HashMap;
 
-use veddb_storage::document::expression::{Expression, Work};
+use veddb_storage::document::expression::{Expression, Watch, Work};
 use veddb_storage::document::json::render_object;
 use veddb_storage::document::path::Path;
 use veddb_storage::document::{Filter, Object, RawObject, Value, codec};
@@ -43,6 +43,8 @@ pub struct Sight<'s> {
     pub now_ms: u64,
     /// The values of the variables that the projection was read with, in their order.
     pub variables: &'s [Option<Value>],
+    /// Who may end it before it is done.
+    pub watch: Option<&'s dyn Watch>,
 }
 
 /// The named members of one level, in the order in which they were named.

@@ -15,7 +15,7 @@ fn project(projection: &str, filter: &str, document: &str) -> Result<String, Com
     let ValueRef::Object(root) = packed.get() else { panic!("not an object") };
     let Some(project) = Project::parse(projection.as_bytes(), &limits)? else { return Ok(document.to_owned()) };
     let mut out = Vec::new();
-    project.render(&mut out, root, Sight { filter: Some(&filter), now_ms: 0, variables: &[] })?;
+    project.render(&mut out, root, Sight { filter: Some(&filter), now_ms: 0, variables: &[], watch: None })?;
     Ok(String::from_utf8(out).unwrap())
 }
 

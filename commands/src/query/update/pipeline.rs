@@ -128,7 +128,7 @@ impl Pipeline {
 
     /// What an update's pipeline looks at beside the document.
     pub(super) fn sight(&self) -> Sight<'static> {
-        Sight { filter: None, now_ms: self.now_ms, variables: &[] }
+        Sight { filter: None, now_ms: self.now_ms, variables: &[], watch: None }
     }
 
     /// The document that the last stage makes. Each stage's is checked: a few stages can make one very large.
@@ -158,7 +158,7 @@ impl Pipeline {
 
 fn replace(expression: &Expression, root: RawObject<'_>, sight: Sight<'_>, work: &Work) -> Result<Object, String> {
     let now_ms = i64::try_from(sight.now_ms).unwrap_or(i64::MAX);
-    let scope = Scope { root: Root::Packed(root), now_ms, variables: sight.variables };
+    let scope = Scope { root: Root::Packed(root), now_ms, variables: sight.variables, watch: sight.watch };
     match expression.evaluate_within(&scope, work).map_err(|error| error.0)? {
         Some(Value::Object(object)) => Ok(object),
         Some(other) => Err(format!("makes a value of type {}, not an object", other.kind().name())),

@@ -14,6 +14,9 @@ use super::parse::{Base, Call, Evaluated, Node, error};
 /// What one evaluation may do: nodes evaluated and values copied. Less than a second's worth.
 const WORK_MAX: u64 = 10_000_000;
 
+/// Every how much work it is asked whether the query is over; some tens of microseconds.
+const LOOK_EVERY: u64 = 1000;
+
 /// Levels of nesting of what a variable holds.
 const DEPTH_MAX: usize = 200;
 
@@ -32,6 +35,12 @@ pub enum Root<'a> {
     Owned(&'a Object),
 }
 
+/// Knows whether those who wait for a value still want it. It is asked while a long evaluation goes on.
+pub trait Watch: std::fmt::Debug {
+    /// Whether nobody wants the value any more.
+    fn is_over(&self) -> bool;
+}
+
 /// What an expression is evaluated with.
 #[derive(Debug, Clone, Copy)]
 pub struct Scope<'a> {
@@ -41,6 +50,8 @@ pub struct Scope<'a> {
     pub now_ms: i64,
     /// The values of the variables that it was parsed with, in their order.
     pub variables: &'a [Option<Value>],
+    /// Who may end it before it is done.
+    pub watch: Option<&'a dyn Watch>,
 }
 
 /// What several evaluations may do together, in the same measure as the bound of each.
@@ -83,6 +94,8 @@ pub(crate) struct Environment<'s> {
     variables: Vec<Option<Value>>,
     work: u64,
     limit: u64,
+    /// The work at which it is looked whether to go on, at most the limit.
+    pause: u64,
     allowed: &'s Work,
 }
 
@@ -95,15 +108,25 @@ impl Drop for Environment<'_> {
 impl<'s> Environment<'s> {
     pub(crate) fn new(scope: &'s Scope<'s>, allowed: &'s Work) -> Environment<'s> {
         let limit = allowed.left.get().min(WORK_MAX);
-        Environment { scope, variables: scope.variables.to_vec(), work: 0, limit, allowed }
+        let pause = LOOK_EVERY.min(limit);
+        Environment { scope, variables: scope.variables.to_vec(), work: 0, limit, pause, allowed }
     }
 
     /// Counts work.
     pub(crate) fn spend(&mut self, work: u64) -> Result<(), ExpressionError> {
         self.work = self.work.saturating_add(work);
+        if self.work > self.pause { self.look() } else { Ok(()) }
+    }
+
+    #[cold]
+    fn look(&mut self) -> Result<(), ExpressionError> {
         if self.work > self.limit {
             return Err(ExpressionError("the expression asks for too much work on one document".into()));
         }
+        if self.scope.watch.is_some_and(Watch::is_over) {
+            return Err(ExpressionError("nobody waits for the value any more".into()));
+        }
+        self.pause = self.work.saturating_add(LOOK_EVERY).min(self.limit);
         Ok(())
     }
 

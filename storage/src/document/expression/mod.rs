@@ -38,7 +38,7 @@ use std::fmt;
 pub use accumulate::at_percentile;
 pub use date_math::Unit as DateUnit;
 pub(crate) use evaluate::{Args, Environment};
-pub use evaluate::{Root, Scope, Work};
+pub use evaluate::{Root, Scope, Watch, Work};
 pub use parse::{ExpressionLimits, Parser, check_name as check_variable_name};
 pub use sum::Sum;
 

@@ -26,7 +26,7 @@ pub(super) fn value(expression: &str, document: &str) -> String {
 }
 
 fn scope(root: RawObject<'_>) -> Scope<'_> {
-    Scope { root: Root::Packed(root), now_ms: 1_700_000_000_000, variables: &[] }
+    Scope { root: Root::Packed(root), now_ms: 1_700_000_000_000, variables: &[], watch: None }
 }
 
 /// Checks expressions on one document: what each gives.

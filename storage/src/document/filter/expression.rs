@@ -16,7 +16,7 @@ pub(super) fn parse(parser: &mut Parser<'_>, operand: ValueRef<'_>) -> Result<Op
 impl DocumentTest for Expression {
     fn passes(&self, document: RawObject<'_>, asking: &Asking<'_>) -> bool {
         let now_ms = i64::try_from(asking.now_ms).unwrap_or(i64::MAX);
-        let scope = Scope { root: Root::Packed(document), now_ms, variables: asking.variables };
+        let scope = Scope { root: Root::Packed(document), now_ms, variables: asking.variables, watch: asking.watch };
         let truth = match asking.work {
             Some(work) => self.is_true_within(&scope, work),
             None => self.is_true(&scope),

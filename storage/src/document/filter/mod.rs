@@ -25,7 +25,7 @@ pub use schema::{KEYWORDS, Keyword};
 
 use super::bounds::{Bounds, Interval};
 use super::codec::{Packed, RawArray, RawObject, ValueRef};
-use super::expression::Work;
+use super::expression::{Watch, Work};
 use super::id::id_candidates;
 use super::ordered::class;
 use super::path::{Leaf, Path};
@@ -76,6 +76,8 @@ pub struct Asking<'a> {
     pub variables: &'a [Option<Value>],
     /// What expressions may do, where that is less than any may.
     pub work: Option<&'a Work>,
+    /// Who may end it before it is done.
+    pub watch: Option<&'a dyn Watch>,
     fault: OnceCell<FilterError>,
 }
 
@@ -216,10 +218,10 @@ impl Filter {
     /// # Errors
     /// Where the filter has an expression that has no value on this document.
     pub fn test(&self, document: RawObject<'_>, now_ms: u64) -> Result<bool, FilterError> {
-        self.test_with(document, now_ms, &[])
+        self.test_with(document, now_ms, &[], None)
     }
 
-    /// Whether the document matches, with the values of the filter's variables.
+    /// Whether the document matches, with the values of the filter's variables; `watch` may end a long evaluation.
     ///
     /// # Errors
     /// Where the filter has an expression that has no value on this document.
@@ -228,8 +230,9 @@ impl Filter {
         document: RawObject<'_>,
         now_ms: u64,
         variables: &[Option<Value>],
+        watch: Option<&dyn Watch>,
     ) -> Result<bool, FilterError> {
-        self.ask(document, Asking { now_ms, variables, ..Asking::default() })
+        self.ask(document, Asking { now_ms, variables, watch, ..Asking::default() })
     }
 
     /// The same as [`Filter::test`], its expressions within what several evaluations may do together.

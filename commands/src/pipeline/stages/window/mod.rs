@@ -274,7 +274,7 @@ impl SetWindowFields {
     fn start(&self, value: Value, running: &Running<'_>) -> Result<Partition, Failure> {
         let empty = Object::default();
         let root = Root::Owned(value.as_object().unwrap_or(&empty));
-        let scope = Scope { root, now_ms: running.now_ms(), variables: running.variables };
+        let scope = Scope { root, now_ms: running.now_ms(), variables: running.variables, watch: Some(running) };
         let mut courses = Vec::with_capacity(self.functions.len());
         for (path, function) in &self.functions {
             courses.push(function.start(&scope).map_err(|what| format!("output: {path}: {what}"))?);
@@ -321,7 +321,8 @@ impl SetWindowFields {
                 other => other,
             })?);
         }
-        let sight = Sight { filter: None, now_ms: running.context.now_ms, variables: &variables };
+        let now_ms = running.context.now_ms;
+        let sight = Sight { filter: None, now_ms, variables: &variables, watch: Some(running) };
         Ok(Row::of(&project.apply(row.root(), sight)?))
     }
 }

@@ -144,7 +144,7 @@ struct Start {
 impl Start {
     fn state(&self) -> Result<Box<dyn State>, String> {
         let root = Root::Owned(&self.partition);
-        let scope = Scope { root, now_ms: self.now_ms, variables: &self.variables };
+        let scope = Scope { root, now_ms: self.now_ms, variables: &self.variables, watch: None };
         let mut state = self.accumulator.start(&scope)?;
         if self.slides {
             state.slide();
