@@ -91,7 +91,7 @@ fn merged_objects() {
 /// One value at a time takes no more than the largest of them, however often they change.
 #[test]
 fn values_that_take_turns() {
-    let value = |n: usize| format!(r#"{{"n":{n},"v":"{}"}}"#, "x".repeat(if n % 2 == 0 { 2000 } else { 1 }));
+    let value = |n: usize| format!(r#"{{"n":{n},"v":"{}"}}"#, "x".repeat(if n.is_multiple_of(2) { 2000 } else { 1 }));
     let documents: Vec<String> = (0..2000).map(value).collect();
     let window = r#"{"$setWindowFields":{"sortBy":{"n":1},"output":{"l":{"$last":"$v","window":{"documents":["unbounded","current"]}}}}}"#;
     let pipeline = format!(r#"[{{"$documents":[{}]}},{window},{{"$count":"n"}}]"#, documents.join(","));
