@@ -3,17 +3,19 @@
 //   node check.mjs HOST PORT
 //
 // VEDDB_MINGO_PAIRS says how many answers of each kind are compared, VEDDB_SEED repeats a run. A kind of question is a
-// module with `name`, `make(random)`, and `compare(server, collection, documents, question)`, which says how many answers
-// it compared and which of them differ; a difference that is one of mingo's known deviations from MongoDB names it.
+// module with `name`, `make(random)`, `compare(server, collection, documents, question)`, which says how many answers it
+// compared and which of them differ, and perhaps `end(server, collection)`, which takes away what it made besides. A
+// difference that is one of mingo's known deviations from MongoDB names it.
 import { readFileSync } from 'node:fs';
 import { Random, document } from './random.mjs';
 import { Refused, Server } from './server.mjs';
 import * as filters from './filters.mjs';
+import * as pipelines from './pipelines.mjs';
 import * as projections from './projections.mjs';
 import * as sorts from './sorts.mjs';
 import * as updates from './updates.mjs';
 
-const KINDS = [filters, projections, sorts, updates];
+const KINDS = [filters, pipelines, projections, sorts, updates];
 const DOCUMENTS = 25;
 const QUESTIONS = 40;
 const SHOWN = 10;
@@ -49,6 +51,7 @@ for (const kind of KINDS) {
     }
   }
   await server.send('DOC.DROP', collection);
+  await kind.end?.(server, collection);
   const excused = [...known.values()].reduce((sum, count) => sum + count, 0);
   if (wrong.length === 0) {
     console.log(`ok ${kind.name}: ${asked} answers, ${excused} of them where mingo is known to differ from MongoDB`);
