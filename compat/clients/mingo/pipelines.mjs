@@ -130,7 +130,7 @@ function list(random, scope, depth) {
     case 7: return { $map: { input: numbers(random, scope, depth - 1), as: 'n', in: number(random, within(scope, 'n', 'numbers'), depth - 1) } };
     case 8: return numbers(random, scope, depth - 1);
     case 9: return texts(random, scope, depth - 1);
-    default: return { [random.pick(['$range', '$range'])]: [random.below(3), random.below(5)] };
+    default: return { $range: [random.below(3), random.below(5)] };
   }
 }
 
@@ -348,13 +348,11 @@ function stage(random, state, inside) {
       return [...before, { $unwind: Object.keys(options).length === 1 && random.oneIn(2) ? options.path : options }];
     }
     case 19: {
-      const _id = state.total?.[0] === '_id' && state.total.length === 1;
       const made = fresh('r');
       const row = { ...(state.total && Object.fromEntries(state.total.map((each) => [each, `$${each}`]))), [made]: any(random, state, 3) };
       const merged = random.oneIn(2);
       if (!merged) state.fresh = [];
       state.fields = merged ? [...state.fields, made] : [made, ...(state.total ?? [])];
-      if (!_id && !state.total) state.total = null;
       return [{ $replaceWith: merged ? { $mergeObjects: ['$$ROOT', row] } : row }];
     }
     case 20: {
@@ -596,7 +594,10 @@ async function blame(at, row, expression) {
   const found = await blame(at, row, parts);
   if (found) return found;
   const operands = [];
-  for (const part of parts) operands.push((await values(at, row, part))[0]);
+  for (const part of parts) {
+    const [value] = await values(at, row, part);
+    operands.push(value instanceof Error ? [] : value);
+  }
   return { operator, operands, ...answers };
 }
 
@@ -727,6 +728,7 @@ const ORDER = 'https://www.mongodb.com/docs/manual/reference/bson-type-compariso
 const EQUALITY = ['$eq', '$ne'];
 const RANGES = ['$gt', '$gte', '$lt', '$lte'];
 const ORDERS = ['$cmp', ...RANGES];
+const half = (number) => Math.abs(number) - Math.trunc(Math.abs(number));
 const type = (value) => (value.length === 0 ? 'missing' : value[0] === null ? 'null' : isArray(value[0]) ? 'array' : typeof value[0]);
 
 /** The value that a path of one or two names begins with. */
@@ -756,6 +758,12 @@ const EXPRESSIONS = [
     what: 'In MongoDB they are two values; mingo takes them for equal',
     link: `${ORDER}#non-existent-fields`,
     holds: ({ operator, operands: [a, b] }) => EQUALITY.includes(operator) && a.length !== b.length && [...a, ...b][0] === null,
+  },
+  {
+    name: 'numbers rounded twice',
+    what: 'MongoDB rounds to the nearest whole number, from a half to the even one; mingo rounds to tenths first, and that then',
+    link: `${MANUAL}/round/#behavior`,
+    holds: ({ operator, operands }) => operator === '$round' && half(operands[0][0]).toFixed(1) === '0.5' && half(operands[0][0]) !== 0.5,
   },
   {
     name: 'an array equal to its element',
