@@ -235,7 +235,8 @@ pub(super) fn members<'v, const N: usize>(
 fn lets_pass(before: &Placed, paths: Option<&[String]>) -> bool {
     match before.stage.kind() {
         Kind::Sort(_) => true,
-        _ => paths.is_some_and(|paths| paths.iter().all(|path| before.stage.passes_through(path))),
+        // What looks at no path may still say no to every row, also to those that the stage brings.
+        _ => paths.is_some_and(|paths| !paths.is_empty() && paths.iter().all(|path| before.stage.passes_through(path))),
     }
 }
 
