@@ -2,7 +2,7 @@
 //! documents with indexes, and with every stage kept where it stands by a `$redact` that keeps everything, which nothing
 //! moves across. All three answers are compared as sequences, and so is what cursors give while others write.
 //!
-//! `VEDDB_SEED` repeats a run, `VEDDB_PIPELINES` (1,500; by hand 100,000) makes it longer.
+//! `VEDDB_SEED` repeats a run, `VEDDB_PIPELINES` (600; by hand 100,000) makes it longer.
 
 #[allow(dead_code, reason = "the plan suite uses the rest")]
 #[path = "../plans/documents.rs"]
@@ -204,7 +204,7 @@ fn shown(value: &Value) -> String {
 #[test]
 fn the_answer_does_not_depend_on_the_order_of_stages() -> Result<()> {
     let seed = seed();
-    let pipelines = setting("VEDDB_PIPELINES", 1500);
+    let pipelines = setting("VEDDB_PIPELINES", 600);
     let mut random = Random::new(seed);
     // Small budgets, so that cursors outlive checkpoints.
     let server = Options::new().set("maxmemory-cache", "1mb").set("maxmemory-writes", "1mb");
