@@ -8,12 +8,9 @@ use std::collections::{BinaryHeap, VecDeque};
 use std::sync::Arc;
 
 use super::memory::{Account, Held};
-use super::spool::{RowReader, RowWriter};
+use super::spool::{RowReader, RowWriter, Runs};
 use super::{Failure, Row, Running};
 use crate::query::sort::{Sort, SortKey};
-
-/// So many runs are merged at a time; more become one first.
-const RUNS_MAX: usize = 64;
 
 /// So many rows are sorted at a time: some milliseconds.
 const PIECE_ROWS: usize = 8192;
@@ -36,8 +33,7 @@ pub struct Sorter {
     pieces: Vec<VecDeque<Keyed>>,
     /// How many rows are in these.
     in_pieces: usize,
-    /// Sorted, in the order in which their rows came.
-    runs: Vec<RowReader>,
+    runs: Runs,
 }
 
 /// Rows in order.
@@ -74,7 +70,7 @@ impl Sorter {
             rows: Vec::new(),
             pieces: Vec::new(),
             in_pieces: 0,
-            runs: Vec::new(),
+            runs: Runs::default(),
         }
     }
 
@@ -143,26 +139,14 @@ impl Sorter {
 
     /// Writes what is held to a run.
     fn write(&mut self, running: &Running<'_>) -> Result<(), Failure> {
-        let rows = self.take_pieces()?;
+        let run = written(self.take_pieces()?, running)?;
         // What they took goes with them.
-        self.write_run(rows, running)?;
         self.held.release();
-        if self.runs.len() >= RUNS_MAX {
-            let sources = self.runs.drain(..).map(Source::File).collect();
-            let merged = InOrder::new(&self.sort, self.keep, sources, self.held.account().part())?;
-            self.write_run(merged, running)?;
-        }
-        Ok(())
-    }
-
-    fn write_run(&mut self, mut rows: InOrder, running: &Running<'_>) -> Result<(), Failure> {
-        let mut writer = RowWriter::create(running.context.view.spills(), self.held.account())?;
-        while let Some(row) = rows.read()? {
-            running.step()?;
-            writer.push(&row)?;
-        }
-        self.runs.push(writer.finish()?);
-        Ok(())
+        let Sorter { sort, keep, held, runs, .. } = self;
+        runs.push(run, |runs| {
+            let sources = runs.into_iter().map(Source::File).collect();
+            written(InOrder::new(sort, *keep, sources, held.account().part())?, running)
+        })
     }
 
     /// Writes what is held to a file where that is more than a quarter of what the query may hold: for those who have to hold
@@ -175,11 +159,21 @@ impl Sorter {
     pub fn finish(&mut self) -> Result<InOrder, Failure> {
         self.put_in_piece();
         self.in_pieces = 0;
-        let files = self.runs.drain(..).map(Source::File);
+        let files = self.runs.take().into_iter().map(Source::File);
         let sources = files.chain(self.pieces.drain(..).map(Source::Memory)).collect();
         let nothing = self.held.account().part();
         InOrder::new(&self.sort, self.keep, sources, std::mem::replace(&mut self.held, nothing))
     }
+}
+
+/// The rows as a run.
+fn written(mut rows: InOrder, running: &Running<'_>) -> Result<RowReader, Failure> {
+    let mut writer = RowWriter::create(running.context.view.spills(), rows.held.account())?;
+    while let Some(row) = rows.read()? {
+        running.step()?;
+        writer.push(&row)?;
+    }
+    Ok(writer.finish()?)
 }
 
 fn size_of_row((key, row): &Keyed) -> usize {

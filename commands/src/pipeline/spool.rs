@@ -7,6 +7,9 @@ use veddb_storage::{Document, Error, SpillReader, SpillWriter, Spills};
 use super::memory::{Account, Held};
 use super::{Failure, Row, Running};
 
+/// So many runs are merged at a time.
+const RUNS_MAX: usize = 64;
+
 /// Rows of one block of a file, bytes, about.
 const BLOCK_BYTES: usize = 64 << 10;
 
@@ -96,6 +99,44 @@ impl RowReader {
     }
 }
 
+/// Runs: sorted files of rows, which were written one after the other. So many of them are merged to a longer one, and so
+/// many of those again, so that a row is read and written as often as there are lengths.
+#[derive(Debug, Default)]
+pub struct Runs {
+    /// By length, the shortest first; the rows of longer ones came earlier.
+    lengths: Vec<Vec<RowReader>>,
+}
+
+impl Runs {
+    /// One more. `merge` makes one of several, which come in the order in which they were written.
+    pub fn push(
+        &mut self,
+        run: RowReader,
+        mut merge: impl FnMut(Vec<RowReader>) -> Result<RowReader, Failure>,
+    ) -> Result<(), Failure> {
+        let mut run = run;
+        for runs in &mut self.lengths {
+            runs.push(run);
+            if runs.len() < RUNS_MAX {
+                return Ok(());
+            }
+            run = merge(std::mem::take(runs))?;
+        }
+        self.lengths.push(vec![run]);
+        Ok(())
+    }
+
+    /// All of them, in the order in which they were written; none are left.
+    pub fn take(&mut self) -> Vec<RowReader> {
+        std::mem::take(&mut self.lengths).into_iter().rev().flatten().collect()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.lengths.iter().all(Vec::is_empty)
+    }
+}
+
 /// Rows in their order.
 #[derive(Debug)]
 pub struct Spool {
@@ -167,5 +208,47 @@ impl Spool {
             reader.rewind()?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pipeline::memory::QueryMemory;
+    use crate::pipeline::tests::Bench;
+
+    #[test]
+    fn runs_stay_in_order_and_are_merged_by_length() {
+        let bench = Bench::new(1 << 20);
+        let (view, account) = (bench.store().view(), Account::new(&Arc::new(QueryMemory::new(1 << 20, 1 << 20))));
+        let create = || RowWriter::create(view.spills(), &account).unwrap();
+        let (mut runs, mut merged) = (Runs::default(), 0);
+        let count = u32::try_from(RUNS_MAX * RUNS_MAX + RUNS_MAX + 3).unwrap();
+        assert!(runs.is_empty());
+        for number in 0..count {
+            let mut writer = create();
+            writer.push_body(&number.to_le_bytes()).unwrap();
+            let merge = |runs: Vec<RowReader>| {
+                let mut writer = create();
+                for mut run in runs {
+                    while let Some(row) = run.read()? {
+                        merged += 1;
+                        writer.push(&row)?;
+                    }
+                }
+                Ok(writer.finish()?)
+            };
+            runs.push(writer.finish().unwrap(), merge).unwrap();
+        }
+        let taken = runs.take();
+        assert_eq!((taken.len(), merged), (1 + 1 + 3, 2 * RUNS_MAX * RUNS_MAX + RUNS_MAX));
+        let mut all = Vec::new();
+        for mut run in taken {
+            while let Some(row) = run.read().unwrap() {
+                all.push(u32::from_le_bytes(row.body().try_into().unwrap()));
+            }
+        }
+        assert_eq!(all, (0..count).collect::<Vec<u32>>());
+        assert!(runs.is_empty());
     }
 }

@@ -31,6 +31,10 @@ impl Bench {
         Bench { store, memory: Arc::new(QueryMemory::new(memory, memory)), _dir: dir }
     }
 
+    pub(super) fn store(&self) -> &Store {
+        &self.store
+    }
+
     /// The rows that come out, as JSON, and how many bytes went through files.
     pub(super) fn run(&self, pipeline: &str) -> Result<(Vec<String>, u64), CommandError> {
         let (view, cancelled, queries) = (self.store.view(), AtomicBool::new(false), Queries::default());

@@ -15,7 +15,7 @@ use crate::pipeline::accumulators::{self, Accumulator, STATE_BYTES, State, size_
 use crate::pipeline::memory::Held;
 use crate::pipeline::parse::{object, one};
 use crate::pipeline::sorter::sort_by;
-use crate::pipeline::spool::{RowReader, RowWriter};
+use crate::pipeline::spool::{RowReader, RowWriter, Runs};
 use crate::pipeline::{Failure, Input, Opening, Reader, Row, Rows, Running, Stage};
 use crate::query::sort::Sort;
 
@@ -115,7 +115,7 @@ fn sort_by_count(reader: &mut Reader<'_>, operand: ValueRef<'_>) -> Parsed {
 impl Stage for Group {
     fn open(self: Arc<Self>, input: Input, opening: &Opening<'_>) -> Input {
         let groups =
-            Groups { stage: self, held: opening.account.part(), by_key: FxHashMap::default(), runs: Vec::new() };
+            Groups { stage: self, held: opening.account.part(), by_key: FxHashMap::default(), runs: Runs::default() };
         Box::new(Grouping { input, state: Phase::Gathering(groups) })
     }
 }
@@ -129,15 +129,12 @@ struct Grouped {
     number: usize,
 }
 
-/// So many files are merged at a time; more become one first.
-const RUNS_MAX: usize = 64;
-
 #[derive(Debug)]
 struct Groups {
     stage: Arc<Group>,
     held: Held,
     by_key: FxHashMap<Box<[u8]>, Grouped>,
-    runs: Vec<RowReader>,
+    runs: Runs,
 }
 
 struct Grouping {
@@ -222,17 +219,16 @@ impl Groups {
             writer.push_body(&saved(key, &group))?;
         }
         self.held.release();
-        self.runs.push(writer.finish()?);
-        if self.runs.len() >= RUNS_MAX {
-            let mut writer = RowWriter::create(running.context.view.spills(), self.held.account())?;
-            let mut merge = Merge::of(std::mem::take(&mut self.runs))?;
-            while let Some((key, group)) = merge.next(&self.stage, &mut self.held, running)? {
+        let Groups { stage, held, runs, .. } = self;
+        runs.push(writer.finish()?, |runs| {
+            let mut writer = RowWriter::create(running.context.view.spills(), held.account())?;
+            let mut merge = Merge::of(runs)?;
+            while let Some((key, group)) = merge.next(stage, held, running)? {
                 writer.push_body(&saved(key, &group))?;
             }
-            self.held.release();
-            self.runs.push(writer.finish()?);
-        }
-        Ok(())
+            held.release();
+            Ok(writer.finish()?)
+        })
     }
 }
 
@@ -314,7 +310,7 @@ impl Rows for Grouping {
                     Phase::Giving(all.into_iter(), groups)
                 } else {
                     groups.write(running)?;
-                    Phase::Merging(Merge::of(std::mem::take(&mut groups.runs))?, groups)
+                    Phase::Merging(Merge::of(groups.runs.take())?, groups)
                 };
             }
         }
