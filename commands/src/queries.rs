@@ -10,7 +10,7 @@ use veddb_storage::View;
 
 use crate::context::ReadContext;
 use crate::error::{CommandError, ErrorCode};
-use crate::pipeline::memory::{Account, QueryMemory};
+use crate::pipeline::memory::{Account, QueryMemory, let_go};
 use crate::pipeline::{Failure, Running};
 use crate::query::exec::Examined;
 use crate::reply::Reply;
@@ -149,7 +149,13 @@ impl Queries {
         self.check_room(&self.cursors.lock(), context.client)?;
         let (view, db, now_ms) = (context.view.clone(), context.db, context.now_ms);
         let mut cursor = Cursor { view, db, now_ms, max_time_ms, account, replies, ahead: None };
-        let (batch, more) = cursor.read(context, count)?;
+        let (batch, more) = match cursor.read(context, count) {
+            Ok(read) => read,
+            Err(error) => {
+                let_go(cursor);
+                return Err(error);
+            }
+        };
         let mut id = 0;
         if more {
             let mut cursors = self.cursors.lock();
@@ -187,7 +193,13 @@ impl Queries {
         };
         let reading = Reading { queries: self, id };
         let view = cursor.view.clone();
-        let (batch, more) = cursor.read(&context.resumed(&view, cursor.db, cursor.now_ms), count)?;
+        let (batch, more) = match cursor.read(&context.resumed(&view, cursor.db, cursor.now_ms), count) {
+            Ok(read) => read,
+            Err(error) => {
+                let_go(cursor);
+                return Err(error);
+            }
+        };
         let open = if more && reading.put_back(cursor) { id } else { 0 };
         Ok(Reply::Array(vec![Reply::count(open), Reply::Array(batch)]))
     }

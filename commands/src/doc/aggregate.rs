@@ -10,7 +10,7 @@ use super::collection;
 use crate::args::Args;
 use crate::context::{Limits, Prepared, ReadContext, WriteContext};
 use crate::error::{CommandError, ErrorCode};
-use crate::pipeline::memory::Account;
+use crate::pipeline::memory::{Account, let_go};
 use crate::pipeline::{Failure, Input, Pipeline, Row, Running, output};
 use crate::queries::Replies;
 use crate::query::exec::Examined;
@@ -110,14 +110,23 @@ fn run(args: &Args, context: &ReadContext<'_>) -> Result<Reply, CommandError> {
         let account = account.clone();
         return context.queries.open(context, options.max_time_ms, account, Box::new(Answers(rows)), count);
     }
+    let outcome = gather(&mut rows, &running);
+    if outcome.is_err() {
+        let_go(rows);
+    }
+    outcome
+}
+
+/// All of the answer.
+fn gather(rows: &mut Input, running: &Running<'_>) -> Result<Reply, CommandError> {
+    let (context, limit) = (running.context, running.account.limit());
     let mut replies = Vec::new();
     // Apart from what the stages hold: theirs does not have to make room for it, nor is it given up for theirs.
     let mut held = Account::new(context.queries.memory()).part();
-    while let Some(row) = rows.next(&running)? {
+    while let Some(row) = rows.next(running)? {
         let reply = reply(row, context.limits)?;
         held.force(reply.size() + size_of::<Reply>());
-        if held.bytes() > account.limit() {
-            let limit = account.limit();
+        if held.bytes() > limit {
             let message =
                 format!("the reply would hold more than {limit} bytes (query-memory-limit): read it by CURSOR");
             return Err(CommandError::new(ErrorCode::TooBig, message));

@@ -4,7 +4,7 @@ use anyhow::{Result, ensure};
 use serde_json::{Value as Json, json};
 use veddb_tests::Value;
 
-use crate::data::{alone, client, options};
+use crate::data::{alone, client, nothing_is_held, options};
 
 /// Lookups in lookups, so many.
 fn nested(levels: usize) -> Json {
@@ -92,6 +92,6 @@ fn too_much_is_refused() -> Result<()> {
     // What is at the bounds goes.
     client.ask(&["DOC.AGGREGATE", "few", &json!(vec![json!({"$match": {}}); 1000]).to_string()])?;
     client.ask(&["DOC.AGGREGATE", "few", &nested(10).to_string()])?;
-    ensure!(client.figure("memory", "query_memory_bytes")? == "0", "memory is held that nobody uses");
+    nothing_is_held(&mut client)?;
     Ok(())
 }

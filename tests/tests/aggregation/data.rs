@@ -1,6 +1,7 @@
 //! The documents of these suites, and how their queries are asked.
 
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value as Json, json};
@@ -22,11 +23,8 @@ impl Documents {
 
     /// The text of one; no two have the same, and their order is not that of their ids.
     pub(crate) fn text(&self, id: usize) -> String {
-        let mut random = Random::new(id as u64);
-        let mut text = format!("{:016x}", random.number());
-        while text.len() < self.text {
-            text.push_str(&format!("{:016x}", random.number()));
-        }
+        let head = format!("{:016x}", Random::new(id as u64).number());
+        let mut text = head.repeat(self.text.div_ceil(head.len()));
         text.truncate(self.text);
         text
     }
@@ -136,4 +134,14 @@ pub(crate) fn refused(reply: &Value, code: &str) -> Result<()> {
 /// A pipeline of a stage alone.
 pub(crate) fn alone(stage: Json) -> Json {
     json!([stage])
+}
+
+/// Waits until queries hold nothing: what is over is let go beside its answer.
+pub(crate) fn nothing_is_held(client: &mut Client) -> Result<()> {
+    let until = Instant::now() + Duration::from_secs(5);
+    while client.figure("memory", "query_memory_bytes")? != "0" {
+        ensure!(Instant::now() < until, "memory is held that nobody uses");
+        thread::sleep(Duration::from_millis(10));
+    }
+    Ok(())
 }

@@ -8,7 +8,7 @@ use anyhow::{Result, ensure};
 use serde_json::{Value as Json, json};
 use veddb_tests::{Client, Server, request, setting};
 
-use crate::data::{Documents, alone, client, options};
+use crate::data::{Documents, alone, client, nothing_is_held, options};
 
 /// How much later than its deadline an answer may come.
 const LATE: Duration = Duration::from_millis(50);
@@ -155,7 +155,7 @@ fn a_query_ends_with_its_client() -> Result<()> {
         // Busy machines are given more.
         let took = wait_until_idle(&mut other, Duration::from_secs(3))?;
         println!("{name}: idle after {took:?}");
-        ensure!(other.figure("memory", "query_memory_bytes")? == "0", "{name}: memory is held that nobody uses");
+        nothing_is_held(&mut other)?;
     }
     Ok(())
 }

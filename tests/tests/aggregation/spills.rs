@@ -11,7 +11,7 @@ use anyhow::{Result, ensure};
 use serde_json::json;
 use veddb_tests::{Client, Options, Server, SmallDisk, Value, request, setting};
 
-use crate::data::{Documents, client, options};
+use crate::data::{Documents, client, nothing_is_held, options};
 
 const MARK: &[u8] = b"MarkOfWhatIsSpilled";
 
@@ -163,7 +163,7 @@ fn a_full_disk_ends_the_query_alone() -> Result<()> {
         }
         let reply = client.run(&["DOC.FIND", "c", "{}", "SORT", r#"{"r":1}"#, "CURSOR", "1"])?;
         ensure!(reply.is_error("NOSPACE"), "{reply}");
-        ensure!(client.figure("memory", "query_memory_bytes")? == "0", "memory is held that nobody uses");
+        nothing_is_held(&mut client)?;
         for at in 0..100 {
             client.ask(&["DOC.INSERT", "after", &json!({"_id": at}).to_string()])?;
         }

@@ -2,7 +2,8 @@
 
 use super::super::codec::{RawObject, ValueRef};
 use super::super::json::{ParseLimits, parse_value, render_value};
-use super::{Expression, ExpressionLimits, Root, Scope};
+use super::super::value::{Object, Value};
+use super::{Expression, ExpressionLimits, Root, Scope, Watch};
 
 /// The value as JSON text; `missing`, or `error: ..`.
 pub(super) fn value(expression: &str, document: &str) -> String {
@@ -417,4 +418,33 @@ fn long_constants_are_counted_each_time() {
             (&format!(r#"{{"$in":["x",{range}]}}"#), "false"),
         ],
     );
+}
+
+/// Over once it was asked.
+#[derive(Debug, Default)]
+struct Asked(std::cell::Cell<u64>);
+
+impl Watch for Asked {
+    fn is_over(&self) -> bool {
+        self.0.set(self.0.get() + 1);
+        true
+    }
+}
+
+#[test]
+fn a_long_evaluation_is_ended() {
+    let empty = Object::default();
+    let value = |to: u64| {
+        let asked = Asked::default();
+        let text = format!(r#"{{"$size":{{"$map":{{"input":{{"$range":[0,{to}]}},"in":{{"$add":["$$this",1]}}}}}}}}"#);
+        let packed = parse_value(text.as_bytes(), ParseLimits::default()).unwrap();
+        let expression = Expression::parse(packed.get(), &ExpressionLimits::default()).unwrap();
+        let scope = Scope { root: Root::Owned(&empty), now_ms: 0, variables: &[], watch: Some(&asked) };
+        let value = expression.evaluate(&scope);
+        (value, asked.0.get())
+    };
+    let (short, asked) = value(10);
+    assert!(matches!(short, Ok(Some(Value::Int32(10)))) && asked == 0);
+    let (long, asked) = value(100_000);
+    assert!(long.unwrap_err().0.contains("nobody waits") && asked == 1);
 }
