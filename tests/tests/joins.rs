@@ -66,7 +66,17 @@ fn texts(reply: &Value) -> Vec<Json> {
 }
 
 fn aggregate(client: &mut Client, pipeline: &Json) -> Result<Vec<Json>> {
-    Ok(texts(&client.ask(&["DOC.AGGREGATE", "local", &pipeline.to_string()])?))
+    // By a cursor: with little memory a reply may be more than a query may hold.
+    let mut reply = client.ask(&["DOC.AGGREGATE", "local", &pipeline.to_string(), "CURSOR", "1000"])?;
+    let mut rows = Vec::new();
+    loop {
+        let [Value::Integer(cursor), batch] = reply.expect_array() else { anyhow::bail!("not a cursor: {reply}") };
+        rows.extend(texts(batch));
+        if *cursor == 0 {
+            return Ok(rows);
+        }
+        reply = client.ask(&["DOC.CURSOR", "READ", &cursor.to_string(), "COUNT", "1000"])?;
+    }
 }
 
 const PATHS: [(&str, &str); 7] =
