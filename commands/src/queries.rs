@@ -191,7 +191,7 @@ impl Queries {
             let slot = cursors.get_mut(&id).ok_or_else(no_cursor)?;
             slot.cursor.take().ok_or_else(|| CommandError::new(ErrorCode::Busy, "the cursor is being read"))?
         };
-        let reading = Reading { queries: self, id };
+        let mut reading = Reading { queries: self, id, put_back: false };
         let view = cursor.view.clone();
         let (batch, more) = match cursor.read(&context.resumed(&view, cursor.db, cursor.now_ms), count) {
             Ok(read) => read,
@@ -215,24 +215,26 @@ impl Queries {
 struct Reading<'q> {
     queries: &'q Queries,
     id: u64,
+    put_back: bool,
 }
 
 impl Reading<'_> {
     /// Lets the cursor wait again; false when it was closed meanwhile.
-    fn put_back(&self, cursor: Cursor) -> bool {
+    fn put_back(&mut self, cursor: Cursor) -> bool {
         let mut cursors = self.queries.cursors.lock();
         let Some(slot) = cursors.get_mut(&self.id) else { return false };
         slot.used = Instant::now();
         slot.cursor = Some(cursor);
+        // From here on it may be another's.
+        self.put_back = true;
         true
     }
 }
 
 impl Drop for Reading<'_> {
     fn drop(&mut self) {
-        let mut cursors = self.queries.cursors.lock();
-        if cursors.get(&self.id).is_some_and(|slot| slot.cursor.is_none()) {
-            cursors.remove(&self.id);
+        if !self.put_back {
+            self.queries.cursors.lock().remove(&self.id);
         }
     }
 }
