@@ -13,7 +13,7 @@ fuzz_target!(|input: &[u8]| {
     let Ok(packed) = parse_value(expression, text_limits()) else { return };
     let Ok(expression) = Expression::parse(packed.get(), &ExpressionLimits::default()) else { return };
     let Some(packed) = document(text) else { return };
-    let scope = Scope { root: Root::Packed(root(&packed)), now_ms: NOW_MS as i64, variables: &[] };
+    let scope = Scope { root: Root::Packed(root(&packed)), now_ms: NOW_MS as i64, variables: &[], watch: None };
     if let Ok(Some(value)) = expression.evaluate(&scope) {
         check_text(&value);
     }

@@ -19,7 +19,7 @@ fuzz_target!(|input: &[u8]| {
         return;
     }
     let mut out = Vec::new();
-    let sight = Sight { filter: Some(&filter), now_ms: NOW_MS, variables: &[] };
+    let sight = Sight { filter: Some(&filter), now_ms: NOW_MS, variables: &[], watch: None };
     if project.render(&mut out, root(&packed), sight).is_ok() {
         let limits = ParseLimits { size: usize::MAX, depth: 1000 };
         assert!(parse_value(&out, limits).is_ok(), "{}", String::from_utf8_lossy(&out));
