@@ -152,7 +152,7 @@ impl Queries {
         let (batch, more) = match cursor.read(context, count) {
             Ok(read) => read,
             Err(error) => {
-                let_go(cursor);
+                let_go(cursor, &error);
                 return Err(error);
             }
         };
@@ -196,7 +196,7 @@ impl Queries {
         let (batch, more) = match cursor.read(&context.resumed(&view, cursor.db, cursor.now_ms), count) {
             Ok(read) => read,
             Err(error) => {
-                let_go(cursor);
+                let_go(cursor, &error);
                 return Err(error);
             }
         };

@@ -300,6 +300,10 @@ impl Connection {
             self.state.skip_replies -= 1;
             return;
         }
+        if let Reply::Array(_) = reply {
+            // A long one would be copied, and held twice, each time the buffer grows.
+            self.output.reserve(reply.size());
+        }
         encode(reply, self.state.protocol, &mut self.output);
     }
 

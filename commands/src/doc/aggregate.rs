@@ -111,8 +111,8 @@ fn run(args: &Args, context: &ReadContext<'_>) -> Result<Reply, CommandError> {
         return context.queries.open(context, options.max_time_ms, account, Box::new(Answers(rows)), count);
     }
     let outcome = gather(&mut rows, &running);
-    if outcome.is_err() {
-        let_go(rows);
+    if let Err(error) = &outcome {
+        let_go(rows, error);
     }
     outcome
 }
@@ -139,7 +139,8 @@ fn gather(rows: &mut Input, running: &Running<'_>) -> Result<Reply, CommandError
 /// Written here, where it may take its time, and not by the connection's task. `TOOBIG` for what the pipeline made larger than
 /// any document.
 fn reply(row: Row, limits: &Limits) -> Result<Reply, CommandError> {
-    let mut text = Vec::with_capacity(row.body().len() * 2);
+    // What is too much here is held as long as the reply.
+    let mut text = Vec::with_capacity(row.body().len() + row.body().len() / 4 + 64);
     render_object(&mut text, row.root());
     let most = limits.max_document_size;
     if matches!(row, Row::Made(_)) && text.len() > most {

@@ -164,9 +164,12 @@ impl Drop for Held {
     }
 }
 
-/// Drops what a query held that is over, beside its answer: to free millions of small values takes a tenth of a second. It
-/// counts as held until then.
-pub fn let_go<T: Send + 'static>(held: T) {
+/// Drops what a query held that failed. One whose time is up is answered meanwhile, since to free millions of small values
+/// takes a tenth of a second; it counts as held until then. With any other answer memory and disk are given back already.
+pub fn let_go<T: Send + 'static>(held: T, error: &CommandError) {
+    if error.code != ErrorCode::Timeout {
+        return;
+    }
     // Where there is no thread to be had it is dropped here.
     let _ = std::thread::Builder::new().name("let-go".to_owned()).spawn(move || drop(held));
 }
