@@ -175,15 +175,16 @@ fn write(shared: &Shared, request: Request, reclaim: &mut Vec<u32>) -> Result<Do
     let (file, path, lsn_written) = request.log;
     log::sync_handle(&file, &path, lsn_written, &request.progress)?;
     let collections: Vec<_> = state.databases.iter().flat_map(Names::values).collect();
-    let documents = state.sources.frozen.as_deref().map(Memtable::newest).unwrap_or_default();
+    let mut documents = state.sources.frozen.as_deref().map(Memtable::newest).unwrap_or_default();
     let known: std::collections::HashSet<u32> = collections.iter().map(|c| c.id().0).collect();
+    // Those of collections that were dropped meanwhile are nobody's any more, neither on disk nor in the cache.
+    documents.retain(|((collection, _), _)| known.contains(collection));
     shared.cache.begin_generation(request.generation);
-    let mut entries =
-        documents.iter().filter(|((id, _), _)| known.contains(id)).map(|((collection, record), version)| {
-            let key = document_key(*collection, *record);
-            let value = version.as_ref().map(|document| seal_document(&shared.sealer, &key, document));
-            (Bytes::copy_from_slice(&key), value)
-        });
+    let mut entries = documents.iter().map(|((collection, record), version)| {
+        let key = document_key(*collection, *record);
+        let value = version.as_ref().map(|document| seal_document(&shared.sealer, &key, document));
+        (Bytes::copy_from_slice(&key), value)
+    });
     let document_marker = marker(Space::Documents, &shared.sealer, state.lsn);
     shared.engine.ingest(Space::Documents, &mut (&mut entries).chain([document_marker]))?;
     let (trees, replaced) = bring_up(shared, &collections, state.lsn)?;

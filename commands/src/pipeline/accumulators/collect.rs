@@ -20,12 +20,12 @@ pub(super) const ACCUMULATORS: &[AccumulatorOperator] = &[
     AccumulatorOperator {
         name: "$concatArrays",
         summary: "The elements of all arrays, in one array.",
-        parse: |reader, operand| Plain::parse(reader, operand, || Box::<Concatenated>::default()),
+        parse: |reader, operand| Plain::parse(reader, operand, || Each::boxed("$concatArrays", Pushed::default())),
     },
     AccumulatorOperator {
         name: "$setUnion",
         summary: "The different elements of all arrays, in one array.",
-        parse: |reader, operand| Plain::parse(reader, operand, || Box::<Union>::default()),
+        parse: |reader, operand| Plain::parse(reader, operand, || Each::boxed("$setUnion", Set::default())),
     },
     AccumulatorOperator {
         name: "$mergeObjects",
@@ -104,52 +104,39 @@ fn elements(name: &str, value: Option<Value>) -> Result<Vec<Value>, String> {
     }
 }
 
-#[derive(Debug, Default)]
-struct Concatenated(Pushed);
+/// The elements of arrays, as if each came by itself.
+#[derive(Debug)]
+struct Each {
+    /// For messages.
+    name: &'static str,
+    state: Box<dyn State>,
+}
 
-impl State for Concatenated {
-    fn add(&mut self, value: Option<Value>) -> Result<usize, String> {
-        let elements = elements("$concatArrays", value)?;
-        let size = elements.iter().map(size_of_value).sum();
-        self.0.0.extend(elements);
-        Ok(size)
-    }
-
-    fn save(&self) -> Value {
-        self.0.save()
-    }
-
-    fn absorb(&mut self, saved: Value) -> Result<usize, String> {
-        self.0.absorb(saved)
-    }
-
-    fn value(&self) -> Result<Option<Value>, String> {
-        self.0.value()
+impl Each {
+    fn boxed(name: &'static str, state: impl State + 'static) -> Box<dyn State> {
+        Box::new(Each { name, state: Box::new(state) })
     }
 }
 
-#[derive(Debug, Default)]
-struct Union(Set);
-
-impl State for Union {
+impl State for Each {
     fn add(&mut self, value: Option<Value>) -> Result<usize, String> {
         let mut grown = 0;
-        for element in elements("$setUnion", value)? {
-            grown += self.0.add(Some(element))?;
+        for element in elements(self.name, value)? {
+            grown += self.state.add(Some(element))?;
         }
         Ok(grown)
     }
 
     fn save(&self) -> Value {
-        self.0.save()
+        self.state.save()
     }
 
     fn absorb(&mut self, saved: Value) -> Result<usize, String> {
-        self.0.absorb(saved)
+        self.state.absorb(saved)
     }
 
     fn value(&self) -> Result<Option<Value>, String> {
-        self.0.value()
+        self.state.value()
     }
 }
 

@@ -10,67 +10,50 @@ pub(super) const ACCUMULATORS: &[AccumulatorOperator] = &[
     AccumulatorOperator {
         name: "$sum",
         summary: "The sum of the numbers.",
-        parse: |reader, operand| Plain::parse(reader, operand, || Box::<Summed>::default()),
+        parse: |reader, operand| Plain::parse(reader, operand, || Summed::boxed(Sum::value)),
     },
     AccumulatorOperator {
         name: "$avg",
         summary: "The mean of the numbers; null if there is none.",
-        parse: |reader, operand| Plain::parse(reader, operand, || Box::<Mean>::default()),
+        parse: |reader, operand| Plain::parse(reader, operand, || Summed::boxed(Sum::mean)),
     },
     AccumulatorOperator { name: "$count", summary: "How many rows there are.", parse: count },
 ];
 
-#[derive(Debug, Default)]
-struct Summed(Sum);
+/// The numbers of the rows, summed, of which one thing is shown.
+#[derive(Debug)]
+struct Summed {
+    sum: Sum,
+    show: fn(&Sum) -> Value,
+}
 
-impl State for Summed {
-    fn add(&mut self, value: Option<Value>) -> Result<usize, String> {
-        value.iter().for_each(|value| self.0.add(value));
-        Ok(0)
-    }
-
-    fn save(&self) -> Value {
-        self.0.save()
-    }
-
-    fn absorb(&mut self, saved: Value) -> Result<usize, String> {
-        self.0.absorb(&saved);
-        Ok(0)
-    }
-
-    fn value(&self) -> Result<Option<Value>, String> {
-        Ok(Some(self.0.value()))
-    }
-
-    fn remove(&mut self, value: &Option<Value>) -> bool {
-        value.as_ref().is_none_or(|value| self.0.remove(value))
+impl Summed {
+    fn boxed(show: fn(&Sum) -> Value) -> Box<dyn State> {
+        Box::new(Summed { sum: Sum::default(), show })
     }
 }
 
-#[derive(Debug, Default)]
-struct Mean(Sum);
-
-impl State for Mean {
+impl State for Summed {
     fn add(&mut self, value: Option<Value>) -> Result<usize, String> {
-        value.iter().for_each(|value| self.0.add(value));
+        value.iter().for_each(|value| self.sum.add(value));
         Ok(0)
     }
 
     fn save(&self) -> Value {
-        self.0.save()
+        self.sum.save()
     }
 
     fn absorb(&mut self, saved: Value) -> Result<usize, String> {
-        self.0.absorb(&saved);
+        self.sum.absorb(&saved);
         Ok(0)
     }
 
     fn value(&self) -> Result<Option<Value>, String> {
-        Ok(Some(self.0.mean()))
+        Ok(Some((self.show)(&self.sum)))
     }
 
     fn remove(&mut self, value: &Option<Value>) -> bool {
-        value.as_ref().is_none_or(|value| self.0.remove(value))
+        value.as_ref().is_none_or(|value| self.sum.remove(value))
     }
 }
 
@@ -91,6 +74,6 @@ impl Accumulator for Count {
     }
 
     fn start(&self, _: &Scope<'_>) -> Result<Box<dyn State>, String> {
-        Ok(Box::<Summed>::default())
+        Ok(Summed::boxed(Sum::value))
     }
 }

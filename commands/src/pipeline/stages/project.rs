@@ -46,18 +46,7 @@ pub(super) fn set(reader: &mut Reader<'_>, operand: ValueRef<'_>) -> Parsed {
 }
 
 fn unset(reader: &mut Reader<'_>, operand: ValueRef<'_>) -> Parsed {
-    let mut paths = Vec::new();
-    match operand {
-        ValueRef::String(path) => paths.push(path),
-        ValueRef::Array(list) if !list.is_empty() => {
-            for path in list.iter() {
-                let ValueRef::String(path) = path else { return Err("needs paths as strings".into()) };
-                paths.push(path);
-            }
-        }
-        _ => return Err("needs a path or an array of paths".into()),
-    }
-    one(Projection(Project::unset(paths.into_iter(), reader.limits)?))
+    one(Projection(Project::unset(operand, reader.limits)?))
 }
 
 impl Stage for Projection {

@@ -15,7 +15,7 @@ use std::collections::HashMap;
 use veddb_storage::document::expression::{Expression, Watch, Work};
 use veddb_storage::document::json::render_object;
 use veddb_storage::document::path::Path;
-use veddb_storage::document::{Filter, Object, RawObject, Value, codec};
+use veddb_storage::document::{Filter, Object, RawObject, Value, ValueRef, codec};
 
 use crate::context::Limits;
 use crate::error::{CommandError, ErrorCode};
@@ -109,9 +109,9 @@ impl Project {
         parse::set(object, limits, variables)
     }
 
-    /// What leaves these paths out and nothing else.
-    pub fn unset<'p>(paths: impl Iterator<Item = &'p str>, limits: &Limits) -> Result<Project, String> {
-        parse::unset(paths, limits)
+    /// Reads what `$unset` takes: a path or several, which are left out, and nothing else.
+    pub fn unset(operand: ValueRef<'_>, limits: &Limits) -> Result<Project, String> {
+        parse::unset(operand, limits)
     }
 
     /// The paths that are kept, where that is all it does; none when it says what is left out or computes.

@@ -39,7 +39,18 @@ pub(super) fn set(object: RawObject<'_>, limits: &Limits, variables: &[&str]) ->
     Ok(project)
 }
 
-pub(super) fn unset<'p>(paths: impl Iterator<Item = &'p str>, limits: &Limits) -> Result<Project, String> {
+pub(super) fn unset(operand: ValueRef<'_>, limits: &Limits) -> Result<Project, String> {
+    let mut paths = Vec::new();
+    match operand {
+        ValueRef::String(path) => paths.push(path),
+        ValueRef::Array(list) if !list.is_empty() => {
+            for path in list.iter() {
+                let ValueRef::String(path) = path else { return Err("needs paths as strings".into()) };
+                paths.push(path);
+            }
+        }
+        _ => return Err("needs a path or an array of paths".into()),
+    }
     let mut project = Project { keep: false, tree: Branch::default(), cuts: Vec::new(), computes: false };
     for path in paths {
         check_path(path, limits)?;

@@ -70,18 +70,7 @@ fn set(operand: ValueRef<'_>, limits: &Limits, variables: &[&str]) -> Result<Sta
 }
 
 fn unset(operand: ValueRef<'_>, limits: &Limits, _: &[&str]) -> Result<Stage, String> {
-    let mut paths = Vec::new();
-    match operand {
-        ValueRef::String(path) => paths.push(path),
-        ValueRef::Array(list) if !list.is_empty() => {
-            for path in list.iter() {
-                let ValueRef::String(path) = path else { return Err("needs paths as strings".into()) };
-                paths.push(path);
-            }
-        }
-        _ => return Err("needs a path or an array of paths".into()),
-    }
-    Project::unset(paths.into_iter(), limits).map(Stage::Project)
+    Project::unset(operand, limits).map(Stage::Project)
 }
 
 fn project(operand: ValueRef<'_>, limits: &Limits, variables: &[&str]) -> Result<Stage, String> {
