@@ -239,6 +239,24 @@ impl Drop for Reading<'_> {
     }
 }
 
+/// All of the replies, of one that is not read by a cursor; `TOOBIG` when they are more than a query may hold.
+pub fn all(replies: &mut dyn Replies, running: &Running<'_>) -> Result<Reply, CommandError> {
+    let (context, limit) = (running.context, running.account.limit());
+    let mut all = Vec::new();
+    // Apart from what the stages hold: theirs does not have to make room for it, nor is it given up for theirs.
+    let mut held = Account::new(context.queries.memory()).part();
+    while let Some(reply) = replies.next(running)? {
+        held.force(reply.size() + size_of::<Reply>());
+        if held.bytes() > limit {
+            let message =
+                format!("the reply would hold more than {limit} bytes (query-memory-limit): read it by CURSOR");
+            return Err(CommandError::new(ErrorCode::TooBig, message));
+        }
+        all.push(reply);
+    }
+    Ok(Reply::Array(all))
+}
+
 fn no_cursor() -> CommandError {
     CommandError::new(ErrorCode::NoCursor, "no such cursor: it was never opened, or it was closed")
 }

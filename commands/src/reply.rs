@@ -61,8 +61,9 @@ impl Reply {
     /// Bytes of it, about.
     pub fn size(&self) -> usize {
         match self {
-            Reply::Bulk(bytes) => bytes.len(),
-            Reply::Document(document) => document.body.len(),
+            // With what goes around it.
+            Reply::Bulk(bytes) => bytes.len() + 24,
+            Reply::Document(document) => document.body.len() + 24,
             Reply::Array(replies) | Reply::Set(replies) | Reply::Push(replies) => {
                 replies.iter().map(Reply::size).sum::<usize>() + 8
             }

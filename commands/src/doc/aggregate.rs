@@ -12,7 +12,7 @@ use crate::context::{Limits, Prepared, ReadContext, WriteContext};
 use crate::error::{CommandError, ErrorCode};
 use crate::pipeline::memory::{Account, let_go};
 use crate::pipeline::{Failure, Input, Pipeline, Row, Running, output};
-use crate::queries::Replies;
+use crate::queries::{Replies, all};
 use crate::query::exec::Examined;
 use crate::query::text_limits;
 use crate::reply::Reply;
@@ -105,35 +105,15 @@ fn run(args: &Args, context: &ReadContext<'_>) -> Result<Reply, CommandError> {
     let account = Account::new(context.queries.memory());
     let examined = RefCell::new(Examined::default());
     let running = Running::new(context, options.max_time_ms, &account, &examined);
-    let mut rows = pipeline.plan(collection(args, 1, context)?, &running)?.open(&running)?;
+    let mut answers = Answers(pipeline.plan(collection(args, 1, context)?, &running)?.open(&running)?);
     if let Some(count) = options.batch {
-        let account = account.clone();
-        return context.queries.open(context, options.max_time_ms, account, Box::new(Answers(rows)), count);
+        return context.queries.open(context, options.max_time_ms, account.clone(), Box::new(answers), count);
     }
-    let outcome = gather(&mut rows, &running);
+    let outcome = all(&mut answers, &running);
     if let Err(error) = &outcome {
-        let_go(rows, error);
+        let_go(answers, error);
     }
     outcome
-}
-
-/// All of the answer.
-fn gather(rows: &mut Input, running: &Running<'_>) -> Result<Reply, CommandError> {
-    let (context, limit) = (running.context, running.account.limit());
-    let mut replies = Vec::new();
-    // Apart from what the stages hold: theirs does not have to make room for it, nor is it given up for theirs.
-    let mut held = Account::new(context.queries.memory()).part();
-    while let Some(row) = rows.next(running)? {
-        let reply = reply(row, context.limits)?;
-        held.force(reply.size() + size_of::<Reply>());
-        if held.bytes() > limit {
-            let message =
-                format!("the reply would hold more than {limit} bytes (query-memory-limit): read it by CURSOR");
-            return Err(CommandError::new(ErrorCode::TooBig, message));
-        }
-        replies.push(reply);
-    }
-    Ok(Reply::Array(replies))
 }
 
 /// Written here, where it may take its time, and not by the connection's task. `TOOBIG` for what the pipeline made larger than

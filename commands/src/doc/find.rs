@@ -9,7 +9,7 @@ use crate::context::ReadContext;
 use crate::error::CommandError;
 use crate::pipeline::Running;
 use crate::pipeline::memory::Account;
-use crate::queries::Replies;
+use crate::queries::all;
 use crate::query::exec::Examined;
 use crate::query::find::{Query, planning_cost};
 use crate::reply::Reply;
@@ -63,9 +63,5 @@ fn run(args: &Args, context: &ReadContext<'_>) -> Result<Reply, CommandError> {
     if let Some(count) = batch {
         return context.queries.open(context, max_time_ms, Arc::clone(&account), Box::new(answer), count);
     }
-    let mut replies = Vec::new();
-    while let Some(reply) = answer.next(&running)? {
-        replies.push(reply);
-    }
-    Ok(Reply::Array(replies))
+    all(&mut answer, &running)
 }

@@ -70,7 +70,7 @@ impl Sorter {
             rows: Vec::new(),
             pieces: Vec::new(),
             in_pieces: 0,
-            runs: Runs::default(),
+            runs: Runs::new(account),
         }
     }
 
@@ -143,10 +143,7 @@ impl Sorter {
         // What they took goes with them.
         self.held.release();
         let Sorter { sort, keep, held, runs, .. } = self;
-        runs.push(run, |runs| {
-            let sources = runs.into_iter().map(Source::File).collect();
-            written(InOrder::new(sort, *keep, sources, held.account().part())?, running)
-        })
+        runs.push(run, |runs| merged(runs, sort, *keep, held.account(), running))
     }
 
     /// Writes what is held to a file where that is more than a quarter of what the query may hold: for those who have to hold
@@ -156,14 +153,31 @@ impl Sorter {
     }
 
     /// All rows, in order; none are left here.
-    pub fn finish(&mut self) -> Result<InOrder, Failure> {
+    pub fn finish(&mut self, running: &Running<'_>) -> Result<InOrder, Failure> {
+        if !self.runs.is_empty() && self.held.bytes() > 0 {
+            // Then merging them has all the room.
+            self.write(running)?;
+        }
         self.put_in_piece();
         self.in_pieces = 0;
-        let files = self.runs.take().into_iter().map(Source::File);
-        let sources = files.chain(self.pieces.drain(..).map(Source::Memory)).collect();
-        let nothing = self.held.account().part();
-        InOrder::new(&self.sort, self.keep, sources, std::mem::replace(&mut self.held, nothing))
+        let Sorter { sort, keep, held, runs, pieces, .. } = self;
+        let files = runs.take(|runs| merged(runs, sort, *keep, held.account(), running))?;
+        let sources = files.into_iter().map(Source::File).chain(pieces.drain(..).map(Source::Memory)).collect();
+        let nothing = held.account().part();
+        InOrder::new(sort, *keep, sources, std::mem::replace(held, nothing))
     }
+}
+
+/// One run of several.
+fn merged(
+    runs: Vec<RowReader>,
+    sort: &Arc<Sort>,
+    keep: usize,
+    account: &Arc<Account>,
+    running: &Running<'_>,
+) -> Result<RowReader, Failure> {
+    let sources = runs.into_iter().map(Source::File).collect();
+    written(InOrder::new(sort, keep, sources, account.part())?, running)
 }
 
 /// The rows as a run.
@@ -209,7 +223,12 @@ impl Source {
 }
 
 impl InOrder {
-    fn new(sort: &Arc<Sort>, left: usize, sources: Vec<Source>, held: Held) -> Result<InOrder, Failure> {
+    fn new(sort: &Arc<Sort>, left: usize, sources: Vec<Source>, mut held: Held) -> Result<InOrder, Failure> {
+        for source in &sources {
+            if let Source::File(run) = source {
+                held.force(run.weight());
+            }
+        }
         let mut all = InOrder { left, heads: BinaryHeap::new(), sources, held };
         for (number, source) in all.sources.iter_mut().enumerate() {
             if let Some(row) = source.next(sort)? {

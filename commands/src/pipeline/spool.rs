@@ -7,7 +7,7 @@ use veddb_storage::{Document, Error, SpillReader, SpillWriter, Spills};
 use super::memory::{Account, Held};
 use super::{Failure, Row, Running};
 
-/// So many runs are merged at a time.
+/// So many runs are merged at a time, at most.
 const RUNS_MAX: usize = 64;
 
 /// Rows of one block of a file, bytes, about.
@@ -18,6 +18,7 @@ const BLOCK_BYTES: usize = 64 << 10;
 pub struct RowWriter {
     writer: SpillWriter,
     block: Vec<u8>,
+    largest: usize,
     account: Arc<Account>,
 }
 
@@ -27,12 +28,14 @@ pub struct RowReader {
     reader: SpillReader,
     block: Vec<u8>,
     at: usize,
+    /// Of its largest row, bytes.
+    largest: usize,
 }
 
 impl RowWriter {
     /// A new file.
     pub fn create(spills: &Spills, account: &Arc<Account>) -> Result<RowWriter, Error> {
-        Ok(RowWriter { writer: spills.create()?, block: Vec::new(), account: Arc::clone(account) })
+        Ok(RowWriter { writer: spills.create()?, block: Vec::new(), largest: 0, account: Arc::clone(account) })
     }
 
     /// Appends a row.
@@ -50,6 +53,7 @@ impl RowWriter {
         self.block.extend_from_slice(&version.to_le_bytes());
         self.block.extend_from_slice(&(body.len() as u32).to_le_bytes());
         self.block.extend_from_slice(body);
+        self.largest = self.largest.max(body.len());
         if self.block.len() >= BLOCK_BYTES { self.write() } else { Ok(()) }
     }
 
@@ -66,11 +70,16 @@ impl RowWriter {
         if !self.block.is_empty() {
             self.write()?;
         }
-        Ok(RowReader { reader: self.writer.finish()?, block: Vec::new(), at: 0 })
+        Ok(RowReader { reader: self.writer.finish()?, block: Vec::new(), at: 0, largest: self.largest })
     }
 }
 
 impl RowReader {
+    /// What it takes while it is merged with others, bytes: a block, a row, and as much again that the row is sorted by.
+    pub fn weight(&self) -> usize {
+        BLOCK_BYTES + 2 * self.largest
+    }
+
     /// The next row, as it was when it was written; none at the end.
     pub fn read(&mut self) -> Result<Option<Row>, Error> {
         if self.at >= self.block.len() {
@@ -100,14 +109,26 @@ impl RowReader {
 }
 
 /// Runs: sorted files of rows, which were written one after the other. So many of them are merged to a longer one, and so
-/// many of those again, so that a row is read and written as often as there are lengths.
-#[derive(Debug, Default)]
+/// many of those again, so that a row is read and written as often as there are lengths. How many are merged at a time depends
+/// on how large their rows are.
+#[derive(Debug)]
 pub struct Runs {
     /// By length, the shortest first; the rows of longer ones came earlier.
     lengths: Vec<Vec<RowReader>>,
+    account: Arc<Account>,
+}
+
+/// Whether no more than these should be merged at a time, since they take half of what the query may hold.
+fn is_full(runs: &[RowReader], account: &Account) -> bool {
+    runs.len() >= RUNS_MAX || runs.iter().map(RowReader::weight).sum::<usize>() > account.limit() / 2
 }
 
 impl Runs {
+    /// None yet.
+    pub fn new(account: &Arc<Account>) -> Runs {
+        Runs { lengths: Vec::new(), account: Arc::clone(account) }
+    }
+
     /// One more. `merge` makes one of several, which come in the order in which they were written.
     pub fn push(
         &mut self,
@@ -117,7 +138,7 @@ impl Runs {
         let mut run = run;
         for runs in &mut self.lengths {
             runs.push(run);
-            if runs.len() < RUNS_MAX {
+            if runs.len() < 2 || !is_full(runs, &self.account) {
                 return Ok(());
             }
             run = merge(std::mem::take(runs))?;
@@ -126,9 +147,25 @@ impl Runs {
         Ok(())
     }
 
-    /// All of them, in the order in which they were written; none are left.
-    pub fn take(&mut self) -> Vec<RowReader> {
-        std::mem::take(&mut self.lengths).into_iter().rev().flatten().collect()
+    /// All of them, in the order in which they were written and as few as can be merged at a time; none are left. `merge` is as
+    /// for [`Runs::push`].
+    pub fn take(
+        &mut self,
+        mut merge: impl FnMut(Vec<RowReader>) -> Result<RowReader, Failure>,
+    ) -> Result<Vec<RowReader>, Failure> {
+        let mut all: Vec<RowReader> = std::mem::take(&mut self.lengths).into_iter().rev().flatten().collect();
+        while all.len() > 2 && is_full(&all, &self.account) {
+            let (mut fewer, mut some) = (Vec::new(), Vec::new());
+            for run in all {
+                some.push(run);
+                if some.len() > 1 && is_full(&some, &self.account) {
+                    fewer.push(merge(std::mem::take(&mut some))?);
+                }
+            }
+            fewer.extend(some);
+            all = fewer;
+        }
+        Ok(all)
     }
 
     /// Whether there is none.
@@ -217,38 +254,57 @@ mod tests {
     use crate::pipeline::memory::QueryMemory;
     use crate::pipeline::tests::Bench;
 
-    #[test]
-    fn runs_stay_in_order_and_are_merged_by_length() {
+    /// Writes so many runs of a row of this size each, in an account of this limit; answers how many were left to be merged at
+    /// the end, and how many rows the merges before read.
+    fn written_and_taken(count: usize, row: usize, limit: usize) -> (usize, usize) {
         let bench = Bench::new(1 << 20);
-        let (view, account) = (bench.store().view(), Account::new(&Arc::new(QueryMemory::new(1 << 20, 1 << 20))));
+        let (view, account) = (bench.store().view(), Account::new(&Arc::new(QueryMemory::new(limit, limit))));
         let create = || RowWriter::create(view.spills(), &account).unwrap();
-        let (mut runs, mut merged) = (Runs::default(), 0);
-        let count = u32::try_from(RUNS_MAX * RUNS_MAX + RUNS_MAX + 3).unwrap();
+        let (mut runs, mut read) = (Runs::new(&account), 0);
+        let mut merge = |runs: Vec<RowReader>| {
+            let mut writer = create();
+            for mut run in runs {
+                while let Some(row) = run.read()? {
+                    read += 1;
+                    writer.push(&row)?;
+                }
+            }
+            Ok(writer.finish()?)
+        };
         assert!(runs.is_empty());
+        let mut body = vec![0; row];
         for number in 0..count {
             let mut writer = create();
-            writer.push_body(&number.to_le_bytes()).unwrap();
-            let merge = |runs: Vec<RowReader>| {
-                let mut writer = create();
-                for mut run in runs {
-                    while let Some(row) = run.read()? {
-                        merged += 1;
-                        writer.push(&row)?;
-                    }
-                }
-                Ok(writer.finish()?)
-            };
-            runs.push(writer.finish().unwrap(), merge).unwrap();
+            body[..8].copy_from_slice(&number.to_le_bytes());
+            writer.push_body(&body).unwrap();
+            runs.push(writer.finish().unwrap(), &mut merge).unwrap();
         }
-        let taken = runs.take();
-        assert_eq!((taken.len(), merged), (1 + 1 + 3, 2 * RUNS_MAX * RUNS_MAX + RUNS_MAX));
+        let taken = runs.take(&mut merge).unwrap();
+        assert!(runs.is_empty());
+        let left = taken.len();
         let mut all = Vec::new();
         for mut run in taken {
             while let Some(row) = run.read().unwrap() {
-                all.push(u32::from_le_bytes(row.body().try_into().unwrap()));
+                all.push(usize::from_le_bytes(row.body()[..8].try_into().unwrap()));
             }
         }
-        assert_eq!(all, (0..count).collect::<Vec<u32>>());
-        assert!(runs.is_empty());
+        assert_eq!(all, (0..count).collect::<Vec<usize>>());
+        (left, read)
+    }
+
+    #[test]
+    fn runs_stay_in_order_and_are_merged_by_length() {
+        let count = RUNS_MAX * RUNS_MAX + RUNS_MAX + 3;
+        let (left, read) = written_and_taken(count, 8, 64 << 20);
+        assert_eq!((left, read), (1 + 1 + 3, 2 * RUNS_MAX * RUNS_MAX + RUNS_MAX));
+    }
+
+    #[test]
+    fn no_more_large_rows_are_merged_than_fit() {
+        // Half of the limit are four of them and their blocks.
+        let (left, read) = written_and_taken(50, 1 << 20, 18 << 20);
+        assert!(left <= 5 && read < 50 * 4, "{left} are left, {read} were read");
+        // However small the limit is, two are merged.
+        assert_eq!(written_and_taken(3, 1 << 20, 1 << 20).0, 2);
     }
 }

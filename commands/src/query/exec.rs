@@ -1,9 +1,10 @@
 //! Running a plan on one moment of the data: candidates in natural order, or in that of an index, asked the filter.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashSet, VecDeque};
+use std::collections::{BinaryHeap, VecDeque};
 use std::sync::Arc;
 
+use roaring::RoaringTreemap;
 use veddb_storage::document::expression::Watch;
 use veddb_storage::document::ordered::after;
 use veddb_storage::document::{Filter, RawObject, Value};
@@ -25,6 +26,9 @@ const CACHED_DOCUMENTS: usize = 1000;
 
 /// The most entries that a walk in the order of an index takes at a time, about.
 const CHUNK_MAX: usize = 256;
+
+/// What may be gathered of a plan's entries, bytes: of more than a million of them the documents are scanned instead.
+const GATHERED_BYTES_MAX: usize = 32 << 20;
 
 /// What was looked at while a plan ran.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -251,7 +255,8 @@ impl Feed {
         self.steps += (document.body.len() / STEP_BYTES) as u64;
     }
 
-    /// Gathers all entries, to be handed on in natural order.
+    /// Gathers all entries, to be handed on in natural order. Where they are too many the documents are scanned instead: by then
+    /// that takes no longer, and the answer is the same.
     fn gather(
         &mut self,
         look: &Look<'_>,
@@ -260,7 +265,7 @@ impl Feed {
         first: usize,
         examined: &mut Examined,
     ) -> Result<Way, CommandError> {
-        let mut gathered: Vec<Candidate> = Vec::new();
+        let (mut gathered, mut bytes): (Vec<Candidate>, usize) = (Vec::new(), 0);
         for id in ids {
             self.step(look)?;
             examined.keys += 1;
@@ -272,7 +277,12 @@ impl Feed {
                 while let Some(entry) = walk.entry() {
                     self.step(look)?;
                     examined.keys += 1;
-                    gathered.push(candidate(plan, &entry, self.covered));
+                    let candidate = candidate(plan, &entry, self.covered);
+                    bytes += size_of::<Candidate>() + candidate.1.as_ref().map_or(0, |fields| fields.len());
+                    if bytes > GATHERED_BYTES_MAX {
+                        return Ok(Way::Scan(Box::new(look.context.view.scan(&self.collection))));
+                    }
+                    gathered.push(candidate);
                     walk.advance()?;
                 }
             }
@@ -311,7 +321,7 @@ struct Ordered {
     /// What is still to be walked, in the order of the walk.
     ranges: VecDeque<KeyRange>,
     /// Documents handed on, of an index in which one may have several entries.
-    seen: HashSet<RecordId>,
+    seen: RoaringTreemap,
     /// Candidates with what they still sort by: those at hand are equal in a sort, or a null among their values has put
     /// them out of order.
     held: Vec<(Box<[u8]>, Candidate)>,
@@ -332,7 +342,7 @@ impl Ordered {
             plan,
             order,
             ranges,
-            seen: HashSet::new(),
+            seen: RoaringTreemap::new(),
             held: Vec::new(),
             region: Vec::new(),
             ready: VecDeque::new(),
@@ -432,7 +442,7 @@ impl Ordered {
     }
 
     fn offer(&mut self, candidate: Candidate) {
-        if !self.plan.index.has_multikey() || self.seen.insert(candidate.0) {
+        if !self.plan.index.has_multikey() || self.seen.insert(candidate.0.0) {
             self.ready.push_back(candidate);
         }
     }

@@ -219,7 +219,7 @@ impl Answer {
             while let Some(row) = found()? {
                 sorter.push(row, running).map_err(of_sort)?;
             }
-            let rows = sorter.finish().map_err(of_sort)?;
+            let rows = sorter.finish(running).map_err(of_sort)?;
             *order = Order::Giving(rows);
         }
         match order {

@@ -166,8 +166,6 @@ fn large_documents() -> Result<()> {
     // Few rows fit, so there are many files, each with a large row at hand while they are merged.
     let documents = Documents::of(12 * limit(), limit() / 10);
     let (server, mut client) = stored(&documents, limit())?;
-    // A cursor gives about so much at once: what is looked at here is the query.
-    client.ask(&["CONFIG", "SET", "max-document-size", &(limit() / 4).to_string()])?;
     let mut order: Vec<(String, usize)> = (0..documents.count).map(|id| (documents.text(id), id)).collect();
     order.sort_unstable();
     let mut expected = order.iter();

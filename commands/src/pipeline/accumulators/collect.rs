@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use veddb_storage::document::{Object, Value, codec, ordered};
 
-use super::{AccumulatorOperator, Grown, Plain, State, size_of_value};
+use super::{AccumulatorOperator, Grown, Plain, State, beside, block, size_of_value};
 
 pub(super) const ACCUMULATORS: &[AccumulatorOperator] = &[
     AccumulatorOperator {
@@ -40,9 +40,9 @@ struct Pushed(Vec<Value>);
 impl State for Pushed {
     fn add(&mut self, value: Option<Value>) -> Result<usize, String> {
         let Some(value) = value else { return Ok(0) };
-        let size = size_of_value(&value);
+        let (size, before) = (beside(&value), self.0.capacity());
         self.0.push(value);
-        Ok(size)
+        Ok(size + places(before, &self.0))
     }
 
     fn save(&self) -> Value {
@@ -51,15 +51,24 @@ impl State for Pushed {
 
     fn absorb(&mut self, saved: Value) -> Result<usize, String> {
         let Value::Array(values) = saved else { return Ok(0) };
-        let size = values.iter().map(size_of_value).sum();
+        let (size, before) = (values.iter().map(beside).sum::<usize>(), self.0.capacity());
         self.0.extend(values);
-        Ok(size)
+        Ok(size + places(before, &self.0))
     }
 
     fn value(&self) -> Result<Option<Value>, String> {
         Ok(Some(Value::Array(self.0.clone())))
     }
 }
+
+/// What the places of values take more than when there were so many.
+fn places(before: usize, values: &Vec<Value>) -> usize {
+    let size = |capacity: usize| block(capacity * size_of::<Value>());
+    size(values.capacity()) - size(before)
+}
+
+/// A key's place in a hash table that is half full, bytes.
+const KEY_BYTES: usize = 40;
 
 #[derive(Debug, Default)]
 struct Set {
@@ -73,12 +82,12 @@ impl State for Set {
         let Some(value) = value else { return Ok(0) };
         let mut key = Vec::new();
         ordered::put(&mut key, codec::pack_value(&value).get());
-        let size = key.len() + size_of_value(&value) + 16;
+        let (size, before) = (block(key.len()) + KEY_BYTES + beside(&value), self.values.capacity());
         if !self.keys.insert(key.into()) {
             return Ok(0);
         }
         self.values.push(value);
-        Ok(size)
+        Ok(size + places(before, &self.values))
     }
 
     fn save(&self) -> Value {

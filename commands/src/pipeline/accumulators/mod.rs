@@ -74,8 +74,15 @@ pub const ACCUMULATORS: &[&[AccumulatorOperator]] = &[
     collect::ACCUMULATORS,
 ];
 
-/// What a state takes in memory, bytes, whatever it holds.
-pub const STATE_BYTES: usize = 64;
+/// What a state takes in memory that has seen nothing, bytes.
+pub fn size_of_state(state: &dyn State) -> usize {
+    size_of::<Box<dyn State>>() + block(size_of_val(state))
+}
+
+/// What the allocator takes for so many bytes, about: it has an eighth of each power of two as sizes.
+pub fn block(bytes: usize) -> usize {
+    if bytes == 0 { 0 } else { (bytes + bytes / 16).next_multiple_of(16) }
+}
 
 /// The accumulator of this name.
 pub fn find(name: &str) -> Option<&'static AccumulatorOperator> {
@@ -99,17 +106,29 @@ pub fn parse(reader: &Reader<'_>, value: ValueRef<'_>) -> Parsed {
 }
 
 /// What a value takes in memory, bytes, about.
-// The value's depth bounds the recursion.
 pub fn size_of_value(value: &Value) -> usize {
-    size_of::<Value>()
-        + match value {
-            Value::String(text) => text.len(),
-            Value::Binary { bytes, .. } => bytes.len(),
-            Value::Regex { pattern, options } => pattern.len() + options.len(),
-            Value::Array(values) => values.iter().map(size_of_value).sum(),
-            Value::Object(object) => object.0.iter().map(|(name, value)| 24 + name.len() + size_of_value(value)).sum(),
-            _ => 0,
+    size_of::<Value>() + beside(value)
+}
+
+/// What a value takes in memory beside its own place, bytes, about.
+// The value's depth bounds the recursion.
+fn beside(value: &Value) -> usize {
+    match value {
+        Value::String(text) => block(text.capacity()),
+        Value::Binary { bytes, .. } => block(bytes.len()),
+        Value::Regex { pattern, options } => block(pattern.len()) + block(options.len()),
+        Value::Array(values) => beside_all(values),
+        Value::Object(object) => {
+            let members = object.0.iter().map(|(name, value)| block(name.capacity()) + beside(value)).sum::<usize>();
+            block(object.0.capacity() * size_of::<(String, Value)>()) + members
         }
+        _ => 0,
+    }
+}
+
+/// The same of several, with the places of all.
+fn beside_all(values: &Vec<Value>) -> usize {
+    block(values.capacity() * size_of::<Value>()) + values.iter().map(beside).sum::<usize>()
 }
 
 /// The members of an operand: all of these names and no others.

@@ -221,7 +221,7 @@ impl Rows for Bucketing {
             }
             if let State::Gathering(mut sorter, count) = std::mem::replace(&mut self.state, State::Done) {
                 sorter.make_room(running)?;
-                self.state = State::Giving(Buckets::new(sorter.finish()?, count, stage.buckets)?);
+                self.state = State::Giving(Buckets::new(sorter.finish(running)?, count, stage.buckets)?);
             }
         }
         match &mut self.state {

@@ -350,7 +350,7 @@ impl Rows for Densifying {
                 sorter.push(wrap("p", codec::pack_value(&partition).get(), &row), running)?;
             }
             if let State::Gathering(mut sorter) = std::mem::replace(&mut self.state, State::Done) {
-                let rows = sorter.finish()?;
+                let rows = sorter.finish(running)?;
                 let mut gaps = Gaps { rows, next: None, full, partition: None, made: 0, begun: false };
                 gaps.take(&stage)?;
                 self.state = State::Giving(Box::new(gaps));

@@ -5,14 +5,15 @@
 
 use std::sync::Arc;
 
-use rustc_hash::FxHashMap;
+use indexmap::IndexMap;
+use rustc_hash::FxBuildHasher;
 use veddb_storage::document::expression::{Expression, Root, Scope};
 use veddb_storage::document::{Object, RawObject, Value, ValueRef, codec, ordered};
 
 use super::sort::Sorted;
 use super::{Parsed, Place, StageOperator};
-use crate::pipeline::accumulators::{self, Accumulator, STATE_BYTES, State, size_of_value};
-use crate::pipeline::memory::Held;
+use crate::pipeline::accumulators::{self, Accumulator, State, block, size_of_state, size_of_value};
+use crate::pipeline::memory::{Account, Held};
 use crate::pipeline::parse::{object, one};
 use crate::pipeline::sorter::sort_by;
 use crate::pipeline::spool::{RowReader, RowWriter, Runs};
@@ -114,8 +115,8 @@ fn sort_by_count(reader: &mut Reader<'_>, operand: ValueRef<'_>) -> Parsed {
 
 impl Stage for Group {
     fn open(self: Arc<Self>, input: Input, opening: &Opening<'_>) -> Input {
-        let groups =
-            Groups { stage: self, held: opening.account.part(), by_key: FxHashMap::default(), runs: Runs::default() };
+        let held = opening.account.part();
+        let groups = Groups { stage: self, held, by_key: IndexMap::default(), runs: Runs::new(opening.account) };
         Box::new(Grouping { input, state: Phase::Gathering(groups) })
     }
 }
@@ -125,15 +126,23 @@ impl Stage for Group {
 struct Grouped {
     id: Value,
     states: Vec<Box<dyn State>>,
-    /// Which group it is, by its first row.
-    number: usize,
 }
+
+/// Groups by their key's bytes, in the order of their first rows.
+type ByKey = IndexMap<Box<[u8]>, Grouped, FxBuildHasher>;
+
+/// So many places are made at first.
+const PLACES_LEAST: usize = 256;
+
+/// A group's place among them, bytes: with its hash, in a table of numbers that is at least seven sixteenths full, and among
+/// the numbers that are sorted when they are written.
+const PLACE_BYTES: usize = size_of::<(u64, Box<[u8]>, Grouped)>() + 9 * 16 / 7 + 2 * size_of::<usize>();
 
 #[derive(Debug)]
 struct Groups {
     stage: Arc<Group>,
     held: Held,
-    by_key: FxHashMap<Box<[u8]>, Grouped>,
+    by_key: ByKey,
     runs: Runs,
 }
 
@@ -144,13 +153,13 @@ struct Grouping {
 
 enum Phase {
     Gathering(Groups),
-    Giving(std::vec::IntoIter<Grouped>, Groups),
+    Giving(indexmap::map::IntoValues<Box<[u8]>, Grouped>, Groups),
     Merging(Merge, Groups),
     Done,
 }
 
 impl Group {
-    fn start(&self, id: Value, number: usize, running: &Running<'_>) -> Result<Grouped, Failure> {
+    fn start(&self, id: Value, running: &Running<'_>) -> Result<Grouped, Failure> {
         let mut states = Vec::with_capacity(self.fields.len());
         let empty = Object::default();
         let root = Root::Owned(id.as_object().unwrap_or(&empty));
@@ -158,7 +167,7 @@ impl Group {
         for (name, accumulator) in &self.fields {
             states.push(accumulator.start(&scope).map_err(|what| format!("{name}: {what}"))?);
         }
-        Ok(Grouped { id, states, number })
+        Ok(Grouped { id, states })
     }
 
     fn row(&self, group: &Grouped) -> Result<Row, Failure> {
@@ -189,13 +198,16 @@ impl Groups {
         };
         ordered::put(key, id);
         let mut grown = 0;
-        let number = self.by_key.len();
+        if self.by_key.len() == self.by_key.capacity() && !self.by_key.contains_key(key.as_slice()) {
+            self.widen(running)?;
+        }
         let group = match self.by_key.get_mut(key.as_slice()) {
             Some(group) => group,
             None => {
                 let id = id.to_value();
-                grown += size_of_value(&id) + key.len() + stage.fields.len() * STATE_BYTES + size_of::<Grouped>() + 32;
-                let group = stage.start(id, number, running)?;
+                grown += block(key.len()) + size_of_value(&id);
+                let group = stage.start(id, running)?;
+                grown += group.states.iter().map(|state| size_of_state(&**state)).sum::<usize>();
                 self.by_key.entry(key.as_slice().into()).or_insert(group)
             }
         };
@@ -209,36 +221,63 @@ impl Groups {
         Ok(())
     }
 
+    /// Makes places for twice as many groups, or writes those that there are.
+    fn widen(&mut self, running: &Running<'_>) -> Result<(), Failure> {
+        let (mut before, mut wanted) = (self.by_key.capacity(), (2 * self.by_key.capacity()).max(PLACES_LEAST));
+        // While they are moved there are both.
+        if !self.held.grow(wanted * PLACE_BYTES) {
+            self.write(running)?;
+            (before, wanted) = (0, PLACES_LEAST);
+            self.held.force(wanted * PLACE_BYTES);
+        }
+        self.by_key.reserve_exact(wanted - self.by_key.len());
+        self.held.shrink(before * PLACE_BYTES);
+        Ok(())
+    }
+
     /// Writes what is held to a file, sorted by key.
     fn write(&mut self, running: &Running<'_>) -> Result<(), Failure> {
-        let mut groups: Vec<(Box<[u8]>, Grouped)> = std::mem::take(&mut self.by_key).into_iter().collect();
-        sort_by(&mut groups, |(a, _), (b, _)| a.cmp(b), running)?;
+        let groups = std::mem::take(&mut self.by_key);
+        let mut order: Vec<usize> = (0..groups.len()).collect();
+        let key = |at: usize| groups.get_index(at).map(|(key, _)| key);
+        sort_by(&mut order, |a, b| key(*a).cmp(&key(*b)), running)?;
         let mut writer = RowWriter::create(running.context.view.spills(), self.held.account())?;
-        for (key, group) in groups {
+        for (key, group) in order.into_iter().filter_map(|at| groups.get_index(at)) {
             running.step()?;
-            writer.push_body(&saved(key, &group))?;
+            writer.push_body(&saved(key, group))?;
         }
+        drop(groups);
         self.held.release();
         let Groups { stage, held, runs, .. } = self;
-        runs.push(writer.finish()?, |runs| {
-            let mut writer = RowWriter::create(running.context.view.spills(), held.account())?;
-            let mut merge = Merge::of(runs)?;
-            while let Some((key, group)) = merge.next(stage, held, running)? {
-                writer.push_body(&saved(key, &group))?;
-            }
-            held.release();
-            Ok(writer.finish()?)
-        })
+        runs.push(writer.finish()?, |runs| merged(runs, stage, held, running))
     }
+
+    /// The files, as few as can be merged.
+    fn merge(&mut self, running: &Running<'_>) -> Result<Merge, Failure> {
+        let Groups { stage, held, runs, .. } = self;
+        let runs = runs.take(|runs| merged(runs, stage, held, running))?;
+        Merge::of(runs, held.account())
+    }
+}
+
+/// One file of several.
+fn merged(runs: Vec<RowReader>, stage: &Group, held: &mut Held, running: &Running<'_>) -> Result<RowReader, Failure> {
+    let mut writer = RowWriter::create(running.context.view.spills(), held.account())?;
+    let mut merge = Merge::of(runs, held.account())?;
+    while let Some((key, group)) = merge.next(stage, held, running)? {
+        writer.push_body(&saved(&key, &group))?;
+    }
+    held.release();
+    Ok(writer.finish()?)
 }
 
 /// A group with its key's bytes.
 type Keyed = (Box<[u8]>, Grouped);
 
 /// A group as it is written.
-fn saved(key: Box<[u8]>, group: &Grouped) -> Box<[u8]> {
+fn saved(key: &[u8], group: &Grouped) -> Box<[u8]> {
     codec::pack_object(&Object(vec![
-        ("k".to_owned(), Value::Binary { subtype: 0, bytes: key.into() }),
+        ("k".to_owned(), Value::Binary { subtype: 0, bytes: key.to_vec() }),
         ("i".to_owned(), group.id.clone()),
         ("s".to_owned(), Value::Array(group.states.iter().map(|state| state.save()).collect())),
     ]))
@@ -248,6 +287,8 @@ fn saved(key: Box<[u8]>, group: &Grouped) -> Box<[u8]> {
 struct Merge {
     /// Each with its first group.
     runs: Vec<(RowReader, Option<Row>)>,
+    /// What they take.
+    _held: Held,
 }
 
 fn key_of(row: &Row) -> &[u8] {
@@ -258,13 +299,15 @@ fn key_of(row: &Row) -> &[u8] {
 }
 
 impl Merge {
-    fn of(readers: Vec<RowReader>) -> Result<Merge, Failure> {
+    fn of(readers: Vec<RowReader>, account: &Arc<Account>) -> Result<Merge, Failure> {
+        let mut held = account.part();
+        held.force(readers.iter().map(RowReader::weight).sum());
         let mut runs = Vec::with_capacity(readers.len());
         for mut reader in readers {
             let head = reader.read()?;
             runs.push((reader, head));
         }
-        Ok(Merge { runs })
+        Ok(Merge { runs, _held: held })
     }
 
     /// The next group, of all files. What it takes is all that is held then: it cannot be written away once more.
@@ -281,7 +324,7 @@ impl Merge {
                 Some(group) => group,
                 None => {
                     let id = object.get("i").map_or(Value::Null, ValueRef::to_value);
-                    group.insert(stage.start(id, 0, running)?)
+                    group.insert(stage.start(id, running)?)
                 }
             };
             if let Some(ValueRef::Array(states)) = object.get("s") {
@@ -305,12 +348,10 @@ impl Rows for Grouping {
             }
             if let Phase::Gathering(mut groups) = std::mem::replace(&mut self.state, Phase::Done) {
                 self.state = if groups.runs.is_empty() {
-                    let mut all: Vec<Grouped> = std::mem::take(&mut groups.by_key).into_values().collect();
-                    all.sort_unstable_by_key(|group| group.number);
-                    Phase::Giving(all.into_iter(), groups)
+                    Phase::Giving(std::mem::take(&mut groups.by_key).into_values(), groups)
                 } else {
                     groups.write(running)?;
-                    Phase::Merging(Merge::of(groups.runs.take())?, groups)
+                    Phase::Merging(groups.merge(running)?, groups)
                 };
             }
         }

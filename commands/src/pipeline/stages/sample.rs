@@ -81,7 +81,7 @@ impl Rows for Sampling {
                 sorter.push(wrap("r", ValueRef::Int64(rand::random()), &row), running)?;
             }
             if let State::Gathering(mut sorter) = std::mem::replace(&mut self.state, State::Done) {
-                self.state = State::Giving(sorter.finish()?);
+                self.state = State::Giving(sorter.finish(running)?);
             }
         }
         match &mut self.state {

@@ -67,7 +67,7 @@ impl Rows for Sorting {
                 running.step()?;
                 sorter.push(row, running)?;
             }
-            let rows = sorter.finish()?;
+            let rows = sorter.finish(running)?;
             self.state = State::Giving(rows);
         }
         match &mut self.state {

@@ -224,7 +224,7 @@ impl Source {
                 })?;
             }
             sorter.make_room(running)?;
-            self.sorted = Some(sorter.finish()?);
+            self.sorted = Some(sorter.finish(running)?);
         }
         let next = match &mut self.sorted {
             None => self.input.next(running)?.map(|row| (Value::Null, row)),

@@ -11,7 +11,7 @@ use veddb_storage::document::{Object, Value};
 
 use super::bounds::{Bounds, Frame};
 use super::{At, Course, Function};
-use crate::pipeline::accumulators::{Accumulator, STATE_BYTES, State, size_of_value};
+use crate::pipeline::accumulators::{Accumulator, State, size_of_state, size_of_value};
 use crate::pipeline::{Failure, Running};
 
 #[derive(Debug)]
@@ -39,10 +39,10 @@ impl Function for Accumulated {
     fn start(&self, partition: &Scope<'_>) -> Result<Box<dyn Course>, String> {
         let state = self.accumulator.start(partition).map_err(|what| self.said(what))?;
         if self.bounds.is_whole() {
-            return Ok(Box::new(Whole { state, bytes: STATE_BYTES, value: None }));
+            return Ok(Box::new(Whole { bytes: size_of_state(&*state), state, value: None }));
         }
         if self.bounds.is_running() {
-            return Ok(Box::new(ToHere { state, bytes: STATE_BYTES }));
+            return Ok(Box::new(ToHere { bytes: size_of_state(&*state), state }));
         }
         let object = match partition.root {
             Root::Owned(object) => object.clone(),
@@ -56,18 +56,10 @@ impl Function for Accumulated {
             slides: self.bounds.slides(),
         };
         let state = start.state()?;
+        let state_bytes = size_of_state(&*state);
         let frame = Frame::new(&self.bounds);
         let (arguments, argument_bytes) = (Vec::new(), 0);
-        Ok(Box::new(Sliding {
-            start,
-            frame,
-            state,
-            state_bytes: STATE_BYTES,
-            arguments,
-            argument_bytes,
-            from: 0,
-            to: 0,
-        }))
+        Ok(Box::new(Sliding { start, frame, state, state_bytes, arguments, argument_bytes, from: 0, to: 0 }))
     }
 
     fn looks_ahead(&self) -> bool {
@@ -208,7 +200,7 @@ impl Course for Sliding {
         }
         if from > self.from && (apart || !self.remove(from, running)?) {
             self.state = self.start.state()?;
-            self.state_bytes = STATE_BYTES;
+            self.state_bytes = size_of_state(&*self.state);
             (self.from, self.to) = (from, from);
         }
         self.add(to, running)?;
