@@ -16,6 +16,7 @@ pub mod idx;
 pub mod language;
 pub mod lookup;
 pub mod pipeline;
+pub mod pubsub;
 pub mod queries;
 pub mod query;
 pub mod reference;

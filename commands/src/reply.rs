@@ -42,6 +42,8 @@ pub enum Reply {
     Set(Vec<Reply>),
     /// An out-of-band message (RESP2: an array).
     Push(Vec<Reply>),
+    /// Several replies, one after the other, to one request.
+    Several(Vec<Reply>),
 }
 
 impl Reply {
@@ -64,7 +66,7 @@ impl Reply {
             // With what goes around it.
             Reply::Bulk(bytes) => bytes.len() + 24,
             Reply::Document(document) => document.body.len() + 24,
-            Reply::Array(replies) | Reply::Set(replies) | Reply::Push(replies) => {
+            Reply::Array(replies) | Reply::Set(replies) | Reply::Push(replies) | Reply::Several(replies) => {
                 replies.iter().map(Reply::size).sum::<usize>() + 8
             }
             Reply::Map(pairs) => pairs.iter().map(|(name, value)| name.size() + value.size()).sum::<usize>() + 8,

@@ -42,6 +42,21 @@ pub trait Session {
     fn is_authenticated(&self) -> bool;
     /// Authenticates the connection; false when user or password is wrong.
     fn authenticate(&mut self, user: &[u8], password: &[u8]) -> bool;
+    /// From now on the connection gets what is published there. Answers how many subscriptions it has: of channels and patterns
+    /// together, or of shard channels.
+    fn subscribe(&mut self, kind: Subscription, name: &Bytes) -> usize;
+    /// From now on it does not. Answers as [`Session::subscribe`] does.
+    fn unsubscribe(&mut self, kind: Subscription, name: &Bytes) -> usize;
+    /// What it subscribed to, and how many that are as [`Session::subscribe`] counts.
+    fn subscriptions(&self, kind: Subscription) -> (Vec<Bytes>, usize);
+    /// Hands a message to everyone who listens, of a channel or a shard channel; how many deliveries that are.
+    fn publish(&mut self, shard: bool, channel: &[u8], message: &[u8]) -> usize;
+    /// The channels or shard channels that somebody listens to, of those that match the glob.
+    fn channels(&self, shard: bool, pattern: Option<&[u8]>) -> Vec<Bytes>;
+    /// How many listen to a channel or shard channel.
+    fn receivers(&self, shard: bool, channel: &[u8]) -> usize;
+    /// How many different patterns somebody listens to.
+    fn patterns(&self) -> usize;
     /// RESET: the state of a new connection.
     fn reset(&mut self);
     /// Closes the connection once what was replied is sent.
@@ -103,10 +118,36 @@ pub struct ClientInfo {
     pub user: String,
     /// 2 or 3.
     pub protocol: u8,
+    /// Bytes of messages that wait for it.
+    pub message_memory: usize,
+    /// Channels that it listens to.
+    pub channels: usize,
+    /// Patterns.
+    pub patterns: usize,
+    /// Shard channels.
+    pub shard_channels: usize,
     /// CLIENT SETINFO LIB-NAME.
     pub library_name: String,
     /// CLIENT SETINFO LIB-VER.
     pub library_version: String,
+}
+
+impl ClientInfo {
+    /// Whether it is of the kind `pubsub`, and not `normal`.
+    pub fn is_subscriber(&self) -> bool {
+        self.channels + self.patterns + self.shard_channels > 0
+    }
+}
+
+/// What can be listened to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Subscription {
+    /// SUBSCRIBE
+    Channel,
+    /// PSUBSCRIBE
+    Pattern,
+    /// SSUBSCRIBE
+    Shard,
 }
 
 /// A field of CLIENT SETINFO.

@@ -80,6 +80,8 @@ pub enum Group {
     Key,
     /// HELLO, AUTH, CLIENT, ..
     Connection,
+    /// SUBSCRIBE, PUBLISH, ..
+    PubSub,
     /// CONFIG, INFO, COMMAND, ..
     Server,
 }
@@ -92,6 +94,7 @@ impl Group {
             Group::Index => "index",
             Group::Key => "key",
             Group::Connection => "connection",
+            Group::PubSub => "pubsub",
             Group::Server => "server",
         }
     }

@@ -3,6 +3,7 @@
 use crate::connection::{auth, client, echo, hello, ping, quit, reset, select};
 use crate::doc;
 use crate::idx;
+use crate::pubsub;
 use crate::server::{command, config, dbsize, info, shutdown, time};
 use crate::spec::Command;
 
@@ -44,6 +45,16 @@ pub static COMMANDS: &[&Command] = &[
     &idx::drop::SPEC,
     &idx::list::SPEC,
     &idx::verify::SPEC,
+    // Pub/sub
+    &pubsub::psubscribe::SPEC,
+    &pubsub::publish::SPEC,
+    &pubsub::pubsub::SPEC,
+    &pubsub::punsubscribe::SPEC,
+    &pubsub::spublish::SPEC,
+    &pubsub::ssubscribe::SPEC,
+    &pubsub::subscribe::SPEC,
+    &pubsub::sunsubscribe::SPEC,
+    &pubsub::unsubscribe::SPEC,
     // Server
     &command::SPEC,
     &config::SPEC,

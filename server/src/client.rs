@@ -35,6 +35,10 @@ pub struct Client {
     pub reply_buffer: AtomicUsize,
     pub reply_buffer_peak: AtomicUsize,
     pub output_length: AtomicUsize,
+    pub message_memory: AtomicUsize,
+    pub channels: AtomicUsize,
+    pub patterns: AtomicUsize,
+    pub shard_channels: AtomicUsize,
     pub texts: Mutex<Texts>,
     killed: AtomicBool,
     woken: Notify,
@@ -62,6 +66,11 @@ impl Client {
         self.killed.store(true, Relaxed);
         self.cancelled.store(true, Relaxed);
         self.woken.notify_one();
+    }
+
+    /// Whether it listens to anything.
+    pub fn is_subscriber(&self) -> bool {
+        [&self.channels, &self.patterns, &self.shard_channels].iter().any(|count| count.load(Relaxed) > 0)
     }
 
     /// Whether somebody asked for that.
@@ -101,6 +110,10 @@ impl Client {
             command: command.map(|entry| entry.name.clone()).unwrap_or_default(),
             user: "default".to_owned(),
             protocol: self.protocol.load(Relaxed),
+            message_memory: self.message_memory.load(Relaxed),
+            channels: self.channels.load(Relaxed),
+            patterns: self.patterns.load(Relaxed),
+            shard_channels: self.shard_channels.load(Relaxed),
             library_name: texts.library_name.clone(),
             library_version: texts.library_version.clone(),
         }
@@ -139,6 +152,10 @@ impl Clients {
             reply_buffer: AtomicUsize::new(0),
             reply_buffer_peak: AtomicUsize::new(0),
             output_length: AtomicUsize::new(0),
+            message_memory: AtomicUsize::new(0),
+            channels: AtomicUsize::new(0),
+            patterns: AtomicUsize::new(0),
+            shard_channels: AtomicUsize::new(0),
             texts: Mutex::default(),
             killed: AtomicBool::new(false),
             woken: Notify::new(),

@@ -21,11 +21,12 @@ use veddb_storage::View;
 
 use crate::client::Client;
 use crate::config::Settings;
-use crate::dispatch::{Admission, admit};
+use crate::dispatch::{Admission, Standing, admit};
 use crate::encode::encode;
 use crate::execute::{Caller, Outcome, ReadFn, commit, now_ms, read};
 use crate::framer::{Bounds, Framer, ProtocolError};
 use crate::metrics::Ran;
+use crate::pubsub::mailbox;
 use crate::server::Server;
 use crate::session::{ConnectionSession, State};
 
@@ -40,6 +41,9 @@ const READ_AHEAD_MAX: usize = 512 * 1024;
 const KEEP_BYTES: usize = 1024 * 1024;
 /// Writes of one pipeline that go to the committer together.
 const GROUP_MAX: usize = 1024;
+
+/// Mailboxes that a pipeline of messages filled are told after so many, if not before.
+const FILLED_MAX: usize = 1024;
 
 /// What one read may cost on a worker, ns: the other connections of the worker wait for it.
 const PATIENCE_NS: f64 = 500_000.0;
@@ -109,6 +113,10 @@ impl Connection {
         let ended = self.serve().await;
         self.server.metrics.ran(&mut self.ran);
         self.client.cancelled.store(true, Relaxed);
+        mailbox::wake(&mut self.state.filled);
+        if let Some(subscriptions) = self.state.subscriptions.take() {
+            self.server.pubsub.leave(&subscriptions);
+        }
         self.server.clients.remove(self.client.id);
         tracing::debug!(client = self.client.id, ?ended, "connection closed");
         if matches!(ended, Err(Closed::Stop)) {
@@ -123,6 +131,7 @@ impl Connection {
             self.settings = self.server.config.load();
             self.run_requests().await?;
             self.view = None;
+            self.take_messages(FLUSH_BYTES);
             self.flush().await?;
             if self.state.closing || self.client.is_killed() {
                 // Nobody may find a connection in the list that its client has seen end.
@@ -155,6 +164,9 @@ impl Connection {
                     self.state.closing = true;
                 }
             }
+            if self.state.filled.len() > FILLED_MAX {
+                mailbox::wake(&mut self.state.filled);
+            }
             if self.output.len() > FLUSH_BYTES {
                 self.server.metrics.ran(&mut self.ran);
                 self.flush().await?;
@@ -164,12 +176,25 @@ impl Connection {
         }
         self.finish_writes().await;
         self.server.metrics.ran(&mut self.ran);
+        mailbox::wake(&mut self.state.filled);
         Ok(())
+    }
+
+    /// Takes messages that came for this connection, until there are so many bytes to send.
+    fn take_messages(&mut self, most: usize) {
+        if let Some(subscriptions) = &self.state.subscriptions
+            && subscriptions.mailbox.is_filled()
+        {
+            subscriptions.mailbox.take(&mut self.output, most);
+        }
     }
 
     async fn run_request(&mut self, args: Args) -> Result<(), Closed> {
         let started = Instant::now();
-        let entry = match admit(&args, self.state.authenticated) {
+        // What came before it goes out before its reply.
+        self.take_messages(usize::MAX);
+        let standing = Standing { authenticated: self.state.authenticated, only_listens: self.state.only_listens() };
+        let entry = match admit(&args, standing) {
             Admission::Run(entry) => entry,
             Admission::Refuse(entry, error) => {
                 self.finish_writes().await;
@@ -228,6 +253,9 @@ impl Connection {
                 let outcome = run(&args, &mut session);
                 // A command may have changed the settings it is followed by.
                 self.settings = self.server.config.load();
+                if std::mem::take(&mut self.state.messages_first) {
+                    self.take_messages(usize::MAX);
+                }
                 self.answer(entry, started, outcome);
             }
             // Its arity asks for a subcommand, and an unknown one was refused, so this is not reached.
@@ -338,12 +366,15 @@ impl Connection {
         self.note_buffers();
         let idle = async {
             match self.settings.timeout_s {
+                // Who listens need not say anything.
+                _ if self.state.is_subscriber() => std::future::pending().await,
                 0 => std::future::pending().await,
                 seconds => tokio::time::sleep(Duration::from_secs(seconds)).await,
             }
         };
         let count = tokio::select! {
             read = self.socket.read_buf(&mut self.input) => read.map_err(|_| Closed::Peer)?,
+            () = filled(&self.state) => return Ok(()),
             () = self.client.killed() => return Err(Closed::Server),
             _ = self.stopping.wait_for(Option::is_some) => return Err(Closed::Stop),
             () = idle => {
@@ -378,7 +409,8 @@ impl Connection {
         }
         self.client.output_length.store(length, Relaxed);
         self.client.reply_buffer_peak.fetch_max(length, Relaxed);
-        let limit = self.settings.client_output_buffer_limit;
+        let limits = &self.settings.client_output_buffer_limit;
+        let limit = if self.state.is_subscriber() { limits.pubsub } else { limits.normal };
         if limit.hard_bytes > 0 && length > limit.hard_bytes {
             return Err(self.output_limit_passed());
         }
@@ -412,6 +444,14 @@ impl Connection {
         self.server.metrics.output_buffer_disconnections.fetch_add(1, Relaxed);
         tracing::warn!(client = self.client.id, addr = %self.client.addr, "closed: client-output-buffer-limit");
         Closed::Server
+    }
+}
+
+/// Returns once there are messages for the connection.
+async fn filled(state: &State) {
+    match &state.subscriptions {
+        Some(subscriptions) => subscriptions.mailbox.filled().await,
+        None => std::future::pending().await,
     }
 }
 

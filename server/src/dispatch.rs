@@ -1,6 +1,7 @@
 //! The gates: whether a request may run. One place, so that no command forgets one.
 //!
-//! In Redis's order: the command exists, the number of arguments fits, the connection is authenticated.
+//! In Redis's order: the command exists, the number of arguments fits, the connection is authenticated, and it is not one that
+//! only listens.
 
 use veddb_commands::lookup::{Entry, Lookup, find};
 use veddb_commands::{Args, CommandError, ErrorCode};
@@ -17,8 +18,21 @@ pub enum Admission {
     HangUp,
 }
 
+/// What of a connection decides.
+#[derive(Debug, Clone, Copy)]
+pub struct Standing {
+    /// It gave the password, or needs none.
+    pub authenticated: bool,
+    /// It listens to channels under RESP2.
+    pub only_listens: bool,
+}
+
+/// What a connection may say that only listens.
+const LISTENERS_SAY: &[&str] =
+    &["ping", "psubscribe", "punsubscribe", "quit", "reset", "ssubscribe", "subscribe", "sunsubscribe", "unsubscribe"];
+
 /// Passes a request through the gates.
-pub fn admit(args: &Args, authenticated: bool) -> Admission {
+pub fn admit(args: &Args, standing: Standing) -> Admission {
     let name = args.bytes(0);
     if name.eq_ignore_ascii_case(b"post") || name.eq_ignore_ascii_case(b"host:") {
         return Admission::HangUp;
@@ -30,8 +44,15 @@ pub fn admit(args: &Args, authenticated: bool) -> Admission {
     if !entry.command.accepts(args.len()) {
         return Admission::Refuse(Some(entry), CommandError::arity(&entry.name));
     }
-    if !authenticated && !entry.command.flags.contains(&"no_auth") {
+    if !standing.authenticated && !entry.command.flags.contains(&"no_auth") {
         let error = CommandError::new(ErrorCode::NoAuth, "Authentication required.");
+        return Admission::Refuse(Some(entry), error);
+    }
+    if standing.only_listens && !LISTENERS_SAY.contains(&entry.name.as_str()) {
+        let error = CommandError::err(format!(
+            "Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context",
+            entry.name
+        ));
         return Admission::Refuse(Some(entry), error);
     }
     Admission::Run(entry)
@@ -59,8 +80,9 @@ mod tests {
 
     #[track_caller]
     fn check(words: &[&'static str], authenticated: bool, expected: &str) {
+        let standing = Standing { authenticated, only_listens: false };
         let args = Args::new(words.iter().map(|word| Bytes::from_static(word.as_bytes())).collect());
-        let found = match admit(&args, authenticated) {
+        let found = match admit(&args, standing) {
             Admission::Run(entry) => entry.name.clone(),
             Admission::Refuse(_, error) => error.to_string(),
             Admission::HangUp => "(closed)".to_owned(),

@@ -48,6 +48,7 @@ fn encode_2(reply: &Reply, out: &mut BytesMut) {
             header(b'*', items.len(), out);
             items.iter().for_each(|item| encode_2(item, out));
         }
+        Reply::Several(replies) => replies.iter().for_each(|reply| encode_2(reply, out)),
         Reply::Map(pairs) => {
             header(b'*', pairs.len() * 2, out);
             for (key, value) in pairs {
@@ -81,6 +82,7 @@ fn encode_3(reply: &Reply, out: &mut BytesMut) {
         Reply::Array(items) => items_3(b'*', items, out),
         Reply::Set(items) => items_3(b'~', items, out),
         Reply::Push(items) => items_3(b'>', items, out),
+        Reply::Several(replies) => replies.iter().for_each(|reply| encode_3(reply, out)),
         Reply::Map(pairs) => {
             header(b'%', pairs.len(), out);
             for (key, value) in pairs {

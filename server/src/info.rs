@@ -16,6 +16,7 @@ pub(crate) fn fields(server: &Server, section: InfoSection) -> Fields {
         InfoSection::Clients => vec![
             field("connected_clients", server.clients.count()),
             field("maxclients", server.config.load().maxclients),
+            field("pubsub_clients", pubsub_clients(server)),
             // No command blocks yet.
             field("blocked_clients", 0),
         ],
@@ -42,6 +43,10 @@ pub(crate) fn fields(server: &Server, section: InfoSection) -> Fields {
 
 fn field(name: &str, value: impl ToString) -> (String, String) {
     (name.to_owned(), value.to_string())
+}
+
+fn pubsub_clients(server: &Server) -> usize {
+    server.clients.list().iter().filter(|client| client.is_subscriber()).count()
 }
 
 fn about_server(server: &Server) -> Fields {
@@ -160,6 +165,9 @@ fn stats(server: &Server) -> Fields {
         field("ttl_sweeps", store.ttl_sweeps),
         field("query_spilled_bytes", server.queries.memory().spilled()),
         field("open_cursors", server.queries.cursors()),
+        field("pubsub_channels", server.pubsub.count(false)),
+        field("pubsub_patterns", server.pubsub.patterns()),
+        field("pubsubshard_channels", server.pubsub.count(true)),
         field("rejected_connections", metrics.connections_rejected.load(Relaxed)),
         field("total_error_replies", metrics.error_replies.load(Relaxed)),
         field("client_query_buffer_limit_disconnections", metrics.query_buffer_disconnections.load(Relaxed)),

@@ -17,6 +17,7 @@ mod info;
 pub mod listener;
 pub mod metrics;
 pub mod processor;
+mod pubsub;
 pub mod quoting;
 pub mod server;
 mod session;

@@ -12,6 +12,7 @@ use veddb_storage::Store;
 use crate::client::Clients;
 use crate::config::{Config, Settings};
 use crate::metrics::Metrics;
+use crate::pubsub::PubSub;
 use crate::telemetry::LevelHandle;
 
 /// Groups of writes that may wait for the committer. Each connection has at most one there, so this bounds memory, and
@@ -29,6 +30,8 @@ pub struct Server {
     pub metrics: Metrics,
     /// The connections.
     pub clients: Clients,
+    /// Who listens to what.
+    pub(crate) pubsub: PubSub,
     /// What all queries share.
     pub queries: Queries,
     /// A permit for each group of writes on its way to the committer.
@@ -59,6 +62,7 @@ impl Server {
             store,
             metrics: Metrics::default(),
             clients: Clients::default(),
+            pubsub: PubSub::default(),
             queries: Queries::new(query_limits),
             commit_slots: Arc::new(Semaphore::new(COMMIT_QUEUE)),
             read_slots: Arc::new(Semaphore::new(read_slots)),

@@ -8,11 +8,13 @@ use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use veddb_commands::CommandError;
-use veddb_commands::session::{ClientInfo, InfoSection, LibraryField, ReplyMode, Session, Shutdown};
+use veddb_commands::session::{ClientInfo, InfoSection, LibraryField, ReplyMode, Session, Shutdown, Subscription};
 
 use crate::client::Client;
 use crate::config::{Settings, rewrite};
 use crate::encode::Protocol;
+use crate::pubsub::Subscriptions;
+use crate::pubsub::mailbox::{Filled, Mailbox};
 use crate::server::Server;
 
 /// What a connection's commands change and only its own task reads.
@@ -27,6 +29,12 @@ pub(crate) struct State {
     pub(crate) skip_replies: u8,
     /// Set when the connection ends after what was replied is sent.
     pub(crate) closing: bool,
+    /// What it listens to, once it did.
+    pub(crate) subscriptions: Option<Box<Subscriptions>>,
+    /// The mailboxes that its messages went to, and whose connections are still to be woken.
+    pub(crate) filled: Filled,
+    /// Messages that came before are sent before the next reply, since that says there will be no more.
+    pub(crate) messages_first: bool,
 }
 
 impl State {
@@ -39,7 +47,20 @@ impl State {
             replies_off: false,
             skip_replies: 0,
             closing: false,
+            subscriptions: None,
+            filled: Filled::new(),
+            messages_first: false,
         }
+    }
+
+    /// Whether it listens to anything.
+    pub(crate) fn is_subscriber(&self) -> bool {
+        self.subscriptions.as_ref().is_some_and(|subscriptions| subscriptions.len() > 0)
+    }
+
+    /// Whether it may only say what listeners say: what comes over it is taken for messages.
+    pub(crate) fn only_listens(&self) -> bool {
+        self.protocol == Protocol::Resp2 && self.is_subscriber()
     }
 }
 
@@ -49,6 +70,15 @@ pub(crate) struct ConnectionSession<'a> {
     pub(crate) client: &'a Arc<Client>,
     pub(crate) settings: &'a Settings,
     pub(crate) state: &'a mut State,
+}
+
+impl ConnectionSession<'_> {
+    fn note_subscriptions(&self) {
+        let count = |kind| self.state.subscriptions.as_ref().map_or(0, |all| all.names(kind).len());
+        self.client.channels.store(count(Subscription::Channel), Relaxed);
+        self.client.patterns.store(count(Subscription::Pattern), Relaxed);
+        self.client.shard_channels.store(count(Subscription::Shard), Relaxed);
+    }
 }
 
 impl Session for ConnectionSession<'_> {
@@ -72,6 +102,9 @@ impl Session for ConnectionSession<'_> {
 
     fn set_protocol(&mut self, version: u8) {
         self.state.protocol = if version == 3 { Protocol::Resp3 } else { Protocol::Resp2 };
+        if let Some(subscriptions) = &self.state.subscriptions {
+            subscriptions.mailbox.set_protocol(self.state.protocol);
+        }
         self.client.protocol.store(version, Relaxed);
     }
 
@@ -135,8 +168,65 @@ impl Session for ConnectionSession<'_> {
         right
     }
 
+    fn subscribe(&mut self, kind: Subscription, name: &Bytes) -> usize {
+        let protocol = self.state.protocol;
+        let new = || Box::new(Subscriptions::new(Mailbox::new(self.client, protocol)));
+        let subscriptions = self.state.subscriptions.get_or_insert_with(new);
+        let mailbox = Arc::clone(&subscriptions.mailbox);
+        if let Some(name) = subscriptions.add(kind, name) {
+            self.server.pubsub.subscribe(kind, name, &mailbox);
+        }
+        let count = subscriptions.counted(kind);
+        self.note_subscriptions();
+        count
+    }
+
+    fn unsubscribe(&mut self, kind: Subscription, name: &Bytes) -> usize {
+        let Some(subscriptions) = &mut self.state.subscriptions else { return 0 };
+        if subscriptions.remove(kind, name) {
+            self.server.pubsub.unsubscribe(kind, name, self.client.id);
+            self.state.messages_first = true;
+        }
+        let count = subscriptions.counted(kind);
+        self.note_subscriptions();
+        count
+    }
+
+    fn subscriptions(&self, kind: Subscription) -> (Vec<Bytes>, usize) {
+        let Some(subscriptions) = &self.state.subscriptions else { return (Vec::new(), 0) };
+        (subscriptions.names(kind).iter().cloned().collect(), subscriptions.counted(kind))
+    }
+
+    fn publish(&mut self, shard: bool, channel: &[u8], message: &[u8]) -> usize {
+        let limit = &self.settings.client_output_buffer_limit.pubsub;
+        let (pubsub, filled) = (&self.server.pubsub, &mut self.state.filled);
+        if shard {
+            pubsub.publish_shard(channel, message, limit, filled)
+        } else {
+            pubsub.publish(channel, message, limit, filled)
+        }
+    }
+
+    fn channels(&self, shard: bool, pattern: Option<&[u8]>) -> Vec<Bytes> {
+        self.server.pubsub.channels(shard, pattern)
+    }
+
+    fn receivers(&self, shard: bool, channel: &[u8]) -> usize {
+        self.server.pubsub.receivers(shard, channel)
+    }
+
+    fn patterns(&self) -> usize {
+        self.server.pubsub.patterns()
+    }
+
     fn reset(&mut self) {
-        *self.state = State::new(self.settings);
+        if let Some(subscriptions) = self.state.subscriptions.take() {
+            self.server.pubsub.leave(&subscriptions);
+        }
+        // What it published is still on its way.
+        let filled = std::mem::take(&mut self.state.filled);
+        *self.state = State { filled, ..State::new(self.settings) };
+        self.note_subscriptions();
         self.client.db.store(0, Relaxed);
         self.client.protocol.store(2, Relaxed);
         self.client.no_evict.store(false, Relaxed);

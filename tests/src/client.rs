@@ -83,6 +83,11 @@ impl Client {
         Value::read(&mut self.stream).context("cannot read a reply")
     }
 
+    /// Reads exactly so many bytes.
+    pub fn read_exact(&mut self, bytes: &mut [u8]) -> Result<()> {
+        self.stream.read_exact(bytes).context("cannot read a reply")
+    }
+
     /// Reads until the server closes; everything that came.
     pub fn read_to_end(&mut self) -> Result<Vec<u8>> {
         let mut bytes = Vec::new();

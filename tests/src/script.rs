@@ -21,6 +21,7 @@
 //! }
 //!
 //! >- CLIENT REPLY OFF              is sent, and no reply is read
+//! second<                          nothing is sent, and a message is read
 //! ```
 //!
 //! `closed` is the reply when the server closed the connection. `UPDATE=1` writes what came into the file, wherever
@@ -176,7 +177,9 @@ impl Script {
             }
             let client = connections.get_mut(step.connection.as_str()).context("was just connected")?;
             let request: Vec<Vec<u8>> = step.words.iter().map(|word| substitute(word, &captured)).collect();
-            client.send(&crate::client::request(&request)).with_context(|| step.line.clone())?;
+            if !request.is_empty() {
+                client.send(&crate::client::request(&request)).with_context(|| step.line.clone())?;
+            }
             if step.silent {
                 answers.push(Vec::new());
                 continue;
@@ -254,10 +257,14 @@ fn is_end(error: &anyhow::Error) -> bool {
     matches!(kind, Some(ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe))
 }
 
-/// A command's line: connection, whether no reply is read, and the command.
+/// A command's line: connection, whether no reply is read, and the command, which is empty where nothing is sent.
 fn split_command(line: &str) -> Option<(&str, bool, &str)> {
+    let is_name = |name: &str| name.bytes().all(|byte| byte.is_ascii_lowercase());
+    if let Some(connection) = line.strip_suffix('<').filter(|name| is_name(name)) {
+        return Some((connection, false, ""));
+    }
     let (connection, rest) = line.split_once('>')?;
-    if !connection.bytes().all(|byte| byte.is_ascii_lowercase()) {
+    if !is_name(connection) {
         return None;
     }
     match rest.strip_prefix("- ") {

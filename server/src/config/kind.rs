@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
-use super::OutputLimit;
+use super::{OutputLimit, OutputLimits};
 
 /// Why a value cannot be.
 pub type Refusal = String;
@@ -77,20 +77,27 @@ pub fn addresses(text: &str) -> Result<Vec<IpAddr>, Refusal> {
     if all.is_empty() { Err("at least one address is needed".to_owned()) } else { Ok(all) }
 }
 
-/// `normal <hard> <soft> <seconds>`, the one class of connections there is.
-pub fn output_limit(text: &str) -> Result<OutputLimit, Refusal> {
+/// `<class> <hard> <soft> <seconds>`, once or several times. Classes that are not named stay as they are.
+pub fn output_limits(text: &str, before: OutputLimits) -> Result<OutputLimits, Refusal> {
     let words: Vec<&str> = text.split_whitespace().collect();
-    let [class, hard, soft, seconds] = words.as_slice() else {
-        return Err("argument must be '<class> <hard limit> <soft limit> <soft seconds>'".to_owned());
-    };
-    if !class.eq_ignore_ascii_case("normal") {
-        return Err(format!("invalid client class '{class}': connections are 'normal'"));
+    let mut limits = before;
+    let (parts, rest) = words.as_chunks::<4>();
+    if parts.is_empty() || !rest.is_empty() {
+        return Err("argument must be '<class> <hard limit> <soft limit> <soft seconds>', once or more".to_owned());
     }
-    Ok(OutputLimit {
-        hard_bytes: memory(hard, 0..=i64::MAX)?,
-        soft_bytes: memory(soft, 0..=i64::MAX)?,
-        soft_s: integer(seconds, 0..=i64::from(i32::MAX))?,
-    })
+    for [class, hard, soft, seconds] in parts {
+        let limit = match class.to_ascii_lowercase().as_str() {
+            "normal" => &mut limits.normal,
+            "pubsub" => &mut limits.pubsub,
+            _ => return Err(format!("invalid client class '{class}': there are normal and pubsub")),
+        };
+        *limit = OutputLimit {
+            hard_bytes: memory(hard, 0..=i64::MAX)?,
+            soft_bytes: memory(soft, 0..=i64::MAX)?,
+            soft_s: integer(seconds, 0..=i64::from(i32::MAX))?,
+        };
+    }
+    Ok(limits)
 }
 
 #[cfg(test)]

@@ -49,7 +49,7 @@ pub struct Settings {
     pub master_key_env: String,
     pub proto_max_bulk_len: usize,
     pub client_query_buffer_limit: usize,
-    pub client_output_buffer_limit: OutputLimit,
+    pub client_output_buffer_limit: OutputLimits,
     pub limits: Limits,
     /// Bounds of queries.
     pub query_limits: QueryLimits,
@@ -85,7 +85,7 @@ impl Default for Settings {
             master_key_env: String::new(),
             proto_max_bulk_len: 64 << 20,
             client_query_buffer_limit: 1 << 30,
-            client_output_buffer_limit: OutputLimit::default(),
+            client_output_buffer_limit: OutputLimits::default(),
             limits: Limits::default(),
             query_limits: QueryLimits::default(),
             log_segment_size: 64 << 20,
@@ -133,6 +133,23 @@ pub struct OutputLimit {
     pub soft_bytes: usize,
     /// ... for this long.
     pub soft_s: u64,
+}
+
+/// The limits of each class of connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OutputLimits {
+    /// Of connections that listen to nothing.
+    pub normal: OutputLimit,
+    /// Of those that listen to channels.
+    pub pubsub: OutputLimit,
+}
+
+impl Default for OutputLimits {
+    /// Redis's.
+    fn default() -> OutputLimits {
+        let pubsub = OutputLimit { hard_bytes: 32 << 20, soft_bytes: 8 << 20, soft_s: 60 };
+        OutputLimits { normal: OutputLimit::default(), pubsub }
+    }
 }
 
 /// The settings of a running server.

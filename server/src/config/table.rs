@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use super::kind::{Refusal, addresses, boolean, choice, integer, memory, only, output_limit, word};
-use super::{LogFormat, LogLevel, Secret, Settings};
+use super::kind::{Refusal, addresses, boolean, choice, integer, memory, only, output_limits, word};
+use super::{LogFormat, LogLevel, OutputLimit, Secret, Settings};
 use veddb_storage::FsyncPolicy;
 
 /// One setting. Its default is what [`Settings::default`] says.
@@ -102,12 +102,18 @@ pub static SETTINGS: &[Setting] = &[
     ),
     Setting::live(
         "client-output-buffer-limit",
-        "normal <hard> <soft> <seconds>: bytes of replies a client may leave unread; 0 is no limit.",
+        "<class> <hard> <soft> <seconds> ..: bytes that a client may leave unread; 0 is no limit. Classes: normal, and pubsub of clients that listen to channels.",
         |s| {
-            let limit = s.client_output_buffer_limit;
-            format!("normal {} {} {}", limit.hard_bytes, limit.soft_bytes, limit.soft_s)
+            let text = |class, limit: OutputLimit| {
+                format!("{class} {} {} {}", limit.hard_bytes, limit.soft_bytes, limit.soft_s)
+            };
+            let limits = s.client_output_buffer_limit;
+            format!("{} {}", text("normal", limits.normal), text("pubsub", limits.pubsub))
         },
-        |s, v| put(&mut s.client_output_buffer_limit, output_limit(v)),
+        |s, v| {
+            let limits = output_limits(v, s.client_output_buffer_limit);
+            put(&mut s.client_output_buffer_limit, limits)
+        },
     ),
     Setting::live(
         "client-query-buffer-limit",

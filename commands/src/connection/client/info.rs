@@ -31,6 +31,9 @@ fn info(_args: &Args, session: &mut dyn Session) -> Result<Reply, CommandError> 
 /// Redis 7.4's fields in Redis's order. Those of features that VedDB does not have stand at their empty value.
 pub(super) fn line(client: &ClientInfo, out: &mut String) {
     let mut flags = String::new();
+    if client.is_subscriber() {
+        flags.push('P');
+    }
     if client.no_evict {
         flags.push('e');
     }
@@ -41,11 +44,15 @@ pub(super) fn line(client: &ClientInfo, out: &mut String) {
         flags.push('N');
     }
     let command = if client.command.is_empty() { "NULL" } else { &client.command };
-    let memory = client.query_buffer + client.query_buffer_free + client.argument_memory + client.reply_buffer;
+    let memory = client.query_buffer
+        + client.query_buffer_free
+        + client.argument_memory
+        + client.reply_buffer
+        + client.message_memory;
     let written = writeln!(
         out,
-        "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={flags} db={} sub=0 psub=0 ssub=0 multi=-1 \
-         watch=0 qbuf={} qbuf-free={} argv-mem={} multi-mem=0 rbs={} rbp={} obl={} oll=0 omem=0 tot-mem={memory} \
+        "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={flags} db={} sub={} psub={} ssub={} multi=-1 \
+         watch=0 qbuf={} qbuf-free={} argv-mem={} multi-mem=0 rbs={} rbp={} obl={} oll=0 omem={} tot-mem={memory} \
          events=r cmd={command} user={} redir=-1 resp={} lib-name={} lib-ver={}",
         client.id,
         client.addr,
@@ -55,12 +62,16 @@ pub(super) fn line(client: &ClientInfo, out: &mut String) {
         client.age_s,
         client.idle_s,
         client.db,
+        client.channels,
+        client.patterns,
+        client.shard_channels,
         client.query_buffer,
         client.query_buffer_free,
         client.argument_memory,
         client.reply_buffer,
         client.reply_buffer_peak,
         client.output_length,
+        client.message_memory,
         client.user,
         client.protocol,
         client.library_name,

@@ -1,6 +1,6 @@
 //! CLIENT KILL: the old form (an address) and the new one (filters, all of which must hold).
 
-use super::parse_type;
+use super::Kind;
 use crate::args::Args;
 use crate::context::Session;
 use crate::error::CommandError;
@@ -72,7 +72,7 @@ struct Filter {
     addr: Option<usize>,
     laddr: Option<usize>,
     user: Option<usize>,
-    normal: Option<bool>,
+    kind: Option<Kind>,
     maxage_s: Option<u64>,
     skip_me: bool,
 }
@@ -80,7 +80,7 @@ struct Filter {
 impl Filter {
     fn parse(args: &Args) -> Result<Filter, CommandError> {
         let mut filter =
-            Filter { id: None, addr: None, laddr: None, user: None, normal: None, maxage_s: None, skip_me: true };
+            Filter { id: None, addr: None, laddr: None, user: None, kind: None, maxage_s: None, skip_me: true };
         let mut at = 2;
         while at < args.len() {
             let value = at + 1;
@@ -95,7 +95,7 @@ impl Filter {
                     args.unsigned(value).map_err(|_| CommandError::err("maxage is not an integer or out of range"))?,
                 );
             } else if args.is(at, "TYPE") {
-                filter.normal = Some(parse_type(args, value)?);
+                filter.kind = Some(Kind::parse(args, value)?);
             } else if args.is(at, "ADDR") {
                 filter.addr = Some(value);
             } else if args.is(at, "LADDR") {
@@ -124,7 +124,7 @@ impl Filter {
             && is(self.addr, &client.addr)
             && is(self.laddr, &client.laddr)
             && is(self.user, &client.user)
-            && self.normal != Some(false)
+            && self.kind.is_none_or(|kind| kind.is_of(client))
             && self.maxage_s.is_none_or(|age_s| client.age_s >= age_s)
             && !(self.skip_me && client.id == me)
     }

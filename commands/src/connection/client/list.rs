@@ -1,7 +1,7 @@
 //! CLIENT LIST.
 
+use super::Kind;
 use super::info::line;
-use super::parse_type;
 use crate::args::Args;
 use crate::context::Session;
 use crate::error::CommandError;
@@ -36,9 +36,8 @@ fn list(args: &Args, session: &mut dyn Session) -> Result<Reply, CommandError> {
     match args.len() {
         2 => {}
         4 if args.is(2, "TYPE") => {
-            if !parse_type(args, 3)? {
-                clients.clear();
-            }
+            let kind = Kind::parse(args, 3)?;
+            clients.retain(|client| kind.is_of(client));
         }
         4.. if args.is(2, "ID") => {
             let ids = (3..args.len()).map(|at| client_id(args, at)).collect::<Result<Vec<_>, _>>()?;

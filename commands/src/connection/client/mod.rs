@@ -14,6 +14,7 @@ pub mod setname;
 
 use crate::args::Args;
 use crate::error::CommandError;
+use crate::session::ClientInfo;
 use crate::spec::{Command, Group};
 
 /// The declaration.
@@ -48,12 +49,25 @@ fn on_or_off(args: &Args, at: usize) -> Result<bool, CommandError> {
     }
 }
 
-/// The kinds of CLIENT LIST TYPE and CLIENT KILL TYPE; of them all connections are `normal` here.
-fn parse_type(args: &Args, at: usize) -> Result<bool, CommandError> {
-    let kind = String::from_utf8_lossy(args.bytes(at)).to_ascii_lowercase();
-    match kind.as_str() {
-        "normal" => Ok(true),
-        "master" | "replica" | "slave" | "pubsub" => Ok(false),
-        _ => Err(CommandError::err(format!("Unknown client type '{}'", String::from_utf8_lossy(args.bytes(at))))),
+/// A kind of connections, for CLIENT LIST TYPE and CLIENT KILL TYPE. There are no replicas' connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Normal,
+    PubSub,
+    None,
+}
+
+impl Kind {
+    fn parse(args: &Args, at: usize) -> Result<Kind, CommandError> {
+        match String::from_utf8_lossy(args.bytes(at)).to_ascii_lowercase().as_str() {
+            "normal" => Ok(Kind::Normal),
+            "pubsub" => Ok(Kind::PubSub),
+            "master" | "replica" | "slave" => Ok(Kind::None),
+            _ => Err(CommandError::err(format!("Unknown client type '{}'", String::from_utf8_lossy(args.bytes(at))))),
+        }
+    }
+
+    fn is_of(self, client: &ClientInfo) -> bool {
+        self == if client.is_subscriber() { Kind::PubSub } else { Kind::Normal }
     }
 }

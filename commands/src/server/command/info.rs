@@ -84,6 +84,7 @@ pub(super) fn categories(command: &Command) -> Vec<&'static str> {
         Group::Index => found.push("idx"),
         Group::Key => found.push("key"),
         Group::Connection => found.push("connection"),
+        Group::PubSub => found.push("pubsub"),
         Group::Server => {}
     }
     if command.flags.contains(&"admin") {

@@ -1,0 +1,145 @@
+//! The messages that wait for one connection.
+//!
+//! Publishers put them in and go on; the connection's task takes them out when its socket has room. Who does not read is cut
+//! off at `client-output-buffer-limit pubsub`, and slows nobody.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed, Ordering::SeqCst};
+use std::time::{Duration, Instant};
+
+use bytes::BytesMut;
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use super::segment::Span;
+use crate::client::Client;
+use crate::config::OutputLimit;
+use crate::encode::Protocol;
+
+/// The messages that wait for one connection.
+#[derive(Debug)]
+pub(crate) struct Mailbox {
+    client: Arc<Client>,
+    /// Whether messages come as RESP3's pushes.
+    pushes: AtomicBool,
+    /// Whether there may be messages: looked at before the lock.
+    filled: AtomicBool,
+    queue: Mutex<Queue>,
+    woken: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    spans: VecDeque<Span>,
+    /// Of all spans, with what a span itself takes.
+    bytes: usize,
+    /// Since when there is more than the soft limit.
+    over_since: Option<Instant>,
+    /// Nothing is taken any more.
+    closed: bool,
+}
+
+/// The mailboxes that got messages since their connections were last woken. Woken together, a connection sends what came for it
+/// in one write.
+pub(crate) type Filled = Vec<Arc<Mailbox>>;
+
+/// Wakes the connections of mailboxes that got messages.
+pub(crate) fn wake(filled: &mut Filled) {
+    filled.drain(..).for_each(|mailbox| mailbox.woken.notify_one());
+}
+
+impl Mailbox {
+    /// An empty one.
+    pub(crate) fn new(client: &Arc<Client>, protocol: Protocol) -> Arc<Mailbox> {
+        Arc::new(Mailbox {
+            client: Arc::clone(client),
+            pushes: AtomicBool::new(protocol == Protocol::Resp3),
+            filled: AtomicBool::new(false),
+            queue: Mutex::default(),
+            woken: Notify::new(),
+        })
+    }
+
+    /// The protocol of the messages from now on.
+    pub(crate) fn set_protocol(&self, protocol: Protocol) {
+        self.pushes.store(protocol == Protocol::Resp3, Relaxed);
+    }
+
+    /// The protocol of the messages.
+    pub(crate) fn protocol(&self) -> Protocol {
+        if self.pushes.load(Relaxed) { Protocol::Resp3 } else { Protocol::Resp2 }
+    }
+
+    /// Whose it is.
+    pub(crate) fn client_id(&self) -> u64 {
+        self.client.id
+    }
+
+    /// Puts messages in. Its connection is to be woken by [`wake`] with `filled`. False once it takes no more, because of its limit.
+    pub(crate) fn put(self: &Arc<Self>, span: &Span, limit: &OutputLimit, filled: &mut Filled) -> bool {
+        let mut queue = self.queue.lock();
+        if queue.closed {
+            return false;
+        }
+        let joined = queue.spans.back_mut().is_some_and(|last| last.join(span));
+        queue.bytes += span.len();
+        if !joined {
+            queue.bytes += size_of::<Span>();
+            queue.spans.push_back(span.clone());
+        }
+        self.client.message_memory.store(queue.bytes, Relaxed);
+        if queue.is_over(limit) {
+            *queue = Queue { closed: true, ..Queue::default() };
+            self.client.kill();
+            return false;
+        }
+        // Who finds it empty wakes the connection; until it is empty again that looks for more by itself.
+        if !self.filled.swap(true, SeqCst) {
+            filled.push(Arc::clone(self));
+        }
+        true
+    }
+
+    /// Whether there are messages.
+    pub(crate) fn is_filled(&self) -> bool {
+        self.filled.load(SeqCst)
+    }
+
+    /// Takes the first messages out, until `out` has `most` bytes or there are none left.
+    pub(crate) fn take(&self, out: &mut BytesMut, most: usize) {
+        let mut queue = self.queue.lock();
+        while out.len() < most
+            && let Some(span) = queue.spans.pop_front()
+        {
+            queue.bytes -= span.len() + size_of::<Span>();
+            span.put(out);
+        }
+        self.client.message_memory.store(queue.bytes, Relaxed);
+        if queue.spans.is_empty() {
+            queue.over_since = None;
+            self.filled.store(false, SeqCst);
+        }
+    }
+
+    /// Returns once there are messages.
+    pub(crate) async fn filled(&self) {
+        while !self.is_filled() {
+            self.woken.notified().await;
+        }
+    }
+}
+
+impl Queue {
+    /// Whether it holds more than it may, or has held more than the soft limit for too long.
+    fn is_over(&mut self, limit: &OutputLimit) -> bool {
+        if limit.soft_bytes == 0 || self.bytes <= limit.soft_bytes {
+            self.over_since = None;
+            return limit.hard_bytes > 0 && self.bytes > limit.hard_bytes;
+        }
+        let now = Instant::now();
+        let since = *self.over_since.get_or_insert(now);
+        now.duration_since(since) > Duration::from_secs(limit.soft_s)
+            || (limit.hard_bytes > 0 && self.bytes > limit.hard_bytes)
+    }
+}

@@ -1,0 +1,190 @@
+//! What receivers can rely on, and what they cannot do to others.
+
+use std::collections::HashSet;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use veddb_tests::{Client, Options, Server, Value, request};
+
+/// A connection that listens to these channels.
+fn listener(server: &Server, channels: &[&str]) -> Result<Client> {
+    let mut client = Client::connect(server.port())?;
+    client.send(&request(&[&["SUBSCRIBE"], channels].concat()))?;
+    for _ in channels {
+        client.read()?;
+    }
+    Ok(client)
+}
+
+/// The text of a message.
+fn text(message: &Value) -> &str {
+    message.expect_array().last().map_or("", Value::expect_text)
+}
+
+fn resident_kib(server: &Server) -> Result<usize> {
+    let pid = server.pid().context("the server is not running")?;
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
+    Ok(line.trim().trim_end_matches(" kB").parse()?)
+}
+
+#[test]
+fn all_receivers_hear_one_order() -> Result<()> {
+    const PUBLISHERS: usize = 3;
+    const MESSAGES: usize = 2000;
+    let server = Options::new().set("io-threads", "4").start()?;
+    let mut listeners = (0..5).map(|_| listener(&server, &["c"])).collect::<Result<Vec<_>>>()?;
+    thread::scope(|scope| {
+        let publish = |publisher: usize| -> Result<()> {
+            let requests: Vec<Vec<String>> = (0..MESSAGES)
+                .map(|number| vec!["PUBLISH".to_owned(), "c".to_owned(), format!("{publisher} {number}")])
+                .collect();
+            for counts in requests.chunks(100).map(|some| Client::connect(server.port())?.pipeline(some)) {
+                ensure!(counts?.iter().all(|count| *count == Value::Integer(5)), "not delivered to all");
+            }
+            Ok(())
+        };
+        let all: Vec<_> = (0..PUBLISHERS).map(|publisher| scope.spawn(move || publish(publisher))).collect();
+        all.into_iter().try_for_each(|one| one.join().expect("a publisher panicked"))
+    })?;
+    let mut orders = Vec::new();
+    for listener in &mut listeners {
+        let messages = (0..PUBLISHERS * MESSAGES).map(|_| Ok(text(&listener.read()?).to_owned()));
+        orders.push(messages.collect::<Result<Vec<String>>>()?);
+    }
+    ensure!(orders.iter().all(|order| *order == orders[0]), "two receivers heard two orders");
+    for publisher in 0..PUBLISHERS {
+        let prefix = format!("{publisher} ");
+        let numbers = orders[0].iter().filter_map(|text| text.strip_prefix(&prefix)?.parse::<usize>().ok());
+        ensure!(numbers.eq(0..MESSAGES), "publisher {publisher}'s messages changed their order");
+    }
+    Ok(())
+}
+
+#[test]
+fn nothing_comes_after_an_unsubscription() -> Result<()> {
+    let server = Options::new().set("io-threads", "4").start()?;
+    let ended = std::sync::atomic::AtomicBool::new(false);
+    thread::scope(|scope| {
+        let publisher = scope.spawn(|| -> Result<()> {
+            let mut client = Client::connect(server.port())?;
+            let some = vec![vec!["PUBLISH", "c", "x"]; 20];
+            while !ended.load(std::sync::atomic::Ordering::Relaxed) {
+                client.pipeline(&some)?;
+            }
+            Ok(())
+        });
+        let outcome = (|| -> Result<usize> {
+            let mut client = Client::connect(server.port())?;
+            let mut heard = 0;
+            for _ in 0..300 {
+                client.run(&["SUBSCRIBE", "c"])?;
+                client.send(&request(&["UNSUBSCRIBE", "c"]))?;
+                while client.read()?.expect_array()[0] != Value::Bulk("unsubscribe".into()) {
+                    heard += 1;
+                }
+                ensure!(client.run(&["PING"])? == Value::Simple("PONG".into()), "a message came after the end");
+            }
+            Ok(heard)
+        })();
+        ended.store(true, std::sync::atomic::Ordering::Relaxed);
+        publisher.join().expect("the publisher panicked")?;
+        ensure!(outcome? > 0, "nothing was heard at all");
+        Ok(())
+    })
+}
+
+#[test]
+fn who_does_not_read_is_cut_off_alone() -> Result<()> {
+    const STALLED: usize = 50;
+    let server = Options::new().set("client-output-buffer-limit", "pubsub 4mb 0 0").start()?;
+    let mut reader = listener(&server, &["c"])?;
+    let stalled = (0..STALLED).map(|_| listener(&server, &["c"])).collect::<Result<Vec<_>>>()?;
+    let (mut publisher, mut other) = (Client::connect(server.port())?, Client::connect(server.port())?);
+    let before = resident_kib(&server)?;
+    let message = "x".repeat(1000);
+    let some = vec![vec!["PUBLISH", "c", &message]; 100];
+    let (mut sent, mut most, mut slowest) = (0, 0, Duration::ZERO);
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        let counts = publisher.pipeline(&some)?;
+        sent += counts.len();
+        for _ in 0..counts.len() {
+            ensure!(text(&reader.read()?).len() == message.len(), "the reader got something else");
+        }
+        let asked = Instant::now();
+        other.ask(&["PING"])?;
+        slowest = slowest.max(asked.elapsed());
+        most = most.max(resident_kib(&server)?);
+        if *counts.last().context("no counts")? == Value::Integer(1) {
+            break;
+        }
+        ensure!(Instant::now() < deadline, "they were not cut off");
+    }
+    println!("{sent} messages, {} KiB more, slowest PING {slowest:?}", most.saturating_sub(before));
+    // What all of them did not read is there once, beside what the kernel took.
+    ensure!(most.saturating_sub(before) < 64 << 10, "{STALLED} receivers that do not read took {} KiB", most - before);
+    for mut client in stalled {
+        ensure!(client.read_to_end().is_ok(), "was not closed");
+    }
+    let cut: usize = other.figure("stats", "client_output_buffer_limit_disconnections")?.parse()?;
+    ensure!(cut == STALLED, "{cut} counted");
+    Ok(())
+}
+
+#[test]
+fn many_subscriptions_of_one_client() -> Result<()> {
+    const MANY: usize = 10_000;
+    let server = Options::new().start()?;
+    let (mut client, mut other) = (Client::connect(server.port())?, Client::connect(server.port())?);
+    for (command, name) in [("SUBSCRIBE", "c"), ("PSUBSCRIBE", "p"), ("SSUBSCRIBE", "s")] {
+        let names: Vec<String> = (0..MANY).map(|number| format!("{name}{number}*")).collect();
+        let words: Vec<&str> = std::iter::once(command).chain(names.iter().map(String::as_str)).collect();
+        client.send(&request(&words))?;
+        for _ in &names {
+            client.read()?;
+        }
+    }
+    let channels = other.ask(&["PUBSUB", "CHANNELS"])?;
+    let channels: HashSet<&str> = channels.expect_array().iter().map(Value::expect_text).collect();
+    ensure!(channels.len() == MANY, "{} channels", channels.len());
+    ensure!(other.ask(&["PUBSUB", "NUMPAT"])? == Value::Integer(MANY as i64), "patterns are missing");
+    // Of p1*, p12*, p123* and p1234*.
+    ensure!(other.ask(&["PUBLISH", "p12345", "x"])? == Value::Integer(4), "not all that match");
+    drop(client);
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while other.ask(&["PUBSUB", "NUMPAT"])? != Value::Integer(0) {
+        ensure!(Instant::now() < deadline, "what a client that left listened to stays");
+    }
+    ensure!(other.ask(&["PUBSUB", "CHANNELS"])?.expect_array().is_empty(), "channels stay");
+    Ok(())
+}
+
+#[test]
+fn patterns_made_to_be_slow_hold_up_their_publisher_alone() -> Result<()> {
+    let server = Options::new().set("io-threads", "2").start()?;
+    let mut client = Client::connect(server.port())?;
+    let patterns: Vec<String> = (0..1000).map(|number| format!("{}{number}", "a*".repeat(50))).collect();
+    let words: Vec<&str> = std::iter::once("PSUBSCRIBE").chain(patterns.iter().map(String::as_str)).collect();
+    client.send(&request(&words))?;
+    for _ in &patterns {
+        client.read()?;
+    }
+    let channel = "a".repeat(2000);
+    thread::scope(|scope| {
+        let publisher = scope.spawn(|| Client::connect(server.port())?.ask(&["PUBLISH", &channel, "x"]));
+        let mut other = Client::connect(server.port())?;
+        let mut slowest = Duration::ZERO;
+        while !publisher.is_finished() {
+            let asked = Instant::now();
+            other.ask(&["PSUBSCRIBE", "b"])?;
+            other.ask(&["PUNSUBSCRIBE", "b"])?;
+            slowest = slowest.max(asked.elapsed());
+        }
+        ensure!(publisher.join().expect("the publisher panicked")? == Value::Integer(0), "a pattern matches");
+        println!("slowest beside it: {slowest:?}");
+        ensure!(slowest < Duration::from_millis(500), "others waited {slowest:?}");
+        Ok(())
+    })
+}
