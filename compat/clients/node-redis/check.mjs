@@ -76,6 +76,7 @@ const documents = (client) => {
   const run = (...words) => client.sendCommand(words.map(String));
   return {
     'documents by sendCommand': async () => {
+      await run('DOC.DROP', name);
       equal(await run('DOC.INSERT', name, '{"_id":"a","n":1}'), ['a']);
       equal(await run('DOC.SET', name, 'a', '{"n":2}', 'IFVER', 1), 2);
       equal(await run('DOC.GET', name, 'a', 'WITHVER'), [2, '{"_id":"a","n":2}']);
