@@ -82,5 +82,5 @@ export class Inbox {
 /** What the process said on its own account: warnings, and whatever the client logs. */
 export const complaints = [];
 process.on('warning', (warning) => complaints.push(String(warning)));
-process.on('unhandledRejection', (error) => complaints.push(`unhandled: ${error?.stack ?? error}`));
+process.on('unhandledRejection', (error) => complaints.push(`unhandled: ${error?.message ?? error}`));
 for (const level of ['warn', 'error']) console[level] = (...words) => complaints.push(words.join(' '));
