@@ -81,6 +81,8 @@ pub struct ReadContext<'a> {
     pub begun: Instant,
     /// Set when the read costs more than that: it is to be run again where it may take its time.
     pub deferred: Cell<bool>,
+    /// The moment is one within a unit, which nothing may hold on to.
+    pub within_unit: bool,
 }
 
 impl<'a> ReadContext<'a> {
@@ -99,6 +101,7 @@ impl<'a> ReadContext<'a> {
             patience_ns: None,
             begun: Instant::now(),
             deferred: Cell::new(false),
+            within_unit: false,
         }
     }
 

@@ -39,6 +39,10 @@ pub enum ErrorCode {
     Misconf,
     /// Protected mode.
     Denied,
+    /// No script of this hash.
+    NoScript,
+    /// No script is running.
+    NotBusy,
     /// Not a JSON object, or a bad `_id`.
     BadDoc,
     /// A filter that cannot be.
@@ -89,6 +93,8 @@ impl ErrorCode {
         ErrorCode::MasterDown,
         ErrorCode::Misconf,
         ErrorCode::Denied,
+        ErrorCode::NoScript,
+        ErrorCode::NotBusy,
         ErrorCode::BadDoc,
         ErrorCode::BadFilter,
         ErrorCode::BadUpdate,
@@ -124,6 +130,8 @@ impl ErrorCode {
             ErrorCode::MasterDown => "MASTERDOWN",
             ErrorCode::Misconf => "MISCONF",
             ErrorCode::Denied => "DENIED",
+            ErrorCode::NoScript => "NOSCRIPT",
+            ErrorCode::NotBusy => "NOTBUSY",
             ErrorCode::BadDoc => "BADDOC",
             ErrorCode::BadFilter => "BADFILTER",
             ErrorCode::BadUpdate => "BADUPDATE",

@@ -7,6 +7,7 @@
 //! COMMAND, `docs/commands.md` and the tests read nothing else.
 
 pub mod args;
+pub mod cluster;
 pub mod connection;
 pub mod context;
 pub mod doc;
@@ -21,10 +22,12 @@ pub mod queries;
 pub mod query;
 pub mod reference;
 pub mod reply;
+pub mod scripting;
 pub mod server;
 pub mod session;
 pub mod spec;
 pub mod table;
+pub mod transactions;
 
 pub use args::Args;
 pub use error::{CommandError, ErrorCode};

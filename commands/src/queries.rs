@@ -145,6 +145,9 @@ impl Queries {
         replies: Box<dyn Replies>,
         count: u64,
     ) -> Result<Reply, CommandError> {
+        if context.within_unit {
+            return Err(CommandError::err("CURSOR is not allowed inside a transaction that writes"));
+        }
         let now = Instant::now();
         self.check_room(&self.cursors.lock(), context.client)?;
         let (view, db, now_ms) = (context.view.clone(), context.db, context.now_ms);

@@ -15,7 +15,7 @@ pub fn render() -> String {
          optional, `...` repeats. Replies are named by their RESP3 types; under RESP2 a map is a flat array, a \
          boolean an integer, a double a bulk string, null a null bulk.\n",
     );
-    for group in [Group::Document, Group::Index, Group::Key, Group::Connection, Group::PubSub, Group::Server] {
+    for group in Group::ALL {
         let mut commands: Vec<_> = COMMANDS.iter().filter(|command| command.group == group).collect();
         commands.sort_by_key(|command| command.name);
         if commands.is_empty() {

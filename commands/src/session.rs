@@ -57,6 +57,14 @@ pub trait Session {
     fn receivers(&self, shard: bool, channel: &[u8]) -> usize;
     /// How many different patterns somebody listens to.
     fn patterns(&self) -> usize;
+    /// Begins a transaction; false where there is one.
+    fn begin(&mut self) -> bool;
+    /// Ends a transaction without carrying it out; false where there is none.
+    fn discard(&mut self) -> bool;
+    /// Has the next transaction depend on these names not being changed; false inside a transaction.
+    fn watch(&mut self, names: &[Bytes]) -> bool;
+    /// Lets it depend on nothing.
+    fn unwatch(&mut self);
     /// RESET: the state of a new connection.
     fn reset(&mut self);
     /// Closes the connection once what was replied is sent.
@@ -120,6 +128,12 @@ pub struct ClientInfo {
     pub protocol: u8,
     /// Bytes of messages that wait for it.
     pub message_memory: usize,
+    /// How many commands are queued; none outside a transaction.
+    pub queued: Option<usize>,
+    /// Bytes of their arguments.
+    pub queued_memory: usize,
+    /// How many names are watched.
+    pub watched: usize,
     /// Channels that it listens to.
     pub channels: usize,
     /// Patterns.

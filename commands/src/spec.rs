@@ -82,11 +82,30 @@ pub enum Group {
     Connection,
     /// SUBSCRIBE, PUBLISH, ..
     PubSub,
+    /// MULTI, EXEC, ..
+    Transactions,
+    /// EVAL, ..
+    Scripting,
+    /// CLUSTER, READONLY, ..
+    Cluster,
     /// CONFIG, INFO, COMMAND, ..
     Server,
 }
 
 impl Group {
+    /// All, in the order of the reference.
+    pub const ALL: [Group; 9] = [
+        Group::Document,
+        Group::Index,
+        Group::Key,
+        Group::PubSub,
+        Group::Transactions,
+        Group::Scripting,
+        Group::Connection,
+        Group::Server,
+        Group::Cluster,
+    ];
+
     /// The word COMMAND DOCS says.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -95,6 +114,9 @@ impl Group {
             Group::Key => "key",
             Group::Connection => "connection",
             Group::PubSub => "pubsub",
+            Group::Transactions => "transactions",
+            Group::Scripting => "scripting",
+            Group::Cluster => "cluster",
             Group::Server => "server",
         }
     }
@@ -250,6 +272,8 @@ pub enum Run {
     },
     /// Looks at or changes the connection or the server, through [`crate::context::Session`].
     Session(fn(&Args, &mut dyn crate::context::Session) -> Result<Reply, CommandError>),
+    /// Carries out what a transaction has queued.
+    Exec,
     /// Only holds subcommands.
     Container,
 }

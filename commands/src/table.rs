@@ -1,14 +1,21 @@
 //! Every command, in one table.
 
+use crate::cluster::{cluster, readonly, readwrite};
 use crate::connection::{auth, client, echo, hello, ping, quit, reset, select};
 use crate::doc;
 use crate::idx;
 use crate::pubsub;
-use crate::server::{command, config, dbsize, info, shutdown, time};
+use crate::scripting::{eval, evalsha, script};
+use crate::server::{command, config, dbsize, info, lolwut, shutdown, time};
 use crate::spec::Command;
+use crate::transactions::{discard, exec, multi, unwatch, watch};
 
 /// All commands, by group. The only list there is.
 pub static COMMANDS: &[&Command] = &[
+    // Cluster
+    &cluster::SPEC,
+    &readonly::SPEC,
+    &readwrite::SPEC,
     // Connection
     &auth::SPEC,
     &client::SPEC,
@@ -55,11 +62,22 @@ pub static COMMANDS: &[&Command] = &[
     &pubsub::subscribe::SPEC,
     &pubsub::sunsubscribe::SPEC,
     &pubsub::unsubscribe::SPEC,
+    // Scripting
+    &eval::SPEC,
+    &evalsha::SPEC,
+    &script::SPEC,
     // Server
     &command::SPEC,
     &config::SPEC,
     &dbsize::SPEC,
     &info::SPEC,
+    &lolwut::SPEC,
     &shutdown::SPEC,
     &time::SPEC,
+    // Transactions
+    &discard::SPEC,
+    &exec::SPEC,
+    &multi::SPEC,
+    &unwatch::SPEC,
+    &watch::SPEC,
 ];

@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use veddb_commands::context::{Asker, Phased, Prepared, ReadContext, Unit, WriteContext};
 use veddb_commands::lookup::Entry;
-use veddb_commands::session::Shutdown;
+use veddb_commands::session::{Session, Shutdown};
 use veddb_commands::spec::Run;
 use veddb_commands::{Args, CommandError, Reply};
 use veddb_storage::View;
@@ -26,6 +26,7 @@ use crate::encode::encode;
 use crate::execute::{Caller, Outcome, ReadFn, commit, now_ms, read};
 use crate::framer::{Bounds, Framer, ProtocolError};
 use crate::metrics::Ran;
+use crate::multi::{Plan, aborted, is_queued};
 use crate::pubsub::mailbox;
 use crate::server::Server;
 use crate::session::{ConnectionSession, State};
@@ -41,6 +42,9 @@ const READ_AHEAD_MAX: usize = 512 * 1024;
 const KEEP_BYTES: usize = 1024 * 1024;
 /// Writes of one pipeline that go to the committer together.
 const GROUP_MAX: usize = 1024;
+
+/// The `run` of a command about the connection or the server.
+type SessionFn = fn(&Args, &mut dyn Session) -> Outcome;
 
 /// Mailboxes that a pipeline of messages filled are told after so many, if not before.
 const FILLED_MAX: usize = 1024;
@@ -116,6 +120,9 @@ impl Connection {
         mailbox::wake(&mut self.state.filled);
         if let Some(subscriptions) = self.state.subscriptions.take() {
             self.server.pubsub.leave(&subscriptions);
+            if subscriptions.mailbox.is_closed() {
+                self.output_limit_passed();
+            }
         }
         self.server.clients.remove(self.client.id);
         tracing::debug!(client = self.client.id, ?ended, "connection closed");
@@ -198,6 +205,9 @@ impl Connection {
             Admission::Run(entry) => entry,
             Admission::Refuse(entry, error) => {
                 self.finish_writes().await;
+                if let Some(multi) = &mut self.state.multi {
+                    multi.refused = true;
+                }
                 self.server.metrics.rejected(entry, error.code);
                 self.reply(&Reply::Error(error));
                 return Ok(());
@@ -213,6 +223,10 @@ impl Connection {
         };
         self.client.command.store(entry.index + 1, Relaxed);
         self.client.argument_memory.store(args.from(0).iter().map(|arg| arg.len()).sum(), Relaxed);
+        if self.state.multi.is_some() && is_queued(entry) {
+            self.finish_writes().await;
+            return self.queue(entry, args);
+        }
         match entry.command.run.with(&args, &self.settings.limits) {
             Run::Write(prepare) => {
                 let context = WriteContext { db: self.state.db, now_ms: now_ms(), limits: &self.settings.limits };
@@ -242,26 +256,110 @@ impl Connection {
             }
             Run::Session(run) => {
                 self.finish_writes().await;
-                // What INFO shows includes the requests before it.
-                self.server.metrics.ran(&mut self.ran);
-                let mut session = ConnectionSession {
-                    server: &self.server,
-                    client: &self.client,
-                    settings: &self.settings,
-                    state: &mut self.state,
-                };
-                let outcome = run(&args, &mut session);
-                // A command may have changed the settings it is followed by.
-                self.settings = self.server.config.load();
+                let outcome = self.run_session(run, &args);
                 if std::mem::take(&mut self.state.messages_first) {
                     self.take_messages(usize::MAX);
                 }
+                self.answer(entry, started, outcome);
+            }
+            Run::Exec => {
+                self.finish_writes().await;
+                let outcome = self.exec(started).await;
                 self.answer(entry, started, outcome);
             }
             // Its arity asks for a subcommand, and an unknown one was refused, so this is not reached.
             Run::Container | Run::Mixed { .. } => self.answer(entry, started, Err(CommandError::arity(&entry.name))),
         }
         Ok(())
+    }
+
+    fn run_session(&mut self, run: SessionFn, args: &Args) -> Outcome {
+        // What INFO shows includes the requests before it.
+        self.server.metrics.ran(&mut self.ran);
+        let mut session = ConnectionSession {
+            server: &self.server,
+            client: &self.client,
+            settings: &self.settings,
+            state: &mut self.state,
+        };
+        let outcome = run(args, &mut session);
+        // A command may have changed the settings it is followed by.
+        self.settings = self.server.config.load();
+        outcome
+    }
+
+    /// Queues a command for EXEC.
+    fn queue(&mut self, entry: &'static Entry, args: Args) -> Result<(), Closed> {
+        let Some(multi) = &mut self.state.multi else { return Ok(()) };
+        if entry.command.flags.contains(&"no_multi") {
+            multi.refused = true;
+            let error = CommandError::err("Command not allowed inside a transaction");
+            self.server.metrics.rejected(Some(entry), error.code);
+            self.reply(&Reply::Error(error));
+            return Ok(());
+        }
+        multi.bytes += args.from(0).iter().map(|arg| arg.len()).sum::<usize>();
+        multi.queued.push((entry, args));
+        if multi.bytes > self.settings.client_query_buffer_limit {
+            self.server.metrics.query_buffer_disconnections.fetch_add(1, Relaxed);
+            tracing::warn!(client = self.client.id, addr = %self.client.addr, "closed: client-query-buffer-limit");
+            return Err(Closed::Server);
+        }
+        self.state.note_transaction(&self.client);
+        self.reply(&Reply::Simple("QUEUED".into()));
+        Ok(())
+    }
+
+    /// Carries out what was queued.
+    async fn exec(&mut self, started: Instant) -> Outcome {
+        let Some(multi) = self.state.multi.take() else { return Err(CommandError::err("EXEC without MULTI")) };
+        let watched = std::mem::take(&mut self.state.watched);
+        self.state.note_transaction(&self.client);
+        if multi.refused {
+            return Err(aborted(" previous errors."));
+        }
+        let caller = self.caller(started);
+        let plan = Plan::new(&multi.queued, self.state.db, self.settings.databases, &caller, now_ms());
+        let (places, others, writes) = (plan.places(), plan.others.clone(), plan.writes);
+        self.view = None;
+        let outcome = if writes {
+            let outcomes = commit(&self.server, vec![plan.unit(watched, caller)]).await;
+            outcomes.into_iter().next().unwrap_or_else(|| Err(CommandError::err("the unit had no outcome")))
+        } else if plan.is_empty() && watched.is_empty() {
+            Ok(Reply::Array(Vec::new()))
+        } else {
+            unless_gone(&self.socket, &self.client, plan.read(watched, &caller)).await
+        };
+        let found = match outcome.map_err(|error| aborted(&format!(": {error}")))? {
+            Reply::Array(found) => found,
+            changed => return Ok(changed),
+        };
+        let took_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX) / (found.len() as u64).max(1);
+        let mut replies: Vec<Reply> = multi.queued.iter().map(|_| Reply::Null).collect();
+        for (place, reply) in places.into_iter().zip(found) {
+            if let Some((entry, _)) = multi.queued.get(place) {
+                let error = if let Reply::Error(error) = &reply { Some(error.code) } else { None };
+                self.ran.push(Ran { index: entry.index, took_us, error });
+            }
+            if let Some(slot) = replies.get_mut(place) {
+                *slot = reply;
+            }
+        }
+        for place in others {
+            let Some((entry, args)) = multi.queued.get(place) else { continue };
+            let Run::Session(run) = entry.command.run else { continue };
+            let started = Instant::now();
+            let outcome = self.run_session(run, args);
+            let took_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+            self.ran.push(Ran { index: entry.index, took_us, error: outcome.as_ref().err().map(|error| error.code) });
+            if let Some(slot) = replies.get_mut(place) {
+                *slot = outcome.unwrap_or_else(Reply::Error);
+            }
+        }
+        if std::mem::take(&mut self.state.messages_first) {
+            self.take_messages(usize::MAX);
+        }
+        Ok(Reply::Array(replies))
     }
 
     /// Runs a read on this task, at the moment that the reads before it in the pipeline saw: all of them arrived before

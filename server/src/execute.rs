@@ -79,7 +79,8 @@ impl Caller {
         }
     }
 
-    async fn on_a_thread<T: Send + 'static>(
+    /// Runs long work on a thread, once there is one for it.
+    pub(crate) async fn on_a_thread<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> Result<T, CommandError> + Send + 'static,
     ) -> Result<T, CommandError> {
@@ -94,7 +95,8 @@ impl Caller {
         task.await.unwrap_or_else(|_| Err(panicked()))
     }
 
-    fn context<'a>(&'a self, view: &'a veddb_storage::View) -> ReadContext<'a> {
+    /// What a read of this caller works with.
+    pub(crate) fn context<'a>(&'a self, view: &'a veddb_storage::View) -> ReadContext<'a> {
         let asker = Asker {
             db: self.db,
             client: self.client.id,

@@ -16,6 +16,7 @@ pub mod framer;
 mod info;
 pub mod listener;
 pub mod metrics;
+mod multi;
 pub mod processor;
 mod pubsub;
 pub mod quoting;

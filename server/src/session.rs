@@ -13,6 +13,7 @@ use veddb_commands::session::{ClientInfo, InfoSection, LibraryField, ReplyMode, 
 use crate::client::Client;
 use crate::config::{Settings, rewrite};
 use crate::encode::Protocol;
+use crate::multi::{Multi, Watched};
 use crate::pubsub::Subscriptions;
 use crate::pubsub::mailbox::{Filled, Mailbox};
 use crate::server::Server;
@@ -29,6 +30,10 @@ pub(crate) struct State {
     pub(crate) skip_replies: u8,
     /// Set when the connection ends after what was replied is sent.
     pub(crate) closing: bool,
+    /// The transaction that has begun.
+    pub(crate) multi: Option<Multi>,
+    /// What the next one depends on.
+    pub(crate) watched: Vec<Watched>,
     /// What it listens to, once it did.
     pub(crate) subscriptions: Option<Box<Subscriptions>>,
     /// The mailboxes that its messages went to, and whose connections are still to be woken.
@@ -47,10 +52,20 @@ impl State {
             replies_off: false,
             skip_replies: 0,
             closing: false,
+            multi: None,
+            watched: Vec::new(),
             subscriptions: None,
             filled: Filled::new(),
             messages_first: false,
         }
+    }
+
+    /// Shows others how far its transaction is.
+    pub(crate) fn note_transaction(&self, client: &Client) {
+        let (queued, bytes) = self.multi.as_ref().map_or((0, 0), |multi| (multi.queued.len() + 1, multi.bytes));
+        client.queued.store(queued, Relaxed);
+        client.queued_memory.store(bytes, Relaxed);
+        client.watched.store(self.watched.len(), Relaxed);
     }
 
     /// Whether it listens to anything.
@@ -73,6 +88,10 @@ pub(crate) struct ConnectionSession<'a> {
 }
 
 impl ConnectionSession<'_> {
+    fn note_transaction(&self) {
+        self.state.note_transaction(self.client);
+    }
+
     fn note_subscriptions(&self) {
         let count = |kind| self.state.subscriptions.as_ref().map_or(0, |all| all.names(kind).len());
         self.client.channels.store(count(Subscription::Channel), Relaxed);
@@ -219,6 +238,43 @@ impl Session for ConnectionSession<'_> {
         self.server.pubsub.patterns()
     }
 
+    fn begin(&mut self) -> bool {
+        if self.state.multi.is_some() {
+            return false;
+        }
+        self.state.multi = Some(Multi::default());
+        self.note_transaction();
+        true
+    }
+
+    fn discard(&mut self) -> bool {
+        let begun = self.state.multi.take().is_some();
+        if begun {
+            self.state.watched.clear();
+            self.note_transaction();
+        }
+        begun
+    }
+
+    fn watch(&mut self, names: &[Bytes]) -> bool {
+        if self.state.multi.is_some() {
+            return false;
+        }
+        let db = self.state.db;
+        for name in names {
+            if !self.state.watched.iter().any(|watched| watched.is_of(db, name)) {
+                self.state.watched.push(Watched::new(self.server, db, name));
+            }
+        }
+        self.note_transaction();
+        true
+    }
+
+    fn unwatch(&mut self) {
+        self.state.watched.clear();
+        self.note_transaction();
+    }
+
     fn reset(&mut self) {
         if let Some(subscriptions) = self.state.subscriptions.take() {
             self.server.pubsub.leave(&subscriptions);
@@ -227,6 +283,7 @@ impl Session for ConnectionSession<'_> {
         let filled = std::mem::take(&mut self.state.filled);
         *self.state = State { filled, ..State::new(self.settings) };
         self.note_subscriptions();
+        self.note_transaction();
         self.client.db.store(0, Relaxed);
         self.client.protocol.store(2, Relaxed);
         self.client.no_evict.store(false, Relaxed);

@@ -53,7 +53,7 @@ pub use scan::Scan;
 pub use spill::{SpillReader, SpillWriter, Spills};
 pub use stats::Stats;
 pub use store::Store;
-pub use transaction::Transaction;
+pub use transaction::{Mark, Transaction};
 pub use trees::{KeyRange, Trees, Walk};
 pub use verify::Verified;
 pub use view::View;

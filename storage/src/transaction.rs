@@ -15,6 +15,7 @@ use crate::lsn::Lsn;
 use crate::record_id::RecordId;
 use crate::shared::Shared;
 use crate::trees::Trees;
+use crate::view::View;
 use crate::working::Working;
 
 /// The largest unit the log takes, in bytes of its effects.
@@ -32,9 +33,17 @@ enum Undo {
     DropIndex { collection: u32, index: Box<Index> },
 }
 
+/// How far a unit came.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Mark {
+    changes: usize,
+    effect_bytes: usize,
+    effects: u32,
+}
+
 /// One atomic unit. Sees its own changes; an error from its closure undoes all of them.
 pub struct Transaction<'a> {
-    shared: &'a Shared,
+    shared: &'a Arc<Shared>,
     working: &'a mut Working,
     lsn: Lsn,
     now_ms: u64,
@@ -51,7 +60,7 @@ impl std::fmt::Debug for Transaction<'_> {
 impl<'a> Transaction<'a> {
     /// A unit that will have this LSN if it changes anything. `effects` must be empty.
     pub(crate) fn new(
-        shared: &'a Shared,
+        shared: &'a Arc<Shared>,
         working: &'a mut Working,
         lsn: Lsn,
         now_ms: u64,
@@ -67,9 +76,28 @@ impl<'a> Transaction<'a> {
 
     /// Undoes everything, newest first.
     pub(crate) fn undo(&mut self) -> Result<(), Error> {
+        self.undo_to(Mark::default())
+    }
+
+    /// How far the unit came, for [`Transaction::undo_to`].
+    pub fn mark(&self) -> Mark {
+        Mark { changes: self.undo.len(), effect_bytes: self.effects.bytes.len(), effects: self.effects.count }
+    }
+
+    /// What readers would see if the unit ended here. Of no use once the unit goes on.
+    pub fn view(&self) -> View {
+        let last = Arc::clone(&self.shared.state.read());
+        let state = self.working.state(&last, self.lsn, self.shared.pager.watermark());
+        View { shared: Arc::clone(self.shared), state: Arc::new(state) }
+    }
+
+    /// Undoes what was done since, newest first.
+    pub fn undo_to(&mut self, mark: Mark) -> Result<(), Error> {
         let (shared, lsn) = (self.shared, self.lsn);
         let working = &mut *self.working;
-        while let Some(undo) = self.undo.pop() {
+        while self.undo.len() > mark.changes
+            && let Some(undo) = self.undo.pop()
+        {
             match undo {
                 Undo::Create { collection } => {
                     working.take(collection)?;
@@ -95,7 +123,8 @@ impl<'a> Transaction<'a> {
                 Undo::DropIndex { collection, index } => working.put_index_back(collection, lsn, *index)?,
             }
         }
-        self.effects.clear();
+        self.effects.bytes.truncate(mark.effect_bytes);
+        self.effects.count = mark.effects;
         Ok(())
     }
 

@@ -113,21 +113,28 @@ impl Working {
 
     /// The next state: the last one with what was touched since.
     pub(crate) fn publish(&mut self, last: &State, lsn: Lsn, page_watermark: PageId) -> State {
+        let state = self.state(last, lsn, page_watermark);
+        self.renamed.clear();
+        self.touched.clear();
+        state
+    }
+
+    /// What would be the next state.
+    pub(crate) fn state(&self, last: &State, lsn: Lsn, page_watermark: PageId) -> State {
         let mut databases = last.databases.clone();
-        for (db, name) in self.renamed.drain(..) {
-            match self.names.get(&(db, name.clone())) {
-                Some(id) => {
-                    self.touched.insert(*id);
-                }
+        let mut renamed = Vec::new();
+        for (db, name) in &self.renamed {
+            match self.names.get(&(*db, name.clone())) {
+                Some(id) => renamed.push(*id),
                 None => {
-                    if let Some(names) = databases.get_mut(usize::from(db)) {
+                    if let Some(names) = databases.get_mut(usize::from(*db)) {
                         names.remove_mut(name.as_str());
                     }
                 }
             }
         }
-        for id in std::mem::take(&mut self.touched) {
-            let Some(collection) = self.collections.get(&id) else { continue };
+        for id in self.touched.iter().chain(&renamed) {
+            let Some(collection) = self.collections.get(id) else { continue };
             if let Some(names) = databases.get_mut(usize::from(collection.meta.db)) {
                 let handle = CollectionHandle(Arc::new(collection.clone()));
                 names.insert_mut(Arc::from(collection.meta.name.as_str()), handle);

@@ -14,7 +14,7 @@ pub static SPEC: Command = Command {
     arity: 2,
     args: &[Arg::collection()],
     keys: Keys::FIRST,
-    flags: &["fast"],
+    flags: &["no_multi", "fast"],
     categories: &["dangerous"],
     reply: "1, or 0 when there was none",
     examples: &[("DOC.DROP users", "(integer) 1")],

@@ -15,7 +15,7 @@ pub static SPEC: Command = Command {
     arity: 3,
     args: &[Arg::collection(), Arg::new("to", ArgKind::Key)],
     keys: Keys::FIRST_TWO,
-    flags: &["fast"],
+    flags: &["no_multi", "fast"],
     reply: "OK; an error when there is no such collection or the name is taken",
     examples: &[("DOC.RENAME users people", "OK")],
     run: Run::Write(rename),

@@ -16,6 +16,7 @@ pub static SPEC: Command = Command {
     arity: 3,
     args: &[Arg::collection(), Arg::string("name")],
     keys: Keys::FIRST,
+    flags: &["no_multi"],
     reply: "1, or 0 when there is none of this name.",
     examples: &[("IDX.DROP users by_age", "1")],
     run: Run::Write(run),

@@ -18,7 +18,7 @@ pub static SPEC: Command = Command {
     arity: 2,
     args: &[Arg::collection()],
     keys: Keys::FIRST,
-    flags: &["slow-read"],
+    flags: &["no_multi", "slow-read"],
     reply: "Array of maps, beside the index on _id: name, keys, unique, sparse, partial (a filter or null), expireAfter \
             (seconds or null), state (building, ready, failed), progress (0 to 1), entries, size (bytes of its pages), \
             hits (queries that used it since the start), lastUsed (ms since 1970, or null), error (why the build failed, or \

@@ -17,7 +17,7 @@ pub static SPEC: Command = Command {
     arity: -2,
     args: &[Arg::collection(), Arg::string("name").optional()],
     keys: Keys::FIRST,
-    flags: &["slow-read"],
+    flags: &["no_multi", "slow-read"],
     reply: "Map: indexes (those compared: the one named, or all that are ready and the one on _id), documents, entries, \
             missing (entries that should be there), dangling (entries that should not). Both are 0 in a healthy store. \
             NOINDEX when the one named is not there or not ready.",

@@ -5,5 +5,6 @@ pub mod config;
 pub mod dbsize;
 pub(crate) mod help;
 pub mod info;
+pub mod lolwut;
 pub mod shutdown;
 pub mod time;

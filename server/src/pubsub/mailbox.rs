@@ -101,6 +101,11 @@ impl Mailbox {
         true
     }
 
+    /// Whether it takes no more, because of its limit.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.queue.lock().closed
+    }
+
     /// Whether there are messages.
     pub(crate) fn is_filled(&self) -> bool {
         self.filled.load(SeqCst)

@@ -34,6 +34,9 @@ pub(super) fn line(client: &ClientInfo, out: &mut String) {
     if client.is_subscriber() {
         flags.push('P');
     }
+    if client.queued.is_some() {
+        flags.push('x');
+    }
     if client.no_evict {
         flags.push('e');
     }
@@ -51,8 +54,8 @@ pub(super) fn line(client: &ClientInfo, out: &mut String) {
         + client.message_memory;
     let written = writeln!(
         out,
-        "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={flags} db={} sub={} psub={} ssub={} multi=-1 \
-         watch=0 qbuf={} qbuf-free={} argv-mem={} multi-mem=0 rbs={} rbp={} obl={} oll=0 omem={} tot-mem={memory} \
+        "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={flags} db={} sub={} psub={} ssub={} multi={} \
+         watch={} qbuf={} qbuf-free={} argv-mem={} multi-mem={} rbs={} rbp={} obl={} oll=0 omem={} tot-mem={memory} \
          events=r cmd={command} user={} redir=-1 resp={} lib-name={} lib-ver={}",
         client.id,
         client.addr,
@@ -65,9 +68,12 @@ pub(super) fn line(client: &ClientInfo, out: &mut String) {
         client.channels,
         client.patterns,
         client.shard_channels,
+        client.queued.map_or(-1, |count| i64::try_from(count).unwrap_or(i64::MAX)),
+        client.watched,
         client.query_buffer,
         client.query_buffer_free,
         client.argument_memory,
+        client.queued_memory,
         client.reply_buffer,
         client.reply_buffer_peak,
         client.output_length,

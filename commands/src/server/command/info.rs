@@ -64,7 +64,7 @@ pub(super) fn flags(command: &Command) -> Vec<&'static str> {
     match command.run {
         Run::Read(_) => flags.push("readonly"),
         Run::Write(_) | Run::Mixed { .. } => flags.extend(["write", "denyoom"]),
-        Run::Session(_) | Run::Container => {}
+        Run::Session(_) | Run::Exec | Run::Container => {}
     }
     // `slow-read` is for dispatch; no client knows it.
     flags.extend(command.flags.iter().filter(|flag| **flag != "slow-read"));
@@ -77,7 +77,7 @@ pub(super) fn categories(command: &Command) -> Vec<&'static str> {
     match command.run {
         Run::Read(_) => found.push("read"),
         Run::Write(_) | Run::Mixed { .. } => found.push("write"),
-        Run::Session(_) | Run::Container => {}
+        Run::Session(_) | Run::Exec | Run::Container => {}
     }
     match command.group {
         Group::Document => found.push("doc"),
@@ -85,6 +85,9 @@ pub(super) fn categories(command: &Command) -> Vec<&'static str> {
         Group::Key => found.push("key"),
         Group::Connection => found.push("connection"),
         Group::PubSub => found.push("pubsub"),
+        Group::Transactions => found.push("transaction"),
+        Group::Scripting => found.push("scripting"),
+        Group::Cluster => {}
         Group::Server => {}
     }
     if command.flags.contains(&"admin") {

@@ -1,0 +1,17 @@
+//! CLUSTER.
+
+use crate::spec::{Arg, Command, Group, Run};
+
+/// The declaration.
+pub static SPEC: Command = Command {
+    name: "CLUSTER",
+    group: Group::Cluster,
+    summary: "Answers as a Redis that has no cluster.",
+    arity: -2,
+    args: &[Arg::string("subcommand"), Arg::string("arg").optional().multiple()],
+    flags: &["loading", "stale"],
+    reply: "an error: the server is not part of a cluster",
+    examples: &[],
+    run: Run::Session(|_, _| Err(super::disabled())),
+    ..Command::BLANK
+};

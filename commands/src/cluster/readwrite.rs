@@ -1,0 +1,17 @@
+//! READWRITE.
+
+use crate::spec::{Command, Group, Run};
+
+/// The declaration.
+pub static SPEC: Command = Command {
+    name: "READWRITE",
+    group: Group::Cluster,
+    summary: "Would forbid reads of a cluster's replicas.",
+    arity: 1,
+    args: &[],
+    flags: &["loading", "stale", "fast"],
+    reply: "an error: the server is not part of a cluster",
+    examples: &[],
+    run: Run::Session(|_, _| Err(super::disabled())),
+    ..Command::BLANK
+};

@@ -1,0 +1,32 @@
+//! EVALSHA.
+
+use super::first_argument;
+use crate::args::Args;
+use crate::context::Session;
+use crate::error::{CommandError, ErrorCode};
+use crate::reply::Reply;
+use crate::spec::{Arg, ArgKind, Command, Group, Run};
+
+/// The declaration.
+pub static SPEC: Command = Command {
+    name: "EVALSHA",
+    group: Group::Scripting,
+    summary: "Always says that it does not know the script, so that clients send it by EVAL.",
+    arity: -3,
+    args: &[
+        Arg::string("sha1"),
+        Arg::integer("numkeys"),
+        Arg::new("key", ArgKind::Key).optional().multiple(),
+        Arg::string("arg").optional().multiple(),
+    ],
+    flags: &["noscript", "stale"],
+    reply: "the error NOSCRIPT",
+    examples: &[],
+    run: Run::Session(run),
+    ..Command::BLANK
+};
+
+fn run(args: &Args, _session: &mut dyn Session) -> Result<Reply, CommandError> {
+    first_argument(args)?;
+    Err(CommandError::new(ErrorCode::NoScript, "No matching script. Please use EVAL."))
+}

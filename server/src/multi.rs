@@ -1,0 +1,205 @@
+//! Transactions: what MULTI queues, and EXEC as one atomic unit.
+//!
+//! Commands on data are carried out by the committer, one after the other within one unit of the log; each sees what those before
+//! it did, and one that fails is undone alone. Commands about the connection or the server, which look at no data, follow once
+//! the unit is committed.
+
+use veddb_commands::context::{Phased, Prepared, ReadContext, Step, Unit, WriteContext};
+use veddb_commands::lookup::Entry;
+use veddb_commands::spec::Run;
+use veddb_commands::{Args, CommandError, ErrorCode, Reply};
+use veddb_storage::{CollectionId, Transaction, View};
+
+use crate::execute::{Caller, Outcome, ReadFn, read};
+use crate::server::Server;
+
+/// The commands of a transaction that has begun.
+#[derive(Debug, Default)]
+pub(crate) struct Multi {
+    pub(crate) queued: Vec<(&'static Entry, Args)>,
+    /// Bytes of their arguments.
+    pub(crate) bytes: usize,
+    /// One was refused, so none will be carried out.
+    pub(crate) refused: bool,
+}
+
+/// Commands that are not queued but carried out at once.
+const AT_ONCE: &[&str] = &["discard", "exec", "multi", "quit", "reset", "watch"];
+
+/// Whether a command stands in the queue when a transaction has begun.
+pub(crate) fn is_queued(entry: &Entry) -> bool {
+    !AT_ONCE.contains(&entry.name.as_str())
+}
+
+/// A collection as it was when it was watched; none of this name is one of its states.
+#[derive(Debug)]
+pub(crate) struct Watched {
+    db: u8,
+    name: String,
+    found: Option<(CollectionId, u64)>,
+}
+
+impl Watched {
+    pub(crate) fn new(server: &Server, db: u8, name: &[u8]) -> Watched {
+        let name = String::from_utf8_lossy(name).into_owned();
+        let found = Watched::look(&server.store.view(), db, &name);
+        Watched { db, name, found }
+    }
+
+    /// Whether it is of this name.
+    pub(crate) fn is_of(&self, db: u8, name: &[u8]) -> bool {
+        self.db == db && self.name.as_bytes() == name
+    }
+
+    fn look(view: &View, db: u8, name: &str) -> Option<(CollectionId, u64)> {
+        view.collection(db, name).map(|collection| (collection.id(), collection.changed_lsn()))
+    }
+
+    fn stands(&self, view: &View) -> bool {
+        Watched::look(view, self.db, &self.name) == self.found
+    }
+}
+
+/// What EXEC has to do.
+pub(crate) struct Plan {
+    /// Commands on data, with their places among the replies and their databases.
+    data: Vec<(usize, u8, Data)>,
+    /// Places of the others.
+    pub(crate) others: Vec<usize>,
+    pub(crate) writes: bool,
+}
+
+/// A command on data.
+enum Data {
+    Read(ReadFn, Args),
+    Write(Result<Prepared, CommandError>),
+}
+
+impl Plan {
+    /// What these commands need, the first of them in database `db`.
+    pub(crate) fn new(
+        queued: &[(&'static Entry, Args)],
+        mut db: u8,
+        databases: u8,
+        caller: &Caller,
+        now_ms: u64,
+    ) -> Plan {
+        let mut plan = Plan { data: Vec::new(), others: Vec::new(), writes: false };
+        for (place, (entry, args)) in queued.iter().enumerate() {
+            match entry.command.run.with(args, &caller.limits) {
+                Run::Read(run) => plan.data.push((place, db, Data::Read(run, args.clone()))),
+                Run::Write(prepare) => {
+                    let context = WriteContext { db, now_ms, limits: &caller.limits };
+                    plan.data.push((place, db, Data::Write(prepare(args, &context))));
+                    plan.writes = true;
+                }
+                Run::Session(_) | Run::Exec | Run::Container | Run::Mixed { .. } => {
+                    // Those after it are in another database.
+                    if entry.name == "select"
+                        && let Ok(selected) = args.integer(1)
+                        && let Ok(selected) = u8::try_from(selected)
+                        && selected < databases
+                    {
+                        db = selected;
+                    }
+                    plan.others.push(place);
+                }
+            }
+        }
+        plan
+    }
+
+    /// The places of the commands on data, in their order.
+    pub(crate) fn places(&self) -> Vec<usize> {
+        self.data.iter().map(|(place, ..)| *place).collect()
+    }
+
+    /// Whether it needs no data at all.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.data.is_empty()
+    }
+
+    /// What is to be committed: answers what each command on data does, or null if something watched has changed.
+    pub(crate) fn unit(self, watched: Vec<Watched>, caller: Caller) -> Unit {
+        Box::new(move |tx| {
+            if !watched.is_empty() {
+                let view = tx.view();
+                if !watched.iter().all(|watched| watched.stands(&view)) {
+                    return Ok(Reply::NullArray);
+                }
+            }
+            let mut replies = Vec::with_capacity(self.data.len());
+            for (_, db, data) in self.data {
+                let caller = Caller { db, ..caller.clone() };
+                let mark = tx.mark();
+                let outcome = match data {
+                    Data::Read(run, args) => {
+                        let view = tx.view();
+                        read(run, &args, &within(&caller, &view, tx.now_ms()))
+                    }
+                    Data::Write(Ok(Prepared::Unit(unit))) => unit(tx),
+                    Data::Write(Ok(Prepared::Phased(phased))) => carry_out(phased, tx, &caller),
+                    Data::Write(Err(error)) => Err(error),
+                };
+                if outcome.is_err() {
+                    tx.undo_to(mark)?;
+                }
+                replies.push(outcome.unwrap_or_else(Reply::Error));
+            }
+            Ok(Reply::Array(replies))
+        })
+    }
+
+    /// The same where all of them only read: at one moment, beside the committer.
+    pub(crate) async fn read(self, watched: Vec<Watched>, caller: &Caller) -> Outcome {
+        let own = caller.clone();
+        let all = move || {
+            let caller = own;
+            let view = caller.server.store.view();
+            if !watched.iter().all(|watched| watched.stands(&view)) {
+                return Ok(Reply::NullArray);
+            }
+            let mut replies = Vec::with_capacity(self.data.len());
+            for (_, db, data) in self.data {
+                let Data::Read(run, args) = data else { continue };
+                let caller = Caller { db, ..caller.clone() };
+                replies.push(read(run, &args, &caller.context(&view)).unwrap_or_else(Reply::Error));
+            }
+            Ok(Reply::Array(replies))
+        };
+        caller.on_a_thread(all).await
+    }
+}
+
+/// A context at a moment within a unit.
+fn within<'a>(caller: &'a Caller, view: &'a View, now_ms: u64) -> ReadContext<'a> {
+    ReadContext { now_ms, within_unit: true, ..caller.context(view) }
+}
+
+/// A write that reads first, all of its units in this one.
+fn carry_out(mut phased: Box<dyn Phased>, tx: &mut Transaction<'_>, caller: &Caller) -> Outcome {
+    let mut before = None;
+    loop {
+        let view = tx.view();
+        let step = phased.next(&within(caller, &view, tx.now_ms()), before.take())?;
+        drop(view);
+        match step {
+            Step::Done(reply) => return Ok(reply),
+            // Whoever it waits for comes after this unit.
+            Step::Wait => return Err(CommandError::err("cannot wait inside a transaction")),
+            Step::Commit(unit) => {
+                let mark = tx.mark();
+                let outcome = unit(tx);
+                if outcome.is_err() {
+                    tx.undo_to(mark)?;
+                }
+                before = Some(outcome);
+            }
+        }
+    }
+}
+
+/// What EXEC answers when a command of the transaction was refused.
+pub(crate) fn aborted(reason: &str) -> CommandError {
+    CommandError::new(ErrorCode::ExecAbort, format!("Transaction discarded because of{reason}"))
+}
