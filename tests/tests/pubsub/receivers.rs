@@ -5,7 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use veddb_tests::{Client, Options, Server, Value, request};
+use veddb_tests::{Client, Options, Server, Value, request, setting};
 
 /// A connection that listens to these channels.
 fn listener(server: &Server, channels: &[&str]) -> Result<Client> {
@@ -97,12 +97,12 @@ fn nothing_comes_after_an_unsubscription() -> Result<()> {
 
 #[test]
 fn who_does_not_read_is_cut_off_alone() -> Result<()> {
-    const STALLED: usize = 50;
+    let count = setting("VEDDB_STALLED", 50) as usize;
     let server = Options::new().set("client-output-buffer-limit", "pubsub 4mb 0 0").start()?;
     let mut reader = listener(&server, &["c"])?;
-    let stalled = (0..STALLED).map(|_| listener(&server, &["c"])).collect::<Result<Vec<_>>>()?;
+    let stalled = (0..count).map(|_| listener(&server, &["c"])).collect::<Result<Vec<_>>>()?;
     let (mut publisher, mut other) = (Client::connect(server.port())?, Client::connect(server.port())?);
-    let before = resident_kib(&server)?;
+    let (before, began) = (resident_kib(&server)?, Instant::now());
     let message = "x".repeat(1000);
     let some = vec![vec!["PUBLISH", "c", &message]; 100];
     let (mut sent, mut most, mut slowest) = (0, 0, Duration::ZERO);
@@ -122,14 +122,92 @@ fn who_does_not_read_is_cut_off_alone() -> Result<()> {
         }
         ensure!(Instant::now() < deadline, "they were not cut off");
     }
-    println!("{sent} messages, {} KiB more, slowest PING {slowest:?}", most.saturating_sub(before));
-    // What all of them did not read is there once, beside what the kernel took.
-    ensure!(most.saturating_sub(before) < 64 << 10, "{STALLED} receivers that do not read took {} KiB", most - before);
+    let grown = most.saturating_sub(before);
+    println!("{sent} messages in {:?}, {grown} KiB more, slowest PING {slowest:?}", began.elapsed());
+    // What all of them did not read is there once, beside what is on its way to each socket.
+    ensure!(grown < (32 << 10) + count * 256, "{count} receivers that do not read took {grown} KiB");
     for mut client in stalled {
         ensure!(client.read_to_end().is_ok(), "was not closed");
     }
     let cut: usize = other.figure("stats", "client_output_buffer_limit_disconnections")?.parse()?;
-    ensure!(cut == STALLED, "{cut} counted");
+    ensure!(cut == count, "{cut} counted");
+    Ok(())
+}
+
+/// Receivers that do not read, while messages come at a steady rate: nobody else notices, and each is cut off.
+#[test]
+fn a_stream_beside_stalled_receivers() -> Result<()> {
+    const A_SECOND: usize = 50_000;
+    const TICK: Duration = Duration::from_millis(2);
+    let count = setting("VEDDB_STALLED", 50) as usize;
+    let limit = format!("pubsub {}mb 0 0", setting("VEDDB_STALLED_MB", 4));
+    let server = Options::new().set("client-output-buffer-limit", &limit).set("maxclients", "20000").start()?;
+    let stalled = (0..count).map(|_| listener(&server, &["c"])).collect::<Result<Vec<_>>>()?;
+    let before = resident_kib(&server)?;
+    let message = "x".repeat(100);
+    let some = vec![vec!["PUBLISH", "c", &message]; A_SECOND / 500];
+    let ended = std::sync::atomic::AtomicBool::new(false);
+    let (sent, took, most, mut late) = thread::scope(|scope| {
+        let pinger = scope.spawn(|| -> Result<Vec<Duration>> {
+            let (mut client, mut late) = (Client::connect(server.port())?, Vec::new());
+            while !ended.load(std::sync::atomic::Ordering::Relaxed) {
+                let asked = Instant::now();
+                client.ask(&["PING"])?;
+                late.push(asked.elapsed());
+                thread::sleep(Duration::from_millis(1));
+            }
+            Ok(late)
+        });
+        let publish = || -> Result<(usize, Duration, usize)> {
+            let mut publisher = Client::connect(server.port())?;
+            let (began, mut sent, mut most) = (Instant::now(), 0, before);
+            loop {
+                let counts = publisher.pipeline(&some)?;
+                sent += counts.len();
+                if sent.is_multiple_of(A_SECOND / 10) {
+                    most = most.max(resident_kib(&server)?);
+                }
+                if *counts.last().context("no counts")? == Value::Integer(0) {
+                    return Ok((sent, began.elapsed(), most));
+                }
+                ensure!(began.elapsed() < Duration::from_secs(120), "they were not cut off");
+                let due = TICK * u32::try_from(sent / some.len())?;
+                thread::sleep(due.saturating_sub(began.elapsed()));
+            }
+        };
+        let published = publish();
+        ended.store(true, std::sync::atomic::Ordering::Relaxed);
+        let late = pinger.join().expect("the pinger panicked")?;
+        let (sent, took, most) = published?;
+        Ok::<_, anyhow::Error>((sent, took, most, late))
+    })?;
+    late.sort_unstable();
+    let p99 = late[late.len() * 99 / 100];
+    println!(
+        "{count} stalled, {sent} messages in {took:?}, {} KiB more, PING p99 {p99:?} of {}, slowest {:?}",
+        most.saturating_sub(before),
+        late.len(),
+        late[late.len() - 1]
+    );
+    ensure!(p99 < Duration::from_millis(100), "PING took {p99:?} at the 99th percentile");
+    drop(stalled);
+    Ok(())
+}
+
+#[test]
+fn connections_that_say_nothing_take_little() -> Result<()> {
+    let count = setting("VEDDB_IDLE_CONNECTIONS", 1000) as usize;
+    let server = Options::new().set("maxclients", "20000").start()?;
+    let before = resident_kib(&server)?;
+    let mut idle = Vec::new();
+    for _ in 0..count {
+        let mut client = Client::connect(server.port())?;
+        client.ask(&["PING"])?;
+        idle.push(client);
+    }
+    let grown = resident_kib(&server)?.saturating_sub(before);
+    println!("{count} connections: {before} KiB before, {grown} KiB more");
+    ensure!(grown < 8192 + count * 16, "{count} connections took {grown} KiB");
     Ok(())
 }
 

@@ -4,18 +4,20 @@
 //! pipeline goes to the committer as one group. A client that does not read its replies is not served any further, so
 //! it holds up itself alone.
 
+mod exec;
+
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use veddb_commands::context::{Asker, Phased, Prepared, ReadContext, Unit, WriteContext};
 use veddb_commands::lookup::Entry;
 use veddb_commands::session::{Session, Shutdown};
-use veddb_commands::spec::Run;
+use veddb_commands::spec::{Group, Run};
 use veddb_commands::{Args, CommandError, Reply};
 use veddb_storage::View;
 
@@ -26,7 +28,7 @@ use crate::encode::encode;
 use crate::execute::{Caller, Outcome, ReadFn, commit, now_ms, read};
 use crate::framer::{Bounds, Framer, ProtocolError};
 use crate::metrics::Ran;
-use crate::multi::{Plan, aborted, is_queued};
+use crate::multi::is_queued;
 use crate::pubsub::mailbox;
 use crate::server::Server;
 use crate::session::{ConnectionSession, State};
@@ -61,6 +63,14 @@ enum Closed {
     Server,
     /// The server's end.
     Stop,
+}
+
+/// What a connection waited for.
+enum Woken {
+    /// The client sent something.
+    Bytes,
+    /// There are messages for it.
+    Messages,
 }
 
 /// One connection.
@@ -256,7 +266,7 @@ impl Connection {
             }
             Run::Session(run) => {
                 self.finish_writes().await;
-                let outcome = self.run_session(run, &args);
+                let outcome = self.run_session(entry, run, &args);
                 if std::mem::take(&mut self.state.messages_first) {
                     self.take_messages(usize::MAX);
                 }
@@ -273,9 +283,12 @@ impl Connection {
         Ok(())
     }
 
-    fn run_session(&mut self, run: SessionFn, args: &Args) -> Outcome {
-        // What INFO shows includes the requests before it.
-        self.server.metrics.ran(&mut self.ran);
+    fn run_session(&mut self, entry: &Entry, run: SessionFn, args: &Args) -> Outcome {
+        let about_server = entry.command.group == Group::Server;
+        if about_server {
+            // What INFO shows includes the requests before it.
+            self.server.metrics.ran(&mut self.ran);
+        }
         let mut session = ConnectionSession {
             server: &self.server,
             client: &self.client,
@@ -283,83 +296,11 @@ impl Connection {
             state: &mut self.state,
         };
         let outcome = run(args, &mut session);
-        // A command may have changed the settings it is followed by.
-        self.settings = self.server.config.load();
+        if about_server {
+            // It may have changed the settings of what follows.
+            self.settings = self.server.config.load();
+        }
         outcome
-    }
-
-    /// Queues a command for EXEC.
-    fn queue(&mut self, entry: &'static Entry, args: Args) -> Result<(), Closed> {
-        let Some(multi) = &mut self.state.multi else { return Ok(()) };
-        if entry.command.flags.contains(&"no_multi") {
-            multi.refused = true;
-            let error = CommandError::err("Command not allowed inside a transaction");
-            self.server.metrics.rejected(Some(entry), error.code);
-            self.reply(&Reply::Error(error));
-            return Ok(());
-        }
-        multi.bytes += args.from(0).iter().map(|arg| arg.len()).sum::<usize>();
-        multi.queued.push((entry, args));
-        if multi.bytes > self.settings.client_query_buffer_limit {
-            self.server.metrics.query_buffer_disconnections.fetch_add(1, Relaxed);
-            tracing::warn!(client = self.client.id, addr = %self.client.addr, "closed: client-query-buffer-limit");
-            return Err(Closed::Server);
-        }
-        self.state.note_transaction(&self.client);
-        self.reply(&Reply::Simple("QUEUED".into()));
-        Ok(())
-    }
-
-    /// Carries out what was queued.
-    async fn exec(&mut self, started: Instant) -> Outcome {
-        let Some(multi) = self.state.multi.take() else { return Err(CommandError::err("EXEC without MULTI")) };
-        let watched = std::mem::take(&mut self.state.watched);
-        self.state.note_transaction(&self.client);
-        if multi.refused {
-            return Err(aborted(" previous errors."));
-        }
-        let caller = self.caller(started);
-        let plan = Plan::new(&multi.queued, self.state.db, self.settings.databases, &caller, now_ms());
-        let (places, others, writes) = (plan.places(), plan.others.clone(), plan.writes);
-        self.view = None;
-        let outcome = if writes {
-            let outcomes = commit(&self.server, vec![plan.unit(watched, caller)]).await;
-            outcomes.into_iter().next().unwrap_or_else(|| Err(CommandError::err("the unit had no outcome")))
-        } else if plan.is_empty() && watched.is_empty() {
-            Ok(Reply::Array(Vec::new()))
-        } else {
-            unless_gone(&self.socket, &self.client, plan.read(watched, &caller)).await
-        };
-        let found = match outcome.map_err(|error| aborted(&format!(": {error}")))? {
-            Reply::Array(found) => found,
-            changed => return Ok(changed),
-        };
-        let took_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX) / (found.len() as u64).max(1);
-        let mut replies: Vec<Reply> = multi.queued.iter().map(|_| Reply::Null).collect();
-        for (place, reply) in places.into_iter().zip(found) {
-            if let Some((entry, _)) = multi.queued.get(place) {
-                let error = if let Reply::Error(error) = &reply { Some(error.code) } else { None };
-                self.ran.push(Ran { index: entry.index, took_us, error });
-            }
-            if let Some(slot) = replies.get_mut(place) {
-                *slot = reply;
-            }
-        }
-        for place in others {
-            let Some((entry, args)) = multi.queued.get(place) else { continue };
-            let Run::Session(run) = entry.command.run else { continue };
-            let started = Instant::now();
-            let outcome = self.run_session(run, args);
-            let took_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
-            self.ran.push(Ran { index: entry.index, took_us, error: outcome.as_ref().err().map(|error| error.code) });
-            if let Some(slot) = replies.get_mut(place) {
-                *slot = outcome.unwrap_or_else(Reply::Error);
-            }
-        }
-        if std::mem::take(&mut self.state.messages_first) {
-            self.take_messages(usize::MAX);
-        }
-        Ok(Reply::Array(replies))
     }
 
     /// Runs a read on this task, at the moment that the reads before it in the pipeline saw: all of them arrived before
@@ -460,29 +401,23 @@ impl Connection {
         if self.input.is_empty() && self.input.capacity() > KEEP_BYTES {
             self.input = BytesMut::new();
         }
-        self.input.reserve(self.framer.wanted(&self.input).clamp(self.read_bytes, READ_MAX));
-        self.note_buffers();
-        let idle = async {
-            match self.settings.timeout_s {
-                // Who listens need not say anything.
-                _ if self.state.is_subscriber() => std::future::pending().await,
-                0 => std::future::pending().await,
-                seconds => tokio::time::sleep(Duration::from_secs(seconds)).await,
-            }
-        };
-        let count = tokio::select! {
-            read = self.socket.read_buf(&mut self.input) => read.map_err(|_| Closed::Peer)?,
-            () = filled(&self.state) => return Ok(()),
-            () = self.client.killed() => return Err(Closed::Server),
-            _ = self.stopping.wait_for(Option::is_some) => return Err(Closed::Stop),
-            () = idle => {
-                tracing::debug!(client = self.client.id, "closed: idle");
-                return Err(Closed::Server);
-            }
-        };
-        if count == 0 {
-            return Err(Closed::Peer);
+        if self.stopping.borrow().is_some() {
+            return Err(Closed::Stop);
         }
+        let count = loop {
+            if let Some(count) = self.read_what_is_there()? {
+                break count;
+            }
+            // A connection that says nothing holds nothing.
+            if self.input.is_empty() {
+                self.input = BytesMut::new();
+            }
+            self.output = BytesMut::new();
+            self.note_buffers();
+            if let Woken::Messages = self.wait().await? {
+                return Ok(());
+            }
+        };
         // A client that fills the buffer sends a long pipeline: the more of it is read at once, the more of its writes share
         // one sync.
         let filled = self.input.len() == self.input.capacity();
@@ -491,6 +426,39 @@ impl Connection {
         self.client.touch();
         self.note_buffers();
         Ok(())
+    }
+
+    /// Reads without waiting; None where nothing has come.
+    fn read_what_is_there(&mut self) -> Result<Option<usize>, Closed> {
+        self.input.reserve(self.framer.wanted(&self.input).clamp(self.read_bytes, READ_MAX));
+        match self.socket.try_read_buf(&mut self.input) {
+            Ok(0) => Err(Closed::Peer),
+            Ok(count) => Ok(Some(count)),
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => Ok(None),
+            Err(_) => Err(Closed::Peer),
+        }
+    }
+
+    /// Waits until there is something to do.
+    async fn wait(&mut self) -> Result<Woken, Closed> {
+        let idle = async {
+            match self.settings.timeout_s {
+                // Who listens need not say anything.
+                _ if self.state.is_subscriber() => std::future::pending().await,
+                0 => std::future::pending().await,
+                seconds => tokio::time::sleep(Duration::from_secs(seconds)).await,
+            }
+        };
+        tokio::select! {
+            readable = self.socket.readable() => readable.map(|()| Woken::Bytes).map_err(|_| Closed::Peer),
+            () = filled(&self.state) => Ok(Woken::Messages),
+            () = self.client.killed() => Err(Closed::Server),
+            _ = self.stopping.wait_for(Option::is_some) => Err(Closed::Stop),
+            () = idle => {
+                tracing::debug!(client = self.client.id, "closed: idle");
+                Err(Closed::Server)
+            }
+        }
     }
 
     fn note_buffers(&self) {

@@ -1,0 +1,89 @@
+//! The transactions of a connection: queueing, and EXEC.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Instant;
+
+use veddb_commands::lookup::Entry;
+use veddb_commands::spec::Run;
+use veddb_commands::{Args, CommandError, Reply};
+
+use super::{Closed, Connection, unless_gone};
+use crate::execute::{Outcome, commit, now_ms};
+use crate::metrics::Ran;
+use crate::multi::{Plan, aborted};
+
+impl Connection {
+    /// Queues a command for EXEC.
+    pub(super) fn queue(&mut self, entry: &'static Entry, args: Args) -> Result<(), Closed> {
+        let Some(multi) = &mut self.state.multi else { return Ok(()) };
+        if entry.command.flags.contains(&"no_multi") {
+            multi.refused = true;
+            let error = CommandError::err("Command not allowed inside a transaction");
+            self.server.metrics.rejected(Some(entry), error.code);
+            self.reply(&Reply::Error(error));
+            return Ok(());
+        }
+        multi.bytes += args.from(0).iter().map(|arg| arg.len()).sum::<usize>();
+        multi.queued.push((entry, args));
+        if multi.bytes > self.settings.client_query_buffer_limit {
+            self.server.metrics.query_buffer_disconnections.fetch_add(1, Relaxed);
+            tracing::warn!(client = self.client.id, addr = %self.client.addr, "closed: client-query-buffer-limit");
+            return Err(Closed::Server);
+        }
+        self.state.note_transaction(&self.client);
+        self.reply(&Reply::Simple("QUEUED".into()));
+        Ok(())
+    }
+
+    /// Carries out what was queued.
+    pub(super) async fn exec(&mut self, started: Instant) -> Outcome {
+        let Some(multi) = self.state.multi.take() else { return Err(CommandError::err("EXEC without MULTI")) };
+        let watched = std::mem::take(&mut self.state.watched);
+        self.state.note_transaction(&self.client);
+        if multi.refused {
+            return Err(aborted(" previous errors."));
+        }
+        let caller = self.caller(started);
+        let plan = Plan::new(&multi.queued, self.state.db, self.settings.databases, &caller, now_ms());
+        let (places, others, writes) = (plan.places(), plan.others.clone(), plan.writes);
+        self.view = None;
+        let outcome = if writes {
+            let outcomes = commit(&self.server, vec![plan.unit(watched, caller)]).await;
+            outcomes.into_iter().next().unwrap_or_else(|| Err(CommandError::err("the unit had no outcome")))
+        } else if plan.is_empty() && watched.is_empty() {
+            Ok(Reply::Array(Vec::new()))
+        } else {
+            unless_gone(&self.socket, &self.client, plan.read(watched, &caller)).await
+        };
+        let found = match outcome.map_err(|error| aborted(&format!(": {error}")))? {
+            Reply::Array(found) => found,
+            changed => return Ok(changed),
+        };
+        let took_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX) / (found.len() as u64).max(1);
+        let mut replies: Vec<Reply> = multi.queued.iter().map(|_| Reply::Null).collect();
+        for (place, reply) in places.into_iter().zip(found) {
+            if let Some((entry, _)) = multi.queued.get(place) {
+                let error = if let Reply::Error(error) = &reply { Some(error.code) } else { None };
+                self.ran.push(Ran { index: entry.index, took_us, error });
+            }
+            if let Some(slot) = replies.get_mut(place) {
+                *slot = reply;
+            }
+        }
+        for place in others {
+            let Some((entry, args)) = multi.queued.get(place) else { continue };
+            let Run::Session(run) = entry.command.run else { continue };
+            let started = Instant::now();
+            let outcome = self.run_session(entry, run, args);
+            let took_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+            self.ran.push(Ran { index: entry.index, took_us, error: outcome.as_ref().err().map(|error| error.code) });
+            if let Some(slot) = replies.get_mut(place) {
+                *slot = outcome.unwrap_or_else(Reply::Error);
+            }
+        }
+        if std::mem::take(&mut self.state.messages_first) {
+            self.take_messages(usize::MAX);
+        }
+        Ok(Reply::Array(replies))
+    }
+}
