@@ -65,7 +65,7 @@ pub struct ReadContext<'a> {
     pub db: u8,
     /// The connection's number.
     pub client: u64,
-    /// Now, milliseconds since 1970.
+    /// Now, milliseconds since 1970; the view's.
     pub now_ms: u64,
     /// The language's bounds.
     pub limits: &'a Limits,
@@ -86,14 +86,14 @@ pub struct ReadContext<'a> {
 }
 
 impl<'a> ReadContext<'a> {
-    /// A context in which a read may take its time.
-    pub fn new(view: &'a View, now_ms: u64, asker: Asker<'a>) -> ReadContext<'a> {
+    /// A context of the view's time, in which a read may take its own.
+    pub fn new(view: &'a View, asker: Asker<'a>) -> ReadContext<'a> {
         let Asker { db, client, limits, queries, cancelled, started } = asker;
         ReadContext {
             view,
             db,
             client,
-            now_ms,
+            now_ms: view.now_ms(),
             limits,
             queries,
             cancelled,
@@ -106,9 +106,9 @@ impl<'a> ReadContext<'a> {
     }
 
     /// The same for what a query of this database and moment left, where a read may take its time.
-    pub fn resumed<'b>(&'b self, view: &'b View, db: u8, now_ms: u64) -> ReadContext<'b> {
+    pub fn resumed<'b>(&'b self, view: &'b View, db: u8) -> ReadContext<'b> {
         let ReadContext { client, limits, queries, cancelled, started, .. } = *self;
-        ReadContext::new(view, now_ms, Asker { db, client, limits, queries, cancelled, started })
+        ReadContext::new(view, Asker { db, client, limits, queries, cancelled, started })
     }
 
     /// Ends a read that would cost too much here. Asked before anything is done.

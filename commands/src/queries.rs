@@ -73,7 +73,6 @@ pub trait Replies: Send {
 pub struct Cursor {
     view: View,
     db: u8,
-    now_ms: u64,
     max_time_ms: Option<u64>,
     account: Arc<Account>,
     replies: Box<dyn Replies>,
@@ -150,8 +149,8 @@ impl Queries {
         }
         let now = Instant::now();
         self.check_room(&self.cursors.lock(), context.client)?;
-        let (view, db, now_ms) = (context.view.clone(), context.db, context.now_ms);
-        let mut cursor = Cursor { view, db, now_ms, max_time_ms, account, replies, ahead: None };
+        let (view, db) = (context.view.clone(), context.db);
+        let mut cursor = Cursor { view, db, max_time_ms, account, replies, ahead: None };
         let (batch, more) = match cursor.read(context, count) {
             Ok(read) => read,
             Err(error) => {
@@ -196,7 +195,7 @@ impl Queries {
         };
         let mut reading = Reading { queries: self, id, put_back: false };
         let view = cursor.view.clone();
-        let (batch, more) = match cursor.read(&context.resumed(&view, cursor.db, cursor.now_ms), count) {
+        let (batch, more) = match cursor.read(&context.resumed(&view, cursor.db), count) {
             Ok(read) => read,
             Err(error) => {
                 let_go(cursor, &error);

@@ -92,7 +92,7 @@ impl Database {
             cancelled: &cancelled,
             started: Instant::now(),
         };
-        let context = ReadContext::new(view, 0, asker);
+        let context = ReadContext::new(view, asker);
         phased.next(&context, before)
     }
 
@@ -104,7 +104,7 @@ impl Database {
         };
         let (mut before, mut round) = (None, 0);
         loop {
-            match self.step(&self.store.view(), &mut *phased, before)? {
+            match self.step(&self.store.view(0), &mut *phased, before)? {
                 Step::Wait => unreachable!("no write by filter waits"),
                 Step::Done(reply) => return Ok(reply),
                 Step::Commit(unit) => {
@@ -118,7 +118,7 @@ impl Database {
 
     fn run(&self, parts: &[&str]) -> Reply {
         if let Run::Read(run) = &command(parts[0]).run {
-            let (view, limits, cancelled) = (self.store.view(), Limits::default(), AtomicBool::new(false));
+            let (view, limits, cancelled) = (self.store.view(0), Limits::default(), AtomicBool::new(false));
             let queries = Queries::default();
             let asker = Asker {
                 db: 0,
@@ -128,7 +128,7 @@ impl Database {
                 cancelled: &cancelled,
                 started: Instant::now(),
             };
-            let context = ReadContext::new(&view, 0, asker);
+            let context = ReadContext::new(&view, asker);
             return run(&args(parts), &context).unwrap();
         }
         self.run_between(parts, |_| {}).unwrap()

@@ -47,7 +47,7 @@ impl Caller {
     /// Runs a read on a thread where it may take its time.
     pub async fn read_long(&self, run: ReadFn, args: Args) -> Outcome {
         let caller = self.clone();
-        self.on_a_thread(move || read(run, &args, &caller.context(&caller.server.store.view()))).await
+        self.on_a_thread(move || read(run, &args, &caller.context(&caller.server.store.view(now_ms())))).await
     }
 
     /// Runs a write that reads first, on a thread; its units go through the committer one by one.
@@ -59,7 +59,7 @@ impl Caller {
                 let mut before = None;
                 loop {
                     // A new view each time, so that a step sees what the unit before it did.
-                    let view = caller.server.store.view();
+                    let view = caller.server.store.view(now_ms());
                     match phased.next(&caller.context(&view), before.take())? {
                         Step::Done(reply) => return Ok(Steps::Done(reply)),
                         Step::Wait => return Ok(Steps::Wait(phased)),
@@ -105,7 +105,7 @@ impl Caller {
             cancelled: &self.client.cancelled,
             started: self.started,
         };
-        ReadContext::new(view, now_ms(), asker)
+        ReadContext::new(view, asker)
     }
 }
 

@@ -26,7 +26,7 @@ fn make(name: &'static str, outcome: Outcome) -> Unit {
 }
 
 fn names(server: &Server) -> Vec<String> {
-    server.store.view().collections(0).iter().map(|collection| collection.name().to_owned()).collect()
+    server.store.view(0).collections(0).iter().map(|collection| collection.name().to_owned()).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]

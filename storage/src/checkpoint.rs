@@ -15,7 +15,7 @@ use crate::Error;
 use crate::collection::CollectionHandle;
 use crate::collection::{CHECKPOINT_FORMAT, CHECKPOINT_FORMAT_OLDEST, Checkpoint, CollectionRecord};
 use crate::error::io;
-use crate::index::{self, DirtyPage, PageId, Tree, page_key};
+use crate::index::{self, DirtyPage, EXPIRIES, PageId, Tree, page_key};
 use crate::kv::{Engine, Entry, Snapshot, Space};
 use crate::log;
 use crate::lsn::Lsn;
@@ -191,7 +191,7 @@ fn write(shared: &Shared, request: Request, reclaim: &mut Vec<u32>) -> Result<Do
     let mut pages = Vec::new();
     for collection in &collections {
         collection.0.id_index.dirty(&mut pages);
-        for index in collection.indexes().iter().filter(|index| index.is_kept()) {
+        for index in collection.0.kept() {
             let key = (collection.id().0, index.id);
             trees.get(&key).unwrap_or(&index.tree).dirty(&mut pages);
         }
@@ -210,6 +210,9 @@ fn write(shared: &Shared, request: Request, reclaim: &mut Vec<u32>) -> Result<Do
             if let Some(tree) = trees.get(&(record.id, index.id)) {
                 index.root = Some(tree.root_page());
             }
+        }
+        if let Some(tree) = trees.get(&(record.id, EXPIRIES)) {
+            record.expiries_root = Some(tree.root_page());
         }
         record
     });
@@ -263,7 +266,7 @@ fn bring_up(shared: &Shared, collections: &[&CollectionHandle], lsn: Lsn) -> Res
     let mut trees = Trees::new();
     let (mut freed, mut dirty_bytes) = (Vec::new(), 0);
     for collection in collections {
-        for index in collection.indexes() {
+        for index in collection.0.kept() {
             let Some(frozen) = &index.frozen else { continue };
             let mut tree = index.tree.clone();
             let mut last: Option<Box<[u8]>> = None;

@@ -5,9 +5,10 @@ use std::sync::{Arc, OnceLock};
 
 use crate::Error;
 use crate::document::RawObject;
-use crate::index::{Index, IndexDefinition, IndexSpec, PageId, Pager, Phase, Tree};
+use crate::index::{Index, IndexDefinition, IndexSpec, PageId, Pager, Phase, Tree, expiries};
 use crate::lsn::Lsn;
 use crate::schema::{self, CollectionSchema};
+use crate::shared::{EXPIRY_BYTES, RECORD_OVERHEAD_BYTES};
 
 /// The longest name, in bytes.
 pub(crate) const NAME_BYTES_MAX: usize = 120;
@@ -28,6 +29,10 @@ pub(crate) struct CollectionState {
     pub(crate) indexes: Vec<Index>,
     /// The number that the next index gets.
     pub(crate) next_index: u32,
+    /// The tree of expiries, since there was a document with one.
+    pub(crate) expiries: Option<Index>,
+    /// Documents with an expiry.
+    pub(crate) expiring: u64,
 }
 
 /// What rarely changes.
@@ -68,18 +73,29 @@ impl CollectionState {
             id_index: Tree::new(pager),
             indexes: Vec::new(),
             next_index: 1,
+            expiries: None,
+            expiring: 0,
         }
     }
 
-    /// The index of this number.
+    /// The index of this number, or the tree of expiries.
     pub(crate) fn index_mut(&mut self, id: u32) -> Option<&mut Index> {
-        self.indexes.iter_mut().find(|index| index.id == id)
+        self.indexes.iter_mut().chain(&mut self.expiries).find(|index| index.id == id)
+    }
+
+    /// The same, if it has a tree that changes of documents change.
+    pub(crate) fn kept_index(&self, id: u32) -> Option<&Index> {
+        self.kept().find(|index| index.id == id)
+    }
+
+    /// All that have such a tree.
+    pub(crate) fn kept(&self) -> impl Iterator<Item = &Index> {
+        self.indexes.iter().chain(&self.expiries).filter(|index| index.is_kept())
     }
 
     /// The trees that a checkpoint may have.
     pub(crate) fn trees(&self) -> impl Iterator<Item = &Tree> {
-        let kept = self.indexes.iter().filter(|index| index.is_kept());
-        std::iter::once(&self.id_index).chain(kept.map(|index| &index.tree))
+        std::iter::once(&self.id_index).chain(self.kept().map(|index| &index.tree))
     }
 }
 
@@ -96,7 +112,7 @@ impl CollectionHandle {
     pub fn name(&self) -> &str {
         &self.0.meta.name
     }
-    /// Documents.
+    /// Documents, also those that have expired and are still to be deleted; [`crate::View::count`] is without them.
     pub fn count(&self) -> u64 {
         self.0.count
     }
@@ -106,7 +122,8 @@ impl CollectionHandle {
     }
     /// Bytes that its documents take in the engine: the stored bodies with what sealing adds to each.
     pub fn stored_size(&self) -> u64 {
-        self.0.size + self.0.count * crate::shared::RECORD_OVERHEAD_BYTES as u64
+        let expiries = self.0.expiring * EXPIRY_BYTES as u64;
+        self.0.size + self.0.count * RECORD_OVERHEAD_BYTES as u64 + expiries
     }
     /// When it was made, milliseconds since 1970.
     pub fn created_ms(&self) -> u64 {
@@ -169,8 +186,9 @@ pub(crate) struct Checkpoint {
     pub(crate) freed_pages: Vec<PageId>,
 }
 
-/// The format that this build writes. It also reads [`CHECKPOINT_FORMAT_OLDEST`], which has no indexes but `_id`.
-pub(crate) const CHECKPOINT_FORMAT: u32 = 2;
+/// The format that this build writes. It also reads those before it: 2 has no expiries, and [`CHECKPOINT_FORMAT_OLDEST`] no
+/// indexes but `_id` either.
+pub(crate) const CHECKPOINT_FORMAT: u32 = 3;
 /// The oldest format that this build reads.
 pub(crate) const CHECKPOINT_FORMAT_OLDEST: u32 = 1;
 
@@ -191,6 +209,11 @@ pub(crate) struct CollectionRecord {
     pub(crate) indexes: Vec<IndexRecord>,
     #[serde(default)]
     pub(crate) next_index: u32,
+    /// The root of the tree of expiries, where there is one.
+    #[serde(default)]
+    pub(crate) expiries_root: Option<PageId>,
+    #[serde(default)]
+    pub(crate) expiring: u64,
 }
 
 /// One index in a checkpoint.
@@ -245,6 +268,8 @@ impl CollectionRecord {
             id_index_root: state.id_index.root_page(),
             indexes: state.indexes.iter().map(IndexRecord::of).collect(),
             next_index: state.next_index,
+            expiries_root: state.expiries.as_ref().map(|index| index.tree.root_page()),
+            expiring: state.expiring,
         }
     }
 
@@ -268,6 +293,8 @@ impl CollectionRecord {
             id_index,
             indexes: indexes?,
             next_index: self.next_index.max(1),
+            expiries: self.expiries_root.map(|root| expiries(Tree::open(root, pager))),
+            expiring: self.expiring,
         })
     }
 }

@@ -3,6 +3,7 @@
 //!
 //! The layout is in `docs/formats.md`.
 
+use crate::document::record::Document;
 use crate::record_id::RecordId;
 
 /// One change.
@@ -26,13 +27,16 @@ pub(crate) enum Effect {
     Insert {
         collection: u32,
         record: RecordId,
+        /// As of a [`crate::Document`].
+        expires_ms: u64,
         body: Box<[u8]>,
     },
-    /// A new body and version of a document.
+    /// A new body, version or expiry of a document.
     Replace {
         collection: u32,
         record: RecordId,
         version: u64,
+        expires_ms: u64,
         size_before: u64,
         body: Box<[u8]>,
     },
@@ -76,6 +80,8 @@ const CREATE_INDEX: u8 = 7;
 const DROP_INDEX: u8 = 8;
 const FAIL_INDEX: u8 = 9;
 const UNINDEX: u8 = 10;
+const INSERT_EXPIRING: u8 = 11;
+const REPLACE_EXPIRING: u8 = 12;
 
 /// Writes effects one after the other; a unit is their number and then they.
 #[derive(Debug, Default)]
@@ -129,18 +135,26 @@ impl EffectWriter {
         self.string(to.as_bytes());
     }
 
-    pub(crate) fn insert(&mut self, collection: u32, record: RecordId, body: &[u8]) {
-        self.head(INSERT, collection);
-        self.number(record.0);
-        self.string(body);
+    pub(crate) fn insert(&mut self, collection: u32, record: RecordId, document: &Document) {
+        self.document_head([INSERT, INSERT_EXPIRING], collection, record, document);
+        self.string(&document.body);
     }
 
-    pub(crate) fn replace(&mut self, collection: u32, record: RecordId, version: u64, size_before: u64, body: &[u8]) {
-        self.head(REPLACE, collection);
-        self.number(record.0);
-        self.number(version);
+    pub(crate) fn replace(&mut self, collection: u32, record: RecordId, size_before: u64, document: &Document) {
+        self.document_head([REPLACE, REPLACE_EXPIRING], collection, record, document);
+        self.number(document.version);
         self.number(size_before);
-        self.string(body);
+        self.string(&document.body);
+    }
+
+    /// The second tag is that of a document with an expiry, which follows the record.
+    fn document_head(&mut self, tags: [u8; 2], collection: u32, record: RecordId, document: &Document) {
+        let [lasting, expiring] = tags;
+        self.head(if document.expires_ms == 0 { lasting } else { expiring }, collection);
+        self.number(record.0);
+        if document.expires_ms != 0 {
+            self.number(document.expires_ms);
+        }
     }
 
     pub(crate) fn delete(&mut self, collection: u32, record: RecordId, size_before: u64, id: &[u8]) {
@@ -216,10 +230,16 @@ fn decode(rest: &mut &[u8]) -> Option<Effect> {
         },
         DROP => Effect::DropCollection { collection },
         RENAME => Effect::RenameCollection { collection, to: take_text(rest)? },
-        INSERT => Effect::Insert { collection, record: RecordId(take_number(rest)?), body: take_string(rest)?.into() },
-        REPLACE => Effect::Replace {
+        INSERT | INSERT_EXPIRING => Effect::Insert {
             collection,
             record: RecordId(take_number(rest)?),
+            expires_ms: if tag == INSERT_EXPIRING { take_number(rest)? } else { 0 },
+            body: take_string(rest)?.into(),
+        },
+        REPLACE | REPLACE_EXPIRING => Effect::Replace {
+            collection,
+            record: RecordId(take_number(rest)?),
+            expires_ms: if tag == REPLACE_EXPIRING { take_number(rest)? } else { 0 },
             version: take_number(rest)?,
             size_before: take_number(rest)?,
             body: take_string(rest)?.into(),
@@ -286,10 +306,12 @@ mod tests {
     fn units_come_back_as_they_were() {
         let mut writer = EffectWriter::default();
         writer.create(7, 3, "users", 1_700_000_000_000, "{}");
-        writer.insert(7, RecordId(300), b"body");
-        writer.replace(7, RecordId(300), u64::MAX, 9, b"");
+        writer.insert(7, RecordId(300), &Document::new(1, Box::from(&b"body"[..])));
+        writer.replace(7, RecordId(300), 9, &Document::new(u64::MAX, Box::default()));
+        writer.replace(7, RecordId(300), 9, &Document::expiring(3, 1_800_000_000_000, Box::default()));
+        writer.insert(7, RecordId(301), &Document::expiring(1, u64::MAX, Box::from(&b"body"[..])));
         let mut group = Vec::new();
-        append_unit(&mut group, 3, &writer.bytes);
+        append_unit(&mut group, writer.count, &writer.bytes);
         let mut writer = EffectWriter::default();
         writer.delete(7, RecordId(300), 9, b"id");
         writer.rename(7, "people");
@@ -300,7 +322,7 @@ mod tests {
         writer.drop_index(7, 2);
         append_unit(&mut group, writer.count, &writer.bytes);
         let units = decode_group(&group, 2).unwrap();
-        assert_eq!((units[0].len(), units[1].len()), (3, 7));
+        assert_eq!((units[0].len(), units[1].len()), (5, 7));
         let keys = vec![Box::from(&b"k"[..]), Box::from(&b"l"[..])];
         assert_eq!(units[1][4], Effect::Unindex { collection: 7, index: 2, keys });
         assert_eq!(
@@ -313,10 +335,13 @@ mod tests {
                 collection: 7,
                 record: RecordId(300),
                 version: u64::MAX,
+                expires_ms: 0,
                 size_before: 9,
                 body: Box::default()
             }
         );
+        assert!(matches!(units[0][3], Effect::Replace { version: 3, expires_ms: 1_800_000_000_000, .. }));
+        assert!(matches!(units[0][4], Effect::Insert { record: RecordId(301), expires_ms: u64::MAX, .. }));
         for cut in 0..group.len() {
             assert!(decode_group(&group[..cut], 2).is_none());
         }

@@ -217,12 +217,18 @@ impl Scan {
             if !from_recent {
                 let Some((record, body)) = self.stored_next.take() else { return Ok(None) };
                 self.advance_stored()?;
-                return Ok(Some((record, self.open(record, body)?)));
+                let document = self.open(record, body)?;
+                if document.is_expired(self.view.now_ms) {
+                    continue;
+                }
+                return Ok(Some((record, document)));
             }
             if recent == stored {
                 self.advance_stored()?;
             }
-            if let Some((record, Some(document))) = self.recent.pop_front() {
+            if let Some((record, Some(document))) = self.recent.pop_front()
+                && !document.is_expired(self.view.now_ms)
+            {
                 return Ok(Some((record, document)));
             }
         }

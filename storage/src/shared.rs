@@ -66,14 +66,21 @@ impl Sources {
 
 /// Bytes before the body in a document's record: flags and version.
 const RECORD_HEAD_BYTES: usize = 9;
+/// The flag of a record that has an expiry after its head.
+const EXPIRING: u8 = 1;
+/// What an expiry takes.
+pub(crate) const EXPIRY_BYTES: usize = 8;
 /// What a document's record takes beside its body: its key, the head, the seal.
 pub(crate) const RECORD_OVERHEAD_BYTES: usize = 12 + RECORD_HEAD_BYTES + crate::seal::OVERHEAD;
 
 /// A document as the engine keeps it.
 pub(crate) fn seal_document(sealer: &Sealer, key: &[u8], document: &Document) -> Bytes {
-    let mut plain = Vec::with_capacity(RECORD_HEAD_BYTES + document.body.len());
-    plain.push(0);
+    let mut plain = Vec::with_capacity(RECORD_HEAD_BYTES + EXPIRY_BYTES + document.body.len());
+    plain.push(if document.expires_ms == 0 { 0 } else { EXPIRING });
     plain.extend_from_slice(&document.version.to_le_bytes());
+    if document.expires_ms != 0 {
+        plain.extend_from_slice(&document.expires_ms.to_le_bytes());
+    }
     plain.extend_from_slice(&document.body);
     let mut sealed = Vec::with_capacity(plain.len() + crate::seal::OVERHEAD);
     sealer.seal(Purpose::Documents, key, &plain, &mut sealed);
@@ -85,6 +92,14 @@ pub(crate) fn open_document(sealer: &Sealer, key: &[u8], sealed: &[u8]) -> Resul
     let plain = sealer.open(Purpose::Documents, key, sealed)?;
     let damaged = || Error::Damaged { path: "kv".into(), at: hex::encode(key), what: "not a document's record".into() };
     let (head, body) = plain.split_first_chunk::<RECORD_HEAD_BYTES>().ok_or_else(damaged)?;
-    let [0, version @ ..] = *head else { return Err(damaged()) };
-    Ok(Document::new(u64::from_le_bytes(version), Box::from(body)))
+    let [flags, version @ ..] = *head;
+    let (expires_ms, body) = match flags {
+        0 => (0, body),
+        EXPIRING => {
+            let (expires, body) = body.split_first_chunk::<EXPIRY_BYTES>().ok_or_else(damaged)?;
+            (u64::from_le_bytes(*expires), body)
+        }
+        _ => return Err(damaged()),
+    };
+    Ok(Document::expiring(u64::from_le_bytes(version), expires_ms, Box::from(body)))
 }

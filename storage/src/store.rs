@@ -189,9 +189,9 @@ impl Store {
         &self.key_origin
     }
 
-    /// The data as it is now.
-    pub fn view(&self) -> View {
-        View { shared: Arc::clone(&self.shared), state: Arc::clone(&self.shared.state.read()) }
+    /// The data as it is now; `now_ms`, milliseconds since 1970, says what has expired.
+    pub fn view(&self, now_ms: u64) -> View {
+        View { now_ms, ..View::stored(&self.shared) }
     }
 
     /// Gives the committer a job. Never waits: when the queue is full the job comes back, and

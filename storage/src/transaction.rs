@@ -10,7 +10,7 @@ use crate::collection::{CollectionHandle, CollectionId, CollectionMeta, Collecti
 use crate::document::RawObject;
 use crate::document::record::Document;
 use crate::effect::EffectWriter;
-use crate::index::{INDEXES_MAX, Index, IndexEdit, IndexSpec, edits};
+use crate::index::{INDEXES_MAX, Index, IndexEdit, IndexSpec, edits, expiry_edit};
 use crate::lsn::Lsn;
 use crate::record_id::RecordId;
 use crate::shared::Shared;
@@ -223,42 +223,59 @@ impl<'a> Transaction<'a> {
         self.working.collections.get(&collection.0).map_or(0, |c| c.changed_lsn)
     }
 
-    /// The record of an id, which is given as its text.
+    /// The record of an id, which is given as its text. Also that of a document that has expired, of which
+    /// [`Transaction::record`] knows nothing any more.
     pub fn find_id(&mut self, collection: CollectionId, id: &[u8]) -> Result<Option<RecordId>, Error> {
         let Some(state) = self.working.collections.get(&collection.0) else { return Ok(None) };
         Ok(state.id_index.get(&self.shared.pager, id)?.map(RecordId))
     }
 
-    /// A document by its record.
+    /// A document by its record; none when it has expired.
     pub fn record(&mut self, collection: CollectionId, record: RecordId) -> Result<Option<Arc<Document>>, Error> {
-        self.working.read(self.shared, collection.0, record)
+        let now_ms = self.now_ms;
+        Ok(self.working.read(self.shared, collection.0, record)?.filter(|document| !document.is_expired(now_ms)))
     }
 
     /// Inserts a document at version 1. `id` is the id's text, `body` the stored form, whose first member is `_id`.
     pub fn insert(&mut self, collection: CollectionId, id: &[u8], body: Box<[u8]>) -> Result<RecordId, Error> {
-        let state = self.existing(collection)?;
-        if state.id_index.get(&self.shared.pager, id)?.is_some() {
+        self.insert_expiring(collection, id, body, 0)
+    }
+
+    /// The same with an expiry, milliseconds since 1970; 0 for none. What has expired by now is deleted in this unit.
+    pub fn insert_expiring(
+        &mut self,
+        collection: CollectionId,
+        id: &[u8],
+        body: Box<[u8]>,
+        expires_ms: u64,
+    ) -> Result<RecordId, Error> {
+        let holder = self.existing(collection)?.id_index.get(&self.shared.pager, id)?;
+        if let Some(holder) = holder
+            && !self.delete_expired(collection, RecordId(holder))?
+        {
             return Err(Error::DuplicateKey {
-                collection: state.meta.name.clone(),
+                collection: self.existing(collection)?.meta.name.clone(),
                 index: "_id_".to_owned(),
                 key: serde_json::Value::from(String::from_utf8_lossy(id)).to_string(),
             });
         }
+        let state = self.existing(collection)?;
         state.meta.check_schema(None, RawObject::from_body(&body))?;
         let record = RecordId(state.next_record);
         self.room_for(body.len())?;
         let size = body.len() as u64;
-        let document = Arc::new(Document::new(1, body));
+        let document = Arc::new(Document::expiring(1, expires_ms, body));
         let edits = self.index_edits(collection, record, None, Some(&document))?;
-        self.effects.insert(collection.0, record, &document.body);
+        self.effects.insert(collection.0, record, &document);
         self.working.insert(self.shared, collection.0, record, self.lsn, id, document)?;
         self.working.reindex(collection.0, self.lsn, &edits)?;
         self.undo.push(Undo::Insert { collection: collection.0, record, id: id.into(), size, edits });
+        self.delete_expired(collection, record)?;
         Ok(record)
     }
 
-    /// Gives a document a new body (with the same `_id`); returns its new version. `before` is the document as
-    /// [`Transaction::record`] gave it in this unit: whoever changes a document has looked at it.
+    /// Gives a document a new body (with the same `_id`); returns its new version. Its expiry stays. `before` is the document
+    /// as [`Transaction::record`] gave it in this unit: whoever changes a document has looked at it.
     pub fn replace(
         &mut self,
         collection: CollectionId,
@@ -266,17 +283,66 @@ impl<'a> Transaction<'a> {
         before: &Document,
         body: Box<[u8]>,
     ) -> Result<u64, Error> {
+        self.replace_expiring(collection, record, before, body, before.expires_ms)
+    }
+
+    /// The same with another expiry; as in [`Transaction::insert_expiring`].
+    pub fn replace_expiring(
+        &mut self,
+        collection: CollectionId,
+        record: RecordId,
+        before: &Document,
+        body: Box<[u8]>,
+        expires_ms: u64,
+    ) -> Result<u64, Error> {
         self.existing(collection)?.meta.check_schema(Some(before.root()), RawObject::from_body(&body))?;
-        self.room_for(body.len())?;
         let version = before.version + 1;
-        let (size_before, size) = (before.body.len() as u64, body.len() as u64);
-        let document = Arc::new(Document::new(version, body));
+        self.put(collection, record, before, Document::expiring(version, expires_ms, body))?;
+        Ok(version)
+    }
+
+    /// Gives a document another expiry, as in [`Transaction::insert_expiring`]. It is the same document, so the version stays.
+    pub fn set_expiry(
+        &mut self,
+        collection: CollectionId,
+        record: RecordId,
+        before: &Document,
+        expires_ms: u64,
+    ) -> Result<(), Error> {
+        if expires_ms == before.expires_ms {
+            return Ok(());
+        }
+        self.put(collection, record, before, Document::expiring(before.version, expires_ms, before.body.clone()))
+    }
+
+    /// Puts a document in the place of another.
+    fn put(
+        &mut self,
+        collection: CollectionId,
+        record: RecordId,
+        before: &Document,
+        document: Document,
+    ) -> Result<(), Error> {
+        self.room_for(document.body.len())?;
+        let (size_before, size) = (before.body.len() as u64, document.body.len() as u64);
         let edits = self.index_edits(collection, record, Some(before), Some(&document))?;
-        self.effects.replace(collection.0, record, version, size_before, &document.body);
-        self.working.replace(self.shared, collection.0, record, self.lsn, size_before, document)?;
+        self.effects.replace(collection.0, record, size_before, &document);
+        self.working.replace(self.shared, collection.0, record, self.lsn, size_before, Arc::new(document))?;
         self.working.reindex(collection.0, self.lsn, &edits)?;
         self.undo.push(Undo::Replace { collection: collection.0, record, size_before, size, edits });
-        Ok(version)
+        self.delete_expired(collection, record)?;
+        Ok(())
+    }
+
+    /// Deletes a document if it has expired; whether it had.
+    pub(crate) fn delete_expired(&mut self, collection: CollectionId, record: RecordId) -> Result<bool, Error> {
+        if self.existing(collection)?.expiring == 0 {
+            return Ok(false);
+        }
+        let found = self.working.read(self.shared, collection.0, record)?;
+        let Some(document) = found.filter(|document| document.is_expired(self.now_ms)) else { return Ok(false) };
+        self.delete(collection, record, &document)?;
+        Ok(true)
     }
 
     /// Deletes a document; `before` is as in [`Transaction::replace`].
@@ -299,24 +365,44 @@ impl<'a> Transaction<'a> {
         before: Option<&Document>,
         after: Option<&Document>,
     ) -> Result<Vec<IndexEdit>, Error> {
+        let expiry = expiry_edit(record, before, after);
         let state = self.existing(collection)?;
-        if state.indexes.is_empty() {
+        if state.indexes.is_empty() && expiry.is_none() {
             return Ok(Vec::new());
         }
-        let edits = edits(&state.indexes, record, before, after)?;
-        let kept = |edit: &IndexEdit| state.indexes.iter().find(|index| index.id == edit.index && index.is_kept());
+        let mut edits = edits(&state.indexes, record, before, after)?;
         for edit in &edits {
-            if let Some(index) = kept(edit) {
-                index.check_unique(&self.shared.pager, &state.meta.name, &edit.added, record)?;
-            }
+            self.check_unique(collection, edit, record)?;
         }
-        let unindexed: Vec<&IndexEdit> =
-            edits.iter().filter(|edit| !edit.removed.is_empty() && kept(edit).is_some()).collect();
+        if let Some(expiry) = expiry {
+            self.working.need_expiries(self.shared, collection.0)?;
+            edits.push(expiry);
+        }
+        let state = self.existing(collection)?;
+        let kept = |edit: &&IndexEdit| !edit.removed.is_empty() && state.kept_index(edit.index).is_some();
+        let unindexed: Vec<&IndexEdit> = edits.iter().filter(kept).collect();
         self.room_for(unindexed.iter().flat_map(|edit| &edit.removed).map(|key| key.len() + 8).sum())?;
         for edit in unindexed {
             self.effects.unindex(collection.0, edit.index, &edit.removed);
         }
         Ok(edits)
+    }
+
+    /// Refuses keys that other documents have already. What has expired has none: it is deleted.
+    fn check_unique(&mut self, collection: CollectionId, edit: &IndexEdit, record: RecordId) -> Result<(), Error> {
+        loop {
+            let state = self.existing(collection)?;
+            let Some(index) = state.kept_index(edit.index) else { return Ok(()) };
+            let Some((key, other)) = index.taken(&self.shared.pager, &edit.added, record)? else { return Ok(()) };
+            let duplicate = Error::DuplicateKey {
+                collection: state.meta.name.clone(),
+                index: index.spec.name().to_owned(),
+                key: index.spec.describe(key),
+            };
+            if !self.delete_expired(collection, other)? {
+                return Err(duplicate);
+            }
+        }
     }
 
     /// Adds an index, which is built in the background. False: there is one of this name and definition already. One whose
@@ -366,10 +452,14 @@ impl<'a> Transaction<'a> {
         self.working.collections.get(&collection.0).map(|state| CollectionHandle(Arc::new(state.clone())))
     }
 
+    /// Whether the collection is still there.
+    pub(crate) fn exists(&self, collection: CollectionId) -> bool {
+        self.working.collections.contains_key(&collection.0)
+    }
+
     /// Whether the collection still has this index.
     pub(crate) fn has_index(&self, collection: CollectionId, id: u32) -> bool {
-        let state = self.working.collections.get(&collection.0);
-        state.is_some_and(|state| state.indexes.iter().any(|index| index.id == id && index.is_kept()))
+        self.working.collections.get(&collection.0).is_some_and(|state| state.kept_index(id).is_some())
     }
 
     /// The trees of that collection.

@@ -1,4 +1,5 @@
-//! Documents whose time has come: found in indexes with EXPIREAFTER, deleted as any other document is, in batches.
+//! Documents whose time has come: found in trees of expiries and in indexes with EXPIREAFTER, deleted as any other document
+//! is, in batches.
 //!
 //! The committer asks again of each document, as it is then, before it deletes it.
 
@@ -14,11 +15,11 @@ use crate::document::bounds::{Bounds, Edge, Interval};
 use crate::document::ordered::class;
 use crate::document::path::Leaf;
 use crate::document::{RawObject, ValueRef};
-use crate::index::{Index, IndexSpec};
+use crate::index::{Index, IndexSpec, expired_range};
 use crate::record_id::RecordId;
 use crate::shared::Shared;
 use crate::view::{Names, View};
-use crate::{Error, KeyRange};
+use crate::{Error, KeyRange, Walk};
 
 /// Documents deleted in one unit.
 const BATCH: usize = 500;
@@ -61,16 +62,53 @@ impl Sweeper {
     }
 
     fn view(&self) -> View {
-        View { shared: Arc::clone(&self.shared), state: Arc::clone(&self.shared.state.read()) }
+        View::stored(&self.shared)
     }
 
     fn sweep(&self) -> Result<(), Error> {
-        let mut due = Vec::new();
+        let (mut expiring, mut due) = (Vec::new(), Vec::new());
         for collection in self.view().state.databases.iter().flat_map(Names::values) {
+            if collection.0.expiring > 0 {
+                expiring.push(collection.id());
+            }
             let timed = |index: &&Index| index.is_ready() && index.spec.definition.expire_after_s.is_some();
             due.extend(collection.indexes().iter().filter(timed).map(|index| (collection.id(), index.id)));
         }
+        expiring.into_iter().try_for_each(|collection| self.sweep_expired(collection))?;
         due.into_iter().try_for_each(|(collection, index)| self.sweep_index(collection, index))
+    }
+
+    /// Deletes the documents of a collection that have expired.
+    fn sweep_expired(&self, of: CollectionId) -> Result<(), Error> {
+        let range = expired_range((self.now_ms)());
+        // What a unit leaves is found by the next walk.
+        loop {
+            let records = {
+                let view = self.view();
+                let mut collections = view.state.databases.iter().flat_map(Names::values);
+                let found = collections.find(|collection| collection.id() == of);
+                let Some(expiries) = found.and_then(|found| found.0.expiries.as_ref()) else { return Ok(()) };
+                batch(&mut view.trees().walk(expiries, &range, false)?)?
+            };
+            if records.is_empty() || self.closing.load(Ordering::Acquire) {
+                return Ok(());
+            }
+            let deleted = ask(&self.queue, move |tx| {
+                let mut deleted = 0;
+                for record in records {
+                    if !tx.exists(of) || tx.bytes() > UNIT_BYTES {
+                        break;
+                    }
+                    deleted += u64::from(tx.delete_expired(of, record)?);
+                }
+                Ok(deleted)
+            })?;
+            if deleted == 0 {
+                // The collection is gone, others were faster, or the clock went back.
+                return Ok(());
+            }
+            self.ttl.deleted.fetch_add(deleted, Ordering::Relaxed);
+        }
     }
 
     fn sweep_index(&self, of: CollectionId, id: u32) -> Result<(), Error> {
@@ -87,13 +125,7 @@ impl Sweeper {
         for range in expired(&index.spec, cutoff_ms) {
             let mut walk = view.trees().walk(index, &range, false)?;
             loop {
-                let mut records: Vec<RecordId> = Vec::new();
-                while records.len() < BATCH
-                    && let Some(entry) = walk.entry()
-                {
-                    records.push(entry.record);
-                    walk.advance()?;
-                }
+                let records = batch(&mut walk)?;
                 if records.is_empty() || self.closing.load(Ordering::Acquire) {
                     break;
                 }
@@ -118,6 +150,18 @@ impl Sweeper {
         }
         Ok(())
     }
+}
+
+/// The records of the next entries, as many as one unit deletes.
+fn batch(walk: &mut Walk<'_>) -> Result<Vec<RecordId>, Error> {
+    let mut records = Vec::new();
+    while records.len() < BATCH
+        && let Some(entry) = walk.entry()
+    {
+        records.push(entry.record);
+        walk.advance()?;
+    }
+    Ok(records)
 }
 
 /// Where the dates up to the cutoff are.

@@ -2,7 +2,7 @@
 
 use crate::Error;
 use crate::collection::CollectionHandle;
-use crate::index::Index;
+use crate::index::{Index, expiry_key};
 use crate::view::View;
 
 /// What a comparison found.
@@ -25,7 +25,7 @@ const CHECK_EVERY: u64 = 256;
 
 impl View {
     /// Compares indexes of a collection with its documents: the one of this name, or all that are ready and the one on
-    /// `_id`. `go_on` is asked now and then; an error of its ends it.
+    /// `_id`, which stands for the tree of expiries as well. `go_on` is asked now and then; an error of its ends it.
     pub fn verify<E: From<Error>>(
         &self,
         collection: &CollectionHandle,
@@ -36,11 +36,14 @@ impl View {
         let ids = name.is_none_or(|name| name == id_index);
         let wanted = |index: &&Index| index.is_ready() && name.is_none_or(|name| name == index.spec().name());
         let indexes: Vec<&Index> = collection.indexes().iter().filter(wanted).collect();
+        let expiries = collection.0.expiries.as_ref().filter(|_| ids);
         let mut found = Verified { indexes: indexes.len() as u64 + u64::from(ids), ..Verified::default() };
+        // What has expired has its entries until it is deleted.
+        let stored = View { now_ms: 0, ..self.clone() };
         let trees = self.trees();
         // From the documents to the indexes: every entry that should be there.
         let mut present = 0;
-        for item in self.scan(collection) {
+        for item in stored.scan(collection) {
             let (record, document) = item?;
             if found.documents.is_multiple_of(CHECK_EVERY) {
                 go_on()?;
@@ -48,6 +51,10 @@ impl View {
             found.documents += 1;
             if ids {
                 let right = trees.find_id(collection, &document.id())? == Some(record);
+                *(if right { &mut present } else { &mut found.missing }) += 1;
+            }
+            if let Some(key) = expiry_key(&document, record).filter(|_| ids) {
+                let right = expiries.map_or(Ok(false), |expiries| trees.has(expiries, &key))?;
                 *(if right { &mut present } else { &mut found.missing }) += 1;
             }
             for index in &indexes {
@@ -62,7 +69,7 @@ impl View {
         if ids {
             walks.push(trees.walk_ids(collection)?);
         }
-        for index in &indexes {
+        for index in indexes.into_iter().chain(expiries) {
             walks.push(trees.walk(index, &crate::KeyRange::full(), false)?);
         }
         for mut walk in walks {

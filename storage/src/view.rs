@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::Error;
 use crate::collection::{CollectionHandle, is_own};
 use crate::document::record::Document;
-use crate::index::PageId;
+use crate::index::{PageId, expired_range};
 use crate::lsn::Lsn;
 use crate::record_id::RecordId;
 use crate::scan::Scan;
@@ -34,9 +34,20 @@ pub(crate) struct State {
 pub struct View {
     pub(crate) shared: Arc<Shared>,
     pub(crate) state: Arc<State>,
+    pub(crate) now_ms: u64,
 }
 
 impl View {
+    /// All that is stored, whatever has expired.
+    pub(crate) fn stored(shared: &Arc<Shared>) -> View {
+        View { shared: Arc::clone(shared), state: Arc::clone(&shared.state.read()), now_ms: 0 }
+    }
+
+    /// The time for which it is, milliseconds since 1970: what had expired then is not there.
+    pub fn now_ms(&self) -> u64 {
+        self.now_ms
+    }
+
     /// The last unit that this view shows.
     pub fn lsn(&self) -> Lsn {
         self.state.lsn
@@ -63,7 +74,24 @@ impl View {
 
     /// The record of an id, which is given as its text.
     pub fn find_id(&self, collection: &CollectionHandle, id: &[u8]) -> Result<Option<RecordId>, Error> {
-        self.trees().find_id(collection, id)
+        let found = self.trees().find_id(collection, id)?;
+        match found {
+            Some(record) if collection.0.expiring > 0 => Ok(self.record(collection, record)?.map(|_| record)),
+            found => Ok(found),
+        }
+    }
+
+    /// How many documents of a collection have expired and are still to be deleted: entries of indexes may be theirs.
+    pub fn expired(&self, collection: &CollectionHandle) -> Result<u64, Error> {
+        match &collection.0.expiries {
+            Some(expiries) if collection.0.expiring > 0 => self.trees().count(expiries, &expired_range(self.now_ms)),
+            _ => Ok(0),
+        }
+    }
+
+    /// How many documents a collection has.
+    pub fn count(&self, collection: &CollectionHandle) -> Result<u64, Error> {
+        Ok(collection.count().saturating_sub(self.expired(collection)?))
     }
 
     /// The trees of its collections.
@@ -78,12 +106,13 @@ impl View {
 
     /// A document by its record.
     pub fn record(&self, collection: &CollectionHandle, record: RecordId) -> Result<Option<Arc<Document>>, Error> {
-        self.state.sources.read(&self.shared, (collection.id().0, record), self.state.lsn)
+        let found = self.state.sources.read(&self.shared, (collection.id().0, record), self.state.lsn)?;
+        Ok(found.filter(|document| !document.is_expired(self.now_ms)))
     }
 
     /// A document by its id's text.
     pub fn get(&self, collection: &CollectionHandle, id: &[u8]) -> Result<Option<Arc<Document>>, Error> {
-        match self.find_id(collection, id)? {
+        match self.trees().find_id(collection, id)? {
             Some(record) => self.record(collection, record),
             None => Ok(None),
         }
@@ -103,5 +132,10 @@ impl View {
     pub fn id_index_size(&self, collection: &CollectionHandle) -> Result<(u64, u64), Error> {
         let size = collection.0.id_index.measure(&self.shared.pager)?;
         Ok((size.entries, size.bytes))
+    }
+
+    /// Bytes of what a collection keeps beside its indexes to find documents that expire.
+    pub fn expiries_size(&self, collection: &CollectionHandle) -> Result<u64, Error> {
+        collection.0.expiries.as_ref().map_or(Ok(0), |expiries| self.trees().size(expiries))
     }
 }

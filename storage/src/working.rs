@@ -7,7 +7,10 @@ use crate::Error;
 use crate::collection::{CollectionHandle, CollectionMeta, CollectionState};
 use crate::document::record::Document;
 use crate::effect::Effect;
-use crate::index::{Delta, Edit, Entries, Freed, Index, IndexDefinition, IndexEdit, IndexSpec, PageId, Phase, Tree};
+use crate::index::{
+    Delta, EXPIRIES, Edit, Entries, Freed, Index, IndexDefinition, IndexEdit, IndexSpec, PageId, Phase, Tree, expiries,
+    expiry_key,
+};
 use crate::lsn::Lsn;
 use crate::memtable::{RecordKey, Version};
 use crate::record_id::RecordId;
@@ -97,7 +100,7 @@ impl Working {
         fresh.dropped.retain(|dropped| dropped.lsn <= state.lsn);
         fresh.recent_bytes = self.recent_bytes;
         fresh.recent_in = std::mem::take(&mut self.recent_in);
-        for index in fresh.collections.values().flat_map(|state| &state.indexes) {
+        for index in fresh.collections.values().flat_map(|state| state.indexes.iter().chain(&state.expiries)) {
             index.recent.truncate(state.lsn);
         }
         fresh.builds.values_mut().for_each(|delta| delta.tainted = true);
@@ -227,6 +230,9 @@ impl Working {
                 // Entries that came and went are forgotten, so it may have become less.
                 self.recent_bytes = (self.recent_bytes + index.recent.bytes()).saturating_sub(before);
                 self.recent_in.insert(collection);
+                if edit.index == EXPIRIES {
+                    state.expiring = state.expiring + edit.added.len() as u64 - edit.removed.len() as u64;
+                }
             } else if let Some(delta) = self.builds.get_mut(&(collection, edit.index)).filter(|d| d.collecting) {
                 delta.multikey |= edit.multikey;
                 delta.shortened |= edit.shortened;
@@ -244,6 +250,9 @@ impl Working {
             let Some(index) = state.index_mut(edit.index) else { continue };
             if index.is_kept() {
                 edit.added.iter().rev().chain(edit.removed.iter().rev()).for_each(|key| index.recent.pop(key));
+                if edit.index == EXPIRIES {
+                    state.expiring = state.expiring + edit.removed.len() as u64 - edit.added.len() as u64;
+                }
             } else if let Some(delta) = self.builds.get_mut(&(collection, edit.index)) {
                 delta.keys.extend(edit.added.iter().map(|key| (key.clone(), false)));
                 delta.keys.extend(edit.removed.iter().map(|key| (key.clone(), true)));
@@ -257,7 +266,8 @@ impl Working {
         self.recent_bytes = 0;
         for collection in std::mem::take(&mut self.recent_in) {
             let Some(state) = self.collections.get_mut(&collection) else { continue };
-            state.indexes.iter_mut().filter(|index| !index.recent.is_empty()).for_each(Index::freeze);
+            let all = state.indexes.iter_mut().chain(&mut state.expiries);
+            all.filter(|index| !index.recent.is_empty()).for_each(Index::freeze);
             self.touched.insert(collection);
         }
     }
@@ -395,6 +405,14 @@ impl Working {
         Ok(state)
     }
 
+    /// Gives a collection the tree of expiries that a document with one needs. It stays there, empty or not: a unit that is
+    /// taken back leaves nothing in it.
+    pub(crate) fn need_expiries(&mut self, shared: &Shared, collection: u32) -> Result<(), Error> {
+        let state = self.collections.get_mut(&collection).ok_or_else(|| gone(collection))?;
+        state.expiries.get_or_insert_with(|| expiries(Tree::new(&shared.pager)));
+        Ok(())
+    }
+
     /// Adds an index that is to be built.
     pub(crate) fn add_index(
         &mut self,
@@ -462,6 +480,9 @@ impl Working {
 
     /// Adds the entries of a document to the indexes, as a replay does: what they replace is told by effects of its own.
     fn index_again(&mut self, shared: &Shared, key: RecordKey, lsn: Lsn, document: &Document) -> Result<(), Error> {
+        if document.expires_ms != 0 {
+            self.need_expiries(shared, key.0)?;
+        }
         let Some(state) = self.collections.get(&key.0) else { return Err(gone(key.0)) };
         let mut edits = Vec::new();
         for index in state.indexes.iter().filter(|index| index.is_kept()) {
@@ -469,6 +490,10 @@ impl Working {
             let mut edit = IndexEdit::between(index.id, Entries::default(), entries);
             edit.added = changing(index, shared, edit.added, true)?;
             edits.push(edit);
+        }
+        if let (Some(index), Some(expiry)) = (&state.expiries, expiry_key(document, key.1)) {
+            let added = changing(index, shared, vec![expiry], true)?;
+            edits.push(IndexEdit { index: EXPIRIES, added, ..IndexEdit::default() });
         }
         self.reindex(key.0, lsn, &edits)
     }
@@ -483,7 +508,7 @@ impl Working {
         keys: Vec<Box<[u8]>>,
     ) -> Result<(), Error> {
         let Some(state) = self.collections.get(&collection) else { return Err(gone(collection)) };
-        let Some(index) = state.indexes.iter().find(|index| index.id == id && index.is_kept()) else { return Ok(()) };
+        let Some(index) = state.kept_index(id) else { return Ok(()) };
         let removed = changing(index, shared, keys.into_iter().map(Vec::from).collect(), false)?;
         self.reindex(collection, lsn, &[IndexEdit { index: id, removed, ..IndexEdit::default() }])
     }
@@ -498,14 +523,14 @@ impl Working {
             }
             Effect::DropCollection { collection } => self.drop_collection(collection, lsn).map(|_| ()),
             Effect::RenameCollection { collection, to } => self.rename(collection, &to),
-            Effect::Insert { collection, record, body } => {
-                let document = Arc::new(Document::new(1, body));
+            Effect::Insert { collection, record, expires_ms, body } => {
+                let document = Arc::new(Document::expiring(1, expires_ms, body));
                 let id = document.id().into_owned();
                 self.insert(shared, collection, record, lsn, &id, Arc::clone(&document))?;
                 self.index_again(shared, (collection, record), lsn, &document)
             }
-            Effect::Replace { collection, record, version, size_before, body } => {
-                let document = Arc::new(Document::new(version, body));
+            Effect::Replace { collection, record, version, expires_ms, size_before, body } => {
+                let document = Arc::new(Document::expiring(version, expires_ms, body));
                 self.replace(shared, collection, record, lsn, size_before, Arc::clone(&document))?;
                 self.index_again(shared, (collection, record), lsn, &document)
             }

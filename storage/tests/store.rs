@@ -76,7 +76,7 @@ fn body(id: &str, padding: usize) -> Box<[u8]> {
 }
 
 fn check(store: &Store, model: &Model) {
-    check_view(&store.view(), model);
+    check_view(&store.view(0), model);
 }
 
 fn check_view(view: &View, model: &Model) {
@@ -198,14 +198,14 @@ fn a_random_history_survives_restarts() {
         // With room for everything in every other round, so that what checkpoints leave in memory is read again.
         let store = open_with(dir.path(), if round % 2 == 0 { 200_000 } else { 50_000_000 });
         check(&store, &model);
-        let before = store.view();
+        let before = store.view(0);
         let model_before = model.clone();
         let mut held = VecDeque::new();
         for at in 0..1_500 {
             step(&store, &mut model, &mut random, &mut next);
             if at % 50 == 0 {
                 check(&store, &model);
-                held.push_back((store.view(), model.clone()));
+                held.push_back((store.view(0), model.clone()));
             }
             if held.len() > 3
                 && let Some((view, model)) = held.pop_front()
@@ -252,7 +252,7 @@ fn a_scan_sees_its_moment_throughout() {
     let dir = tempfile::tempdir().unwrap();
     // Room for some of the documents: what scans keep is dropped, taken again, and brought up to date.
     let store = open_with(dir.path(), 150_000);
-    let published = Mutex::new(Arc::new((store.view(), Model::default())));
+    let published = Mutex::new(Arc::new((store.view(0), Model::default())));
     let ended = AtomicBool::new(false);
     let read = &|seed: u64| {
         let mut random = Random(seed);
@@ -291,7 +291,7 @@ fn a_scan_sees_its_moment_throughout() {
         let (mut random, mut model, mut next) = (Random(seed), Model::default(), BTreeMap::new());
         for _ in 0..3_000 {
             step(&store, &mut model, &mut random, &mut next);
-            *published.lock().unwrap() = Arc::new((store.view(), model.clone()));
+            *published.lock().unwrap() = Arc::new((store.view(0), model.clone()));
         }
         ended.store(true, Ordering::Relaxed);
         for reader in readers {

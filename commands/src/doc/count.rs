@@ -39,7 +39,7 @@ fn run(args: &Args, context: &ReadContext<'_>) -> Result<Reply, CommandError> {
     let Some(collection) = collection(args, 1, context)? else {
         return Ok(Reply::Integer(0));
     };
-    let Some(filter) = filter else { return Ok(Reply::count(collection.count())) };
+    let Some(filter) = filter else { return Ok(Reply::count(context.view.count(&collection)?)) };
     let query = Query::count(filter);
     let choice = query.choose(context, &collection)?;
     context.afford(choice.cost)?;
@@ -57,18 +57,19 @@ pub(super) fn count(
     examined: &mut Examined,
 ) -> Result<u64, CommandError> {
     if query.filter.is_empty() {
-        return Ok(collection.count());
+        return Ok(context.view.count(collection)?);
     }
     if let Plan::Index(plan) = plan
         && plan.exact
+        && context.view.expired(collection)? == 0
     {
         // The tree counts what is between two keys without walking there: two keys are looked up for each range.
         examined.keys += 2 * plan.ranges.len() as u64;
         return Ok(plan.entries);
     }
     let mut count = 0;
-    let run =
-        RunPlan { filter: &query.filter, plan, first: usize::MAX, covered: covered(query, plan), max_time_ms: None };
+    let covered = covered(context, collection, query, plan)?;
+    let run = RunPlan { filter: &query.filter, plan, first: usize::MAX, covered, max_time_ms: None };
     matching(context, collection, run, examined, &mut |_, _| {
         count += 1;
         true
@@ -77,9 +78,16 @@ pub(super) fn count(
 }
 
 /// Whether the filter reads nothing but fields of the plan's index.
-pub(super) fn covered(query: &Query, plan: &Plan) -> bool {
-    let Plan::Index(plan) = plan else { return false };
+pub(super) fn covered(
+    context: &ReadContext<'_>,
+    collection: &CollectionHandle,
+    query: &Query,
+    plan: &Plan,
+) -> Result<bool, CommandError> {
+    let Plan::Index(plan) = plan else { return Ok(false) };
     let fields = &plan.index.spec().fields;
     let inside = |path: &String| fields.iter().any(|field| field.text == *path);
-    !plan.index.has_multikey() && query.filter.paths().iter().all(inside)
+    let covered = !plan.index.has_multikey() && query.filter.paths().iter().all(inside);
+    // What has expired may still have its entries.
+    Ok(covered && context.view.expired(collection)? == 0)
 }

@@ -154,7 +154,7 @@ fn find(
     examined: &RefCell<Examined>,
 ) -> Result<Explained, CommandError> {
     let choice = query.choose(context, collection)?;
-    let covered = query.is_covered(&choice.plan);
+    let covered = query.is_covered(context, collection, &choice.plan)?;
     let account = Account::new(context.queries.memory());
     let running = Running::new(context, query.max_time_ms, &account, examined);
     let mut answer = query.open(&running, collection, &choice.plan)?;
@@ -194,7 +194,7 @@ fn count_of(
 ) -> Result<Explained, CommandError> {
     let choice = query.choose(context, collection)?;
     let returned = count::count(context, collection, query, &choice.plan, examined)?;
-    let covered = count::covered(query, &choice.plan);
+    let covered = count::covered(context, collection, query, &choice.plan)?;
     Ok(Explained { choice: Some(choice), covered, returned, ..Explained::default() })
 }
 

@@ -17,8 +17,9 @@ pub static SPEC: Command = Command {
     args: &[Arg::collection()],
     keys: Keys::FIRST,
     flags: &["slow-read"],
-    reply: "a map: count (documents), size (bytes of their stored form), avgSize, storageSize (bytes with what sealing \
-            adds), indexes, indexSize (bytes of their pages), version (LSN of the last change), created (ms since 1970)",
+    reply: "a map: count (documents, those that have expired included until they are deleted), size (bytes of their \
+            stored form), avgSize, storageSize (bytes with what sealing adds), indexes, indexSize (bytes of their \
+            pages), version (LSN of the last change), created (ms since 1970)",
     examples: &[("DOC.STATS users", " 1) \"count\"\n 2) (integer) 1\n ...")],
     run: Run::Read(stats),
     ..Command::BLANK
@@ -30,6 +31,7 @@ fn stats(args: &Args, context: &ReadContext<'_>) -> Result<Reply, CommandError> 
     };
     let (count, size) = (collection.count(), collection.size());
     let (_, mut index_size) = context.view.id_index_size(&collection)?;
+    index_size += context.view.expiries_size(&collection)?;
     for index in collection.indexes() {
         index_size += context.view.trees().size(index)?;
     }

@@ -258,7 +258,7 @@ mod tests {
     /// the end, and how many rows the merges before read.
     fn written_and_taken(count: usize, row: usize, limit: usize) -> (usize, usize) {
         let bench = Bench::new(1 << 20);
-        let (view, account) = (bench.store().view(), Account::new(&Arc::new(QueryMemory::new(limit, limit))));
+        let (view, account) = (bench.store().view(0), Account::new(&Arc::new(QueryMemory::new(limit, limit))));
         let create = || RowWriter::create(view.spills(), &account).unwrap();
         let (mut runs, mut read) = (Runs::new(&account), 0);
         let mut merge = |runs: Vec<RowReader>| {

@@ -37,7 +37,7 @@ impl Bench {
 
     /// The rows that come out, as JSON, and how many bytes went through files.
     pub(super) fn run(&self, pipeline: &str) -> Result<(Vec<String>, u64), CommandError> {
-        let (view, cancelled, queries) = (self.store.view(), AtomicBool::new(false), Queries::default());
+        let (view, cancelled, queries) = (self.store.view(0), AtomicBool::new(false), Queries::default());
         // More documents than a client may write in one pipeline.
         let limits = Limits { max_document_size: 64 << 20, max_query_nodes: 10_000_000, ..Limits::default() };
         let asker = Asker {
@@ -48,7 +48,7 @@ impl Bench {
             cancelled: &cancelled,
             started: Instant::now(),
         };
-        let context = ReadContext::new(&view, 0, asker);
+        let context = ReadContext::new(&view, asker);
         let account = Account::new(&self.memory);
         let examined = RefCell::new(Examined::default());
         let running = Running::new(&context, None, &account, &examined);

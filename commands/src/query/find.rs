@@ -136,15 +136,22 @@ impl Query {
     }
 
     /// Whether all that it reads is in the entries of the plan's index.
-    pub fn is_covered(&self, plan: &Plan) -> bool {
-        let Plan::Index(plan) = plan else { return false };
-        let Some(shown) = self.project.as_ref().and_then(Project::kept) else { return false };
+    pub fn is_covered(
+        &self,
+        context: &ReadContext<'_>,
+        collection: &CollectionHandle,
+        plan: &Plan,
+    ) -> Result<bool, CommandError> {
+        let Plan::Index(plan) = plan else { return Ok(false) };
+        let Some(shown) = self.project.as_ref().and_then(Project::kept) else { return Ok(false) };
         let mut paths = self.filter.paths();
         paths.extend(shown);
         paths.extend(self.sort.iter().flat_map(|sort| sort.keys().iter().map(|(path, _)| path.to_string())));
         let fields = &plan.index.spec().fields;
         let inside = |path: &String| fields.iter().any(|field| field.text == *path);
-        !self.with_version && !plan.index.has_multikey() && paths.iter().all(inside)
+        let covered = !self.with_version && !plan.index.has_multikey() && paths.iter().all(inside);
+        // What has expired may still have its entries.
+        Ok(covered && context.view.expired(collection)? == 0)
     }
 
     /// Begins to run it.
@@ -154,7 +161,7 @@ impl Query {
         collection: &CollectionHandle,
         plan: &Plan,
     ) -> Result<Answer, CommandError> {
-        let covered = self.is_covered(plan);
+        let covered = self.is_covered(running.context, collection, plan)?;
         let sort = self.sort.as_ref().filter(|_| !plan.is_ordered()).cloned();
         let first = if sort.is_some() { usize::MAX } else { self.first() };
         let look = self.look(running);

@@ -90,7 +90,7 @@ pub struct Connection {
     /// What the next read asks for.
     read_bytes: usize,
     /// What the reads of the pipeline at hand see, and when that was, ms since 1970.
-    view: Option<(View, u64)>,
+    view: Option<View>,
 }
 
 /// The run of writes that has come together and is not yet committed.
@@ -306,7 +306,7 @@ impl Connection {
     /// Runs a read on this task, at the moment that the reads before it in the pipeline saw: all of them arrived before
     /// the first was answered, and what this connection wrote since makes a new moment. None: it would take too long here.
     fn read_here(&mut self, run: ReadFn, args: &Args, started: Instant) -> Option<Outcome> {
-        let (view, now_ms) = self.view.get_or_insert_with(|| (self.server.store.view(), now_ms()));
+        let view = self.view.get_or_insert_with(|| self.server.store.view(now_ms()));
         let asker = Asker {
             db: self.state.db,
             client: self.client.id,
@@ -315,7 +315,7 @@ impl Connection {
             cancelled: &self.client.cancelled,
             started,
         };
-        let context = ReadContext { patience_ns: Some(PATIENCE_NS), ..ReadContext::new(view, *now_ms, asker) };
+        let context = ReadContext { patience_ns: Some(PATIENCE_NS), ..ReadContext::new(view, asker) };
         let outcome = read(run, args, &context);
         if context.deferred.get() { None } else { Some(outcome) }
     }

@@ -156,7 +156,7 @@ impl Builder {
     }
 
     fn view(&self) -> View {
-        View { shared: Arc::clone(&self.shared), state: Arc::clone(&self.shared.state.read()) }
+        View::stored(&self.shared)
     }
 
     /// An index that waits to be built.

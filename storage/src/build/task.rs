@@ -249,9 +249,11 @@ impl<'b> Task<'b> {
         Ok(())
     }
 
-    /// Fails if both documents have the key at one moment, now. If they do not, whoever gets it later is seen later.
+    /// Fails if both documents have the key at one moment, now. If they do not, whoever gets it later is seen later. One that
+    /// has expired has no key, and is deleted soon.
     fn fail_if_duplicate(&mut self, key: &[u8], a: RecordId, b: RecordId) -> Result<(), Stop> {
-        let view = self.builder.view();
+        let now_ms = self.builder.ask(|tx| Ok(tx.now_ms()))?;
+        let view = View { now_ms, ..self.builder.view() };
         let (collection, index) = self.builder.current(&view, self.collection, self.index)?;
         match duplicate(&view, collection, &index.spec, key, a, b)? {
             Some(message) => Err(Stop::Failed(message)),

@@ -1,4 +1,4 @@
-//! A stored document as readers hold it: its version and its encoded body.
+//! A stored document as readers hold it: its version, its expiry and its encoded body.
 
 use std::borrow::Cow;
 
@@ -13,6 +13,8 @@ use super::json::render_object;
 pub struct Document {
     /// 1 at insert, +1 at every change.
     pub version: u64,
+    /// When it expires, milliseconds since 1970; 0 when it does not.
+    pub expires_ms: u64,
     /// The body in the stored form of [`crate::document::codec`].
     pub body: Box<[u8]>,
 }
@@ -25,9 +27,19 @@ impl std::fmt::Debug for Document {
 }
 
 impl Document {
-    /// A document of this version and body.
+    /// A document of this version and body that does not expire.
     pub fn new(version: u64, body: Box<[u8]>) -> Document {
-        Document { version, body }
+        Document { version, expires_ms: 0, body }
+    }
+
+    /// A document that expires then, if that is not 0.
+    pub fn expiring(version: u64, expires_ms: u64, body: Box<[u8]>) -> Document {
+        Document { version, expires_ms, body }
+    }
+
+    /// Whether it has expired by then. At the moment 0 nothing has.
+    pub fn is_expired(&self, now_ms: u64) -> bool {
+        self.expires_ms != 0 && self.expires_ms <= now_ms
     }
 
     /// Its members.

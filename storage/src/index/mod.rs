@@ -7,6 +7,7 @@
 
 mod apply;
 mod entry;
+mod expiry;
 mod ids;
 mod keys;
 mod load;
@@ -23,6 +24,7 @@ mod tree;
 pub(crate) use apply::Change;
 pub(crate) use entry::Entries;
 pub use entry::{Entry, FIELDS_BYTES_MAX, SHORTENED_BYTES};
+pub(crate) use expiry::{EXPIRIES, expired_range, expiries, expiry_edit, expiry_key};
 pub(crate) use ids::ReservedIds;
 pub(crate) use load::Loader;
 pub(crate) use pager::{Edit, Freed, PageId, Pager, page_key};

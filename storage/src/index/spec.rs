@@ -89,6 +89,19 @@ impl IndexSpec {
         Ok(IndexSpec { definition, fields, partial, rebuildable })
     }
 
+    /// That of the tree of expiries ([`super::expiry`]), whose entries are not made of members of documents.
+    pub(super) fn of_expiries() -> IndexSpec {
+        let definition = IndexDefinition {
+            name: "_expiry".into(),
+            keys: "{}".into(),
+            unique: false,
+            sparse: false,
+            partial: None,
+            expire_after_s: None,
+        };
+        IndexSpec { definition, fields: Vec::new(), partial: None, rebuildable: false }
+    }
+
     /// Its name.
     pub fn name(&self) -> &str {
         &self.definition.name

@@ -155,27 +155,22 @@ impl Index {
         }
     }
 
-    /// Refuses keys that other documents have already.
-    pub(crate) fn check_unique(
+    /// Of a unique index: the first of these keys that another document has already, and that document.
+    pub(crate) fn taken<'k>(
         &self,
         pager: &Pager,
-        collection: &str,
-        added: &[Vec<u8>],
+        added: &'k [Vec<u8>],
         record: RecordId,
-    ) -> Result<(), Error> {
+    ) -> Result<Option<(&'k [u8], RecordId)>, Error> {
         if !self.spec.definition.unique || !self.is_kept() {
-            return Ok(());
+            return Ok(None);
         }
         for key in added {
-            if self.other_with_fields(pager, key, record)?.is_some() {
-                return Err(Error::DuplicateKey {
-                    collection: collection.to_owned(),
-                    index: self.spec.name().to_owned(),
-                    key: self.spec.describe(key),
-                });
+            if let Some(other) = self.other_with_fields(pager, key, record)? {
+                return Ok(Some((key, other)));
             }
         }
-        Ok(())
+        Ok(None)
     }
 
     /// Another document that has an entry now that equals this key's fields; missing and null are equal here.

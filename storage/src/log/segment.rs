@@ -12,7 +12,9 @@ use crate::seal::{OVERHEAD, Purpose};
 use crate::{Error, error::io};
 
 /// Begins every segment; the last byte is the format's version.
-const MAGIC: [u8; 8] = *b"VedDBlg\x01";
+const MAGIC: [u8; 8] = *b"VedDBlg\x02";
+/// Begins a segment of the version before, whose effects know no expiry. It is read as well.
+const MAGIC_BEFORE: [u8; 8] = *b"VedDBlg\x01";
 const PLAIN_BYTES: usize = 8 + 16 + 16 + 8 + 8;
 /// Bytes before the first frame: the plain fields and a seal over nothing that authenticates them.
 pub(super) const HEADER_BYTES: usize = PLAIN_BYTES + OVERHEAD;
@@ -88,7 +90,7 @@ pub(super) fn check_header(identity: &LogIdentity, path: &Path, bytes: &[u8]) ->
     let damaged = |what: &str| Error::Damaged { path: path.to_path_buf(), at: "offset 0".into(), what: what.into() };
     let (plain, rest) = bytes.split_at_checked(PLAIN_BYTES).ok_or_else(|| damaged("the header is cut short"))?;
     let sealed = rest.get(..OVERHEAD).ok_or_else(|| damaged("the header is cut short"))?;
-    if plain.get(..8) != Some(&MAGIC[..]) {
+    if ![&MAGIC, &MAGIC_BEFORE].iter().any(|magic| plain.starts_with(*magic)) {
         return Err(damaged("not a log segment of this version"));
     }
     if plain.get(8..24) != Some(&identity.sealer.database_id()[..]) {

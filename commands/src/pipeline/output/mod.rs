@@ -98,7 +98,6 @@ struct Reading {
 struct Run {
     /// The moment that it sees.
     view: View,
-    now_ms: u64,
     account: Arc<Account>,
     rows: Input,
 }
@@ -119,10 +118,10 @@ impl Reading {
                 let running = Running::new(context, plan.max_time_ms, &account, &examined);
                 let source = context.view.collection(context.db, &plan.source);
                 let rows = plan.pipeline.plan(source, &running)?.open(&running)?;
-                run.insert(Run { view: context.view.clone(), now_ms: context.now_ms, account, rows })
+                run.insert(Run { view: context.view.clone(), account, rows })
             }
         };
-        let context = context.resumed(&run.view, context.db, run.now_ms);
+        let context = context.resumed(&run.view, context.db);
         let running = Running::new(&context, plan.max_time_ms, &run.account, &examined);
         let (mut made, mut bytes) = (Vec::new(), 0);
         while made.len() < BATCH_ROWS && bytes < BATCH_BYTES {
