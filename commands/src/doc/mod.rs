@@ -22,15 +22,25 @@ pub mod delete;
 pub mod distinct;
 pub mod drop;
 pub mod exists;
+pub mod expire;
+pub mod expireat;
+pub mod expiretime;
+mod expiry;
 pub mod explain;
 pub mod find;
 pub mod findandmodify;
 pub mod get;
 pub mod insert;
 pub mod mget;
+pub mod persist;
+pub mod pexpire;
+pub mod pexpireat;
+pub mod pexpiretime;
+pub mod pttl;
 pub mod rename;
 pub mod set;
 pub mod stats;
+pub mod ttl;
 pub mod update;
 
 /// Argument `at` as the name of a collection that may be made. Checked before anything is queued.

@@ -341,7 +341,7 @@ pub static SETTINGS: &[Setting] = &[
     ),
     Setting::live(
         "ttl-sweep-seconds",
-        "How often documents are looked for whose time has come (IDX.CREATE .. EXPIREAFTER).",
+        "How often documents are deleted whose time has come (DOC.EXPIRE, IDX.CREATE .. EXPIREAFTER).",
         |s| s.ttl_sweep_s.to_string(),
         |s, v| put(&mut s.ttl_sweep_s, integer(v, 1..=3600)),
     ),

@@ -1,0 +1,28 @@
+//! DOC.PTTL.
+
+use super::expiry::show;
+use crate::args::Args;
+use crate::context::ReadContext;
+use crate::error::CommandError;
+use crate::reply::Reply;
+use crate::spec::{Arg, Command, Group, Keys, Run};
+
+/// The declaration.
+pub static SPEC: Command = Command {
+    name: "DOC.PTTL",
+    group: Group::Document,
+    summary: "Says how many milliseconds a document has to live.",
+    complexity: "O(log N) of the collection's documents",
+    arity: 3,
+    args: &[Arg::collection(), Arg::string("id")],
+    keys: Keys::FIRST,
+    flags: &["fast"],
+    reply: "the milliseconds; -1 when the document does not expire, -2 when there is none",
+    examples: &[("DOC.PTTL users 7", "(integer) 59993"), ("DOC.PTTL users nobody", "(integer) -2")],
+    run: Run::Read(run),
+    ..Command::BLANK
+};
+
+fn run(args: &Args, context: &ReadContext<'_>) -> Result<Reply, CommandError> {
+    show(args, context, |expires_ms| expires_ms.saturating_sub(context.now_ms))
+}
