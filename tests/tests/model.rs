@@ -20,6 +20,8 @@ struct Stored {
     id: String,
     body: Map<String, Json>,
     version: u64,
+    /// Milliseconds since 1970.
+    expires_ms: Option<u64>,
 }
 
 impl Stored {
@@ -58,6 +60,20 @@ fn fill(body: &mut Map<String, Json>, random: &mut Random) {
 
 fn an_id(random: &mut Random) -> String {
     format!("id-{}", random.below(IDS))
+}
+
+/// A time that has passed, ms since 1970.
+const PAST_MS: u64 = 1000;
+
+/// A time that has passed or that is far away, ms since 1970, as an option of DOC.SET too.
+fn a_time(random: &mut Random) -> ([String; 2], u64) {
+    let seconds = if random.one_in(6) { PAST_MS / 1000 } else { 4_000_000_000 + random.below(5) as u64 };
+    let option = if random.one_in(2) {
+        ["EXAT".to_owned(), seconds.to_string()]
+    } else {
+        ["PXAT".to_owned(), (seconds * 1000).to_string()]
+    };
+    (option, seconds * 1000)
 }
 
 /// What a filter says of a document.
@@ -163,7 +179,7 @@ impl History {
             self.select(db)?;
         }
         let name = *self.random.pick(&COLLECTIONS);
-        match self.random.below(24) {
+        match self.random.below(27) {
             0..=4 => self.insert(name),
             5..=8 => self.set(name),
             9..=10 => self.del(name),
@@ -174,6 +190,7 @@ impl History {
             20 => self.rename(name),
             21 => self.index(name),
             22 => self.find(name),
+            23..=25 => self.expire(name),
             _ if self.random.one_in(4) => self.drop(name),
             _ => self.upsert(name),
         }
@@ -200,7 +217,7 @@ impl History {
         for (((answer, fits), id), body) in reply.expect_array().iter().zip(fits).zip(ids).zip(bodies) {
             if fits {
                 assert_eq!(answer.expect_text(), id);
-                self.collection(name).push(Stored { id, body, version: 1 });
+                self.collection(name).push(Stored { id, body, version: 1, expires_ms: None });
             } else {
                 assert!(answer.is_error("DUPKEY"), "{request:?}: {reply}");
             }
@@ -219,6 +236,18 @@ impl History {
         }
         let mut request = vec!["DOC.SET".to_owned(), name.to_owned(), id.clone(), Json::Object(sent).to_string()];
         let mut holds = true;
+        let expires_ms = match self.random.below(6) {
+            0 => {
+                let (option, expires_ms) = a_time(&mut self.random);
+                request.extend(option);
+                Some(expires_ms)
+            }
+            1 => {
+                request.push("KEEPTTL".to_owned());
+                at.and_then(|at| self.peek(name)[at].expires_ms)
+            }
+            _ => None,
+        };
         match self.random.below(5) {
             0 => {
                 request.push("NX".to_owned());
@@ -247,9 +276,47 @@ impl History {
         assert_eq!(reply, Value::Integer(version as i64 + 1), "{request:?}");
         body.insert("_id".into(), json!(id));
         let collection = self.collection(name);
-        match at {
-            Some(at) => collection[at] = Stored { id, body, version: version + 1 },
-            None => collection.push(Stored { id, body, version: 1 }),
+        let stored = Stored { id, body, version: version + 1, expires_ms };
+        match (at, expires_ms) {
+            (Some(at), Some(PAST_MS)) => drop(collection.remove(at)),
+            (Some(at), _) => collection[at] = stored,
+            (None, Some(PAST_MS)) => {}
+            (None, _) => collection.push(stored),
+        }
+        Ok(())
+    }
+
+    /// Gives a document an expiry, or takes it away. It is the same document, so the version stays.
+    fn expire(&mut self, name: &str) -> Result<()> {
+        let id = an_id(&mut self.random);
+        let at = self.peek(name).iter().position(|stored| stored.id == id);
+        let before = at.and_then(|at| self.peek(name)[at].expires_ms);
+        if self.random.one_in(4) {
+            let done = self.client.run(&["DOC.PERSIST", name, &id])?;
+            assert_eq!(done, Value::Integer(i64::from(before.is_some())), "DOC.PERSIST {name} {id}");
+            if let Some(at) = at {
+                self.collection(name)[at].expires_ms = None;
+            }
+            return Ok(());
+        }
+        let (_, expires_ms) = a_time(&mut self.random);
+        let (condition, holds) = match self.random.below(6) {
+            0 => ("NX", before.is_none()),
+            1 => ("XX", before.is_some()),
+            2 => ("GT", before.is_some_and(|before| expires_ms > before)),
+            3 => ("LT", before.is_none_or(|before| expires_ms < before)),
+            _ => ("", true),
+        };
+        let mut request = vec!["DOC.PEXPIREAT".to_owned(), name.to_owned(), id, expires_ms.to_string()];
+        if !condition.is_empty() {
+            request.push(condition.to_owned());
+        }
+        let done = at.filter(|_| holds);
+        assert_eq!(self.client.run(&request)?, Value::Integer(i64::from(done.is_some())), "{request:?}");
+        match done {
+            Some(at) if expires_ms == PAST_MS => drop(self.collection(name).remove(at)),
+            Some(at) => self.collection(name)[at].expires_ms = Some(expires_ms),
+            None => {}
         }
         Ok(())
     }
@@ -301,7 +368,7 @@ impl History {
             let mut body = Map::new();
             body.insert("_id".into(), json!(id));
             body.insert("u".into(), json!(number));
-            self.collection(name).push(Stored { id, body, version: 1 });
+            self.collection(name).push(Stored { id, body, version: 1, expires_ms: None });
         }
         Ok(())
     }
@@ -339,7 +406,7 @@ impl History {
                         failed += 1;
                     } else {
                         counts[0] += 1;
-                        self.collection(name).push(Stored { id, body, version: 1 });
+                        self.collection(name).push(Stored { id, body, version: 1, expires_ms: None });
                     }
                 }
                 1 => {
@@ -457,8 +524,12 @@ impl History {
                 assert_eq!(self.client.ask(&["DOC.COUNT", name])?, Value::Integer(documents.len() as i64));
                 for at in 0..IDS {
                     let id = format!("id-{at}");
+                    let stored = documents.iter().find(|stored| stored.id == id);
+                    let expires_ms = stored.map_or(-2, |stored| stored.expires_ms.map_or(-1, |ms| ms as i64));
+                    let reply = self.client.ask(&["DOC.PEXPIRETIME", name, &id])?;
+                    assert_eq!(reply, Value::Integer(expires_ms), "the expiry of {id} in {name}");
                     let reply = self.client.ask(&["DOC.GET", name, &id, "WITHVER"])?;
-                    match documents.iter().find(|stored| stored.id == id) {
+                    match stored {
                         Some(stored) => {
                             let pair = reply.expect_array();
                             assert_eq!(pair[0], Value::Integer(stored.version as i64), "the version of {id} in {name}");
