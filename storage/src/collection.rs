@@ -301,7 +301,19 @@ impl CollectionRecord {
 
 #[cfg(test)]
 mod tests {
-    use super::check_name;
+    use super::{CollectionRecord, check_name};
+    use crate::index::Pager;
+    use crate::testing;
+
+    #[test]
+    fn a_record_of_the_format_before_has_no_expiries() {
+        let text = r#"{"id":1,"db":0,"name":"c","created_ms":5,"options":"{}","count":2,"size":9,"next_record":3,
+            "changed_lsn":4,"id_index_root":1,"indexes":[],"next_index":1}"#;
+        let record: CollectionRecord = serde_json::from_str(text).unwrap();
+        let (_dir, engine, sealer) = testing::engine();
+        let state = record.open(&Pager::new(engine, sealer, 1000)).unwrap();
+        assert_eq!((state.count, state.expiring, state.expiries.is_none()), (2, 0, true));
+    }
 
     #[test]
     fn names() {

@@ -270,7 +270,9 @@ impl<'a> Transaction<'a> {
         self.working.insert(self.shared, collection.0, record, self.lsn, id, document)?;
         self.working.reindex(collection.0, self.lsn, &edits)?;
         self.undo.push(Undo::Insert { collection: collection.0, record, id: id.into(), size, edits });
-        self.delete_expired(collection, record)?;
+        if expires_ms != 0 {
+            self.delete_expired(collection, record)?;
+        }
         Ok(record)
     }
 
@@ -325,12 +327,15 @@ impl<'a> Transaction<'a> {
     ) -> Result<(), Error> {
         self.room_for(document.body.len())?;
         let (size_before, size) = (before.body.len() as u64, document.body.len() as u64);
+        let expires = document.expires_ms != 0;
         let edits = self.index_edits(collection, record, Some(before), Some(&document))?;
         self.effects.replace(collection.0, record, size_before, &document);
         self.working.replace(self.shared, collection.0, record, self.lsn, size_before, Arc::new(document))?;
         self.working.reindex(collection.0, self.lsn, &edits)?;
         self.undo.push(Undo::Replace { collection: collection.0, record, size_before, size, edits });
-        self.delete_expired(collection, record)?;
+        if expires {
+            self.delete_expired(collection, record)?;
+        }
         Ok(())
     }
 
@@ -371,8 +376,14 @@ impl<'a> Transaction<'a> {
             return Ok(Vec::new());
         }
         let mut edits = edits(&state.indexes, record, before, after)?;
+        let mut taken = false;
         for edit in &edits {
-            self.check_unique(collection, edit, record)?;
+            if let Some(index) = state.kept_index(edit.index) {
+                taken |= index.taken(&self.shared.pager, &edit.added, record)?.is_some();
+            }
+        }
+        if taken {
+            edits.iter().try_for_each(|edit| self.check_unique(collection, edit, record))?;
         }
         if let Some(expiry) = expiry {
             self.working.need_expiries(self.shared, collection.0)?;

@@ -13,7 +13,7 @@ use crate::{Error, error::io};
 
 /// Begins every segment; the last byte is the format's version.
 const MAGIC: [u8; 8] = *b"VedDBlg\x02";
-/// Begins a segment of the version before, whose effects know no expiry. It is read as well.
+/// Begins a segment of the version before, whose effects knew no expiry. It is read as well, and gone on with.
 const MAGIC_BEFORE: [u8; 8] = *b"VedDBlg\x01";
 const PLAIN_BYTES: usize = 8 + 16 + 16 + 8 + 8;
 /// Bytes before the first frame: the plain fields and a seal over nothing that authenticates them.
@@ -113,4 +113,27 @@ pub(super) fn open_to_append(path: &Path, offset: u64) -> Result<File, Error> {
         file.sync_all().map_err(|e| io(path, e))?;
     }
     Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+
+    #[test]
+    fn a_segment_of_the_version_before_is_read() {
+        let (_dir, _, sealer) = testing::engine();
+        let identity = LogIdentity { sealer, history_id: [7; 16] };
+        let header = |magic: [u8; 8]| {
+            let mut header = magic.to_vec();
+            header.extend_from_slice(&identity.sealer.database_id());
+            header.extend_from_slice(&identity.history_id);
+            header.extend_from_slice(&[9_u64.to_le_bytes(), 1_u64.to_le_bytes()].concat());
+            let plain = header.clone();
+            identity.sealer.seal(Purpose::Log, &plain, &[], &mut header);
+            check_header(&identity, Path::new("a.log"), &header).map(|found| found.first_lsn)
+        };
+        assert_eq!([header(MAGIC).unwrap(), header(MAGIC_BEFORE).unwrap()], [9, 9]);
+        assert!(header(*b"VedDBlg\x03").is_err());
+    }
 }
