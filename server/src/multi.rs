@@ -10,7 +10,7 @@ use veddb_commands::spec::Run;
 use veddb_commands::{Args, CommandError, ErrorCode, Reply};
 use veddb_storage::{CollectionId, Transaction, View};
 
-use crate::execute::{Caller, Outcome, ReadFn, read};
+use crate::execute::{Caller, Outcome, ReadFn, now_ms, read};
 use crate::server::Server;
 
 /// The commands of a transaction that has begun.
@@ -42,7 +42,7 @@ pub(crate) struct Watched {
 impl Watched {
     pub(crate) fn new(server: &Server, db: u8, name: &[u8]) -> Watched {
         let name = String::from_utf8_lossy(name).into_owned();
-        let found = Watched::look(&server.store.view(), db, &name);
+        let found = Watched::look(&server.store.view(now_ms()), db, &name);
         Watched { db, name, found }
     }
 
@@ -135,7 +135,7 @@ impl Plan {
                 let outcome = match data {
                     Data::Read(run, args) => {
                         let view = tx.view();
-                        read(run, &args, &within(&caller, &view, tx.now_ms()))
+                        read(run, &args, &within(&caller, &view))
                     }
                     Data::Write(Ok(Prepared::Unit(unit))) => unit(tx),
                     Data::Write(Ok(Prepared::Phased(phased))) => carry_out(phased, tx, &caller),
@@ -155,7 +155,7 @@ impl Plan {
         let own = caller.clone();
         let all = move || {
             let caller = own;
-            let view = caller.server.store.view();
+            let view = caller.server.store.view(now_ms());
             if !watched.iter().all(|watched| watched.stands(&view)) {
                 return Ok(Reply::NullArray);
             }
@@ -172,8 +172,8 @@ impl Plan {
 }
 
 /// A context at a moment within a unit.
-fn within<'a>(caller: &'a Caller, view: &'a View, now_ms: u64) -> ReadContext<'a> {
-    ReadContext { now_ms, within_unit: true, ..caller.context(view) }
+fn within<'a>(caller: &'a Caller, view: &'a View) -> ReadContext<'a> {
+    ReadContext { within_unit: true, ..caller.context(view) }
 }
 
 /// A write that reads first, all of its units in this one.
@@ -181,7 +181,7 @@ fn carry_out(mut phased: Box<dyn Phased>, tx: &mut Transaction<'_>, caller: &Cal
     let mut before = None;
     loop {
         let view = tx.view();
-        let step = phased.next(&within(caller, &view, tx.now_ms()), before.take())?;
+        let step = phased.next(&within(caller, &view), before.take())?;
         drop(view);
         match step {
             Step::Done(reply) => return Ok(reply),

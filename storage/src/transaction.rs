@@ -88,7 +88,7 @@ impl<'a> Transaction<'a> {
     pub fn view(&self) -> View {
         let last = Arc::clone(&self.shared.state.read());
         let state = self.working.state(&last, self.lsn, self.shared.pager.watermark());
-        View { shared: Arc::clone(self.shared), state: Arc::new(state) }
+        View { shared: Arc::clone(self.shared), state: Arc::new(state), now_ms: self.now_ms }
     }
 
     /// Undoes what was done since, newest first.
