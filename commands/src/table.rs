@@ -6,7 +6,7 @@ use crate::doc;
 use crate::idx;
 use crate::pubsub;
 use crate::scripting::{eval, evalsha, script};
-use crate::server::{command, config, dbsize, info, lolwut, shutdown, time};
+use crate::server::{command, config, dbsize, flushall, flushdb, info, lolwut, shutdown, time};
 use crate::spec::Command;
 use crate::transactions::{discard, exec, multi, unwatch, watch};
 
@@ -79,6 +79,8 @@ pub static COMMANDS: &[&Command] = &[
     &command::SPEC,
     &config::SPEC,
     &dbsize::SPEC,
+    &flushall::SPEC,
+    &flushdb::SPEC,
     &info::SPEC,
     &lolwut::SPEC,
     &shutdown::SPEC,

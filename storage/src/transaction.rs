@@ -161,6 +161,12 @@ impl<'a> Transaction<'a> {
         self.make_collection(db, name, options)
     }
 
+    /// The names of a database's collections, but for the server's own.
+    pub fn collections(&self, db: u8) -> Vec<String> {
+        let names = self.working.names.keys().filter(|(of, name)| *of == db && !is_own(name));
+        names.map(|(_, name)| name.clone()).collect()
+    }
+
     /// The server's own collections.
     pub(crate) fn own_collections(&self) -> Vec<(u8, String)> {
         self.working.names.keys().filter(|(_, name)| is_own(name)).cloned().collect()

@@ -3,8 +3,32 @@
 pub mod command;
 pub mod config;
 pub mod dbsize;
+pub mod flushall;
+pub mod flushdb;
 pub(crate) mod help;
 pub mod info;
 pub mod lolwut;
 pub mod shutdown;
 pub mod time;
+
+use std::ops::RangeInclusive;
+
+use crate::args::Args;
+use crate::context::Prepared;
+use crate::error::CommandError;
+use crate::reply::Reply;
+
+/// Drops every collection of these databases, in one unit.
+fn flush(args: &Args, databases: RangeInclusive<u8>) -> Result<Prepared, CommandError> {
+    if args.len() > 2 || (args.len() == 2 && !args.is(1, "ASYNC") && !args.is(1, "SYNC")) {
+        return Err(CommandError::syntax());
+    }
+    Ok(Prepared::Unit(Box::new(move |tx| {
+        for db in databases {
+            for name in tx.collections(db) {
+                tx.drop_collection(db, &name)?;
+            }
+        }
+        Ok(Reply::OK)
+    })))
+}
