@@ -89,7 +89,7 @@ pub struct Connection {
     ran: Vec<Ran>,
     /// What the next read asks for.
     read_bytes: usize,
-    /// What the reads of the pipeline at hand see, and when that was, ms since 1970.
+    /// What the reads of the pipeline at hand see.
     view: Option<View>,
 }
 
