@@ -341,7 +341,14 @@ impl History {
         if one {
             request.push("ONE".to_owned());
         }
-        let (matched, modified) = change(&mut self.model, self.db, name, one, &passes, &apply);
+        let first = self.peek(name).iter().position(&passes);
+        let (matched, mut modified) = change(&mut self.model, self.db, name, one, &passes, &apply);
+        // A replacement counts as a change whatever it replaces.
+        let replaces = update.as_object().is_some_and(|update| !update.keys().any(|name| name.starts_with('$')));
+        if let Some(at) = first.filter(|_| replaces && modified == 0) {
+            self.collection(name)[at].version += 1;
+            modified = 1;
+        }
         let reply = self.client.ask(&request)?;
         check_counts(&reply, &[("matched", matched), ("modified", modified)], &request);
         assert_eq!(reply.get("upserted"), Some(&Value::Null), "{request:?}: {reply}");
