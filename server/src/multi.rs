@@ -4,6 +4,9 @@
 //! it did, and one that fails is undone alone. Commands about the connection or the server, which look at no data, follow once
 //! the unit is committed.
 
+use std::collections::HashMap;
+
+use bytes::Bytes;
 use veddb_commands::context::{Phased, Prepared, ReadContext, Step, Unit, WriteContext};
 use veddb_commands::lookup::Entry;
 use veddb_commands::spec::Run;
@@ -31,32 +34,32 @@ pub(crate) fn is_queued(entry: &Entry) -> bool {
     !AT_ONCE.contains(&entry.name.as_str())
 }
 
-/// A collection as it was when it was watched; none of this name is one of its states.
-#[derive(Debug)]
-pub(crate) struct Watched {
-    db: u8,
-    name: String,
-    found: Option<(CollectionId, u64)>,
-}
+/// Collections, by database and name, as they were when they were watched; to be none is to be something, too.
+#[derive(Debug, Default)]
+pub(crate) struct Watched(HashMap<(u8, String), Option<(CollectionId, u64)>>);
 
 impl Watched {
-    pub(crate) fn new(server: &Server, db: u8, name: &[u8]) -> Watched {
-        let name = String::from_utf8_lossy(name).into_owned();
-        let found = Watched::look(&server.store.view(now_ms()), db, &name);
-        Watched { db, name, found }
+    /// Watches these too, as they are now; one that was watched before stays as it was then.
+    pub(crate) fn add(&mut self, server: &Server, db: u8, names: &[Bytes]) {
+        let view = server.store.view(now_ms());
+        for name in names {
+            let name = String::from_utf8_lossy(name).into_owned();
+            let found = Watched::look(&view, db, &name);
+            self.0.entry((db, name)).or_insert(found);
+        }
     }
 
-    /// Whether it is of this name.
-    pub(crate) fn is_of(&self, db: u8, name: &[u8]) -> bool {
-        self.db == db && self.name.as_bytes() == name
+    /// How many are watched.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
     }
 
     fn look(view: &View, db: u8, name: &str) -> Option<(CollectionId, u64)> {
         view.collection(db, name).map(|collection| (collection.id(), collection.changed_lsn()))
     }
 
-    fn stands(&self, view: &View) -> bool {
-        Watched::look(view, self.db, &self.name) == self.found
+    fn stand(&self, view: &View) -> bool {
+        self.0.iter().all(|((db, name), found)| Watched::look(view, *db, name) == *found)
     }
 }
 
@@ -120,13 +123,10 @@ impl Plan {
     }
 
     /// What is to be committed: answers what each command on data does, or null if something watched has changed.
-    pub(crate) fn unit(self, watched: Vec<Watched>, caller: Caller) -> Unit {
+    pub(crate) fn unit(self, watched: Watched, caller: Caller) -> Unit {
         Box::new(move |tx| {
-            if !watched.is_empty() {
-                let view = tx.view();
-                if !watched.iter().all(|watched| watched.stands(&view)) {
-                    return Ok(Reply::NullArray);
-                }
+            if watched.len() > 0 && !watched.stand(&tx.view()) {
+                return Ok(Reply::NullArray);
             }
             let mut replies = Vec::with_capacity(self.data.len());
             for (_, db, data) in self.data {
@@ -151,12 +151,12 @@ impl Plan {
     }
 
     /// The same where all of them only read: at one moment, beside the committer.
-    pub(crate) async fn read(self, watched: Vec<Watched>, caller: &Caller) -> Outcome {
+    pub(crate) async fn read(self, watched: Watched, caller: &Caller) -> Outcome {
         let own = caller.clone();
         let all = move || {
             let caller = own;
             let view = caller.server.store.view(now_ms());
-            if !watched.iter().all(|watched| watched.stands(&view)) {
+            if !watched.stand(&view) {
                 return Ok(Reply::NullArray);
             }
             let mut replies = Vec::with_capacity(self.data.len());

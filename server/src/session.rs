@@ -33,7 +33,7 @@ pub(crate) struct State {
     /// The transaction that has begun.
     pub(crate) multi: Option<Multi>,
     /// What the next one depends on.
-    pub(crate) watched: Vec<Watched>,
+    pub(crate) watched: Watched,
     /// What it listens to, once it did.
     pub(crate) subscriptions: Option<Box<Subscriptions>>,
     /// The mailboxes that its messages went to, and whose connections are still to be woken.
@@ -53,7 +53,7 @@ impl State {
             skip_replies: 0,
             closing: false,
             multi: None,
-            watched: Vec::new(),
+            watched: Watched::default(),
             subscriptions: None,
             filled: Filled::new(),
             messages_first: false,
@@ -250,7 +250,7 @@ impl Session for ConnectionSession<'_> {
     fn discard(&mut self) -> bool {
         let begun = self.state.multi.take().is_some();
         if begun {
-            self.state.watched.clear();
+            self.state.watched = Watched::default();
             self.note_transaction();
         }
         begun
@@ -260,18 +260,13 @@ impl Session for ConnectionSession<'_> {
         if self.state.multi.is_some() {
             return false;
         }
-        let db = self.state.db;
-        for name in names {
-            if !self.state.watched.iter().any(|watched| watched.is_of(db, name)) {
-                self.state.watched.push(Watched::new(self.server, db, name));
-            }
-        }
+        self.state.watched.add(self.server, self.state.db, names);
         self.note_transaction();
         true
     }
 
     fn unwatch(&mut self) {
-        self.state.watched.clear();
+        self.state.watched = Watched::default();
         self.note_transaction();
     }
 

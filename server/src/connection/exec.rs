@@ -50,7 +50,7 @@ impl Connection {
         let outcome = if writes {
             let outcomes = commit(&self.server, vec![plan.unit(watched, caller)]).await;
             outcomes.into_iter().next().unwrap_or_else(|| Err(CommandError::err("the unit had no outcome")))
-        } else if plan.is_empty() && watched.is_empty() {
+        } else if plan.is_empty() && watched.len() == 0 {
             Ok(Reply::Array(Vec::new()))
         } else {
             unless_gone(&self.socket, &self.client, plan.read(watched, &caller)).await

@@ -181,9 +181,6 @@ impl Connection {
                     self.state.closing = true;
                 }
             }
-            if self.state.filled.len() > FILLED_MAX {
-                mailbox::wake(&mut self.state.filled);
-            }
             if self.output.len() > FLUSH_BYTES {
                 self.server.metrics.ran(&mut self.ran);
                 self.flush().await?;
@@ -210,6 +207,10 @@ impl Connection {
         let started = Instant::now();
         // What came before it goes out before its reply.
         self.take_messages(usize::MAX);
+        // Only messages that are published one after the other are told together: what comes now may take long.
+        if self.state.filled.len() > FILLED_MAX || !publishes(&args) {
+            mailbox::wake(&mut self.state.filled);
+        }
         let standing = Standing { authenticated: self.state.authenticated, only_listens: self.state.only_listens() };
         let entry = match admit(&args, standing) {
             Admission::Run(entry) => entry,
@@ -360,10 +361,12 @@ impl Connection {
     }
 
     fn reply(&mut self, reply: &Reply) {
-        if self.state.replies_off {
+        // Messages are sent whatever the client wants to hear.
+        let is_message = matches!(reply, Reply::Push(_) | Reply::Several(_));
+        if self.state.replies_off && !is_message {
             return;
         }
-        if self.state.skip_replies > 0 {
+        if self.state.skip_replies > 0 && !is_message {
             self.state.skip_replies -= 1;
             return;
         }
@@ -469,6 +472,8 @@ impl Connection {
 
     /// Sends what was replied.
     async fn flush(&mut self) -> Result<(), Closed> {
+        // Whoever published and does not read its replies holds up itself alone.
+        mailbox::wake(&mut self.state.filled);
         let length = self.output.len();
         if length == 0 {
             return Ok(());
@@ -511,6 +516,11 @@ impl Connection {
         tracing::warn!(client = self.client.id, addr = %self.client.addr, "closed: client-output-buffer-limit");
         Closed::Server
     }
+}
+
+/// Whether a request only sends a message.
+fn publishes(args: &Args) -> bool {
+    ["PUBLISH", "SPUBLISH"].iter().any(|name| args.is(0, name))
 }
 
 /// Returns once there are messages for the connection.

@@ -199,8 +199,8 @@ impl Search {
         values: &[ValueRef<'_>],
         held: &mut Held,
         running: &Running<'_>,
-    ) -> Result<Candidates, Failure> {
-        let Some(foreign) = &self.foreign else { return Ok(Candidates::Listed(Vec::new().into_iter())) };
+    ) -> Result<Candidates<'_>, Failure> {
+        let Some(foreign) = &self.foreign else { return Ok(Candidates::Listed(Vec::new().into_iter(), &[])) };
         let keys = Keys::of(values);
         let all = foreign.cost_of_scan();
         if self.spent <= all
@@ -218,27 +218,29 @@ impl Search {
             return Ok(Candidates::Found(foreign.scanned(keys, running)));
         };
         let mut places: Vec<u32> = keys.iter().filter_map(|key| by_key.get(key)).flatten().copied().collect();
+        running.check()?;
         places.sort_unstable();
         places.dedup();
-        let at = |place: u32| documents.get(place as usize);
-        let found = places.into_iter().filter_map(at);
-        let listed: Vec<(RecordId, Row)> =
-            found.map(|(record, document)| (*record, Row::Stored(Arc::clone(document)))).collect();
-        Ok(Candidates::Listed(listed.into_iter()))
+        running.check()?;
+        Ok(Candidates::Listed(places.into_iter(), documents))
     }
 }
 
 /// Documents to which a value leads.
-enum Candidates {
+enum Candidates<'t> {
     Found(Found),
-    Listed(std::vec::IntoIter<(RecordId, Row)>),
+    /// Places in the table.
+    Listed(std::vec::IntoIter<u32>, &'t [(RecordId, Arc<Document>)]),
 }
 
-impl Candidates {
+impl Candidates<'_> {
     fn next(&mut self, running: &Running<'_>) -> Result<Option<(RecordId, Row)>, Failure> {
         match self {
             Candidates::Found(found) => found.next_record(running),
-            Candidates::Listed(list) => Ok(list.next()),
+            Candidates::Listed(places, documents) => {
+                let found = places.find_map(|place| documents.get(place as usize));
+                Ok(found.map(|(record, document)| (*record, Row::Stored(Arc::clone(document)))))
+            }
         }
     }
 }
