@@ -7,7 +7,7 @@ pub mod script;
 use crate::args::Args;
 use crate::error::CommandError;
 
-/// What the broadcaster of Laravel sends: ARGV[1] is published to the channels that follow.
+/// What the broadcaster of Laravel sends: `ARGV[1]` is published to the channels that follow.
 const BROADCAST: &str = "for i = 2, #ARGV do redis.call('publish', ARGV[i], ARGV[1]) end";
 
 /// Whether a script is that one, however it is laid out.
