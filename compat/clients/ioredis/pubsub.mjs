@@ -54,7 +54,7 @@ export const pubsub = (open, client, protocol) => {
         // Its last: ioredis takes a count of 0 for the end of all, though plain channels are counted apart from sharded ones.
         equal([await subscriber.sunsubscribe(channel), await client.spublish(channel, 'nobody listens')], [0, 0]);
       }),
-    'any bytes': () =>
+    'channels and messages of any bytes': () =>
       subscribing('messageBuffer', async (subscriber, inbox) => {
         const bytes = Buffer.from(numbers(256));
         const name = Buffer.concat([Buffer.from(own('bytes')), Buffer.from([0, 255, 13, 10])]);

@@ -61,7 +61,7 @@ export const pubsub = (open, client, RESP) => {
         equal(await client.sPublish(channel, 'nobody listens'), 0);
         equal(await client.publish(channel, 'plain'), 1);
       }),
-    'any bytes': () =>
+    'channels and messages of any bytes': () =>
       subscribing(async (subscriber, inbox) => {
         const bytes = Buffer.from(numbers(256));
         const name = Buffer.concat([Buffer.from(own('bytes')), Buffer.from([0, 255, 13, 10])]);

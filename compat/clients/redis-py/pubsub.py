@@ -62,7 +62,7 @@ def checks(connect, protocol):
             equal(take(subscriber), [("sunsubscribe", None, channel, 0)])
             equal(client.spublish(channel, "nobody listens"), 0)
 
-    def any_bytes():
+    def messages_of_any_bytes():
         with connect(decode_responses=False) as raw, raw.pubsub(ignore_subscribe_messages=True) as subscriber:
             every = bytes(range(256))
             name = channel.encode() + every
@@ -139,7 +139,7 @@ def checks(connect, protocol):
         subscribe,
         psubscribe,
         ssubscribe,
-        any_bytes,
+        messages_of_any_bytes,
         ping_while_subscribed,
         a_thousand_channels,
         handlers_in_a_thread,
