@@ -11,7 +11,7 @@ pub static SPEC: Command = Command {
     args: &[Arg::string("subcommand"), Arg::string("arg").optional().multiple()],
     flags: &["loading", "stale"],
     reply: "an error: the server is not part of a cluster",
-    examples: &[],
+    examples: &[("CLUSTER NODES", "ERR This instance has cluster support disabled")],
     run: Run::Session(|_, _| Err(super::disabled())),
     ..Command::BLANK
 };

@@ -11,7 +11,7 @@ pub static SPEC: Command = Command {
     args: &[],
     flags: &["loading", "stale", "fast"],
     reply: "an error: the server is not part of a cluster",
-    examples: &[],
+    examples: &[("READONLY", "ERR This instance has cluster support disabled")],
     run: Run::Session(|_, _| Err(super::disabled())),
     ..Command::BLANK
 };

@@ -23,7 +23,7 @@ pub static SPEC: Command = Command {
     ],
     flags: &["noscript", "stale"],
     reply: "null",
-    examples: &[],
+    examples: &[("EVAL \"return 1\" 0", "ERR this server runs no scripts but the one with which Laravel broadcasts")],
     run: Run::Session(run),
     ..Command::BLANK
 };

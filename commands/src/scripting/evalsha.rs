@@ -21,7 +21,10 @@ pub static SPEC: Command = Command {
     ],
     flags: &["noscript", "stale"],
     reply: "the error NOSCRIPT",
-    examples: &[],
+    examples: &[(
+        "EVALSHA e0e1f9fabfc9d4800c877a703b823ac0578ff831 0",
+        "NOSCRIPT No matching script. Please use EVAL.",
+    )],
     run: Run::Session(run),
     ..Command::BLANK
 };

@@ -16,7 +16,7 @@ pub static SPEC: Command = Command {
     args: &[Arg::integer("version").after("VERSION").optional()],
     flags: &["fast"],
     reply: "text",
-    examples: &[],
+    examples: &[("LOLWUT", "VedDB ver. 0.1.0, as Redis ver. 7.4.0")],
     run: Run::Session(run),
     ..Command::BLANK
 };

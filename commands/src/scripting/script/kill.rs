@@ -15,7 +15,7 @@ pub static SPEC: Command = Command {
     args: &[],
     flags: &["noscript"],
     reply: "the error NOTBUSY",
-    examples: &[],
+    examples: &[("SCRIPT KILL", "NOTBUSY No scripts in execution right now.")],
     run: Run::Session(run),
     ..Command::BLANK
 };

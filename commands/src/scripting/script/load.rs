@@ -16,7 +16,10 @@ pub static SPEC: Command = Command {
     args: &[Arg::string("script")],
     flags: &["noscript"],
     reply: "an error",
-    examples: &[],
+    examples: &[(
+        "SCRIPT LOAD \"return 1\"",
+        "ERR this server runs no scripts but the one with which Laravel broadcasts",
+    )],
     run: Run::Session(run),
     ..Command::BLANK
 };
