@@ -7,7 +7,6 @@
 //! COMMAND, `docs/commands.md` and the tests read nothing else.
 
 pub mod args;
-pub mod cluster;
 pub mod connection;
 pub mod context;
 pub mod doc;

@@ -43,8 +43,8 @@ pub trait Session {
     /// Authenticates the connection; false when user or password is wrong.
     fn authenticate(&mut self, user: &[u8], password: &[u8]) -> bool;
     /// From now on the connection gets what is published there. Answers how many subscriptions it has: of channels and patterns
-    /// together, or of shard channels.
-    fn subscribe(&mut self, kind: Subscription, name: &Bytes) -> usize;
+    /// together, or of shard channels. Refused over `max-subscriptions-per-client`.
+    fn subscribe(&mut self, kind: Subscription, name: &Bytes) -> Result<usize, CommandError>;
     /// From now on it does not. Answers as [`Session::subscribe`] does.
     fn unsubscribe(&mut self, kind: Subscription, name: &Bytes) -> usize;
     /// What it subscribed to, and how many that are as [`Session::subscribe`] counts.
@@ -61,8 +61,9 @@ pub trait Session {
     fn begin(&mut self) -> bool;
     /// Ends a transaction without carrying it out; false where there is none.
     fn discard(&mut self) -> bool;
-    /// Has the next transaction depend on these names not being changed; false inside a transaction.
-    fn watch(&mut self, names: &[Bytes]) -> bool;
+    /// Has the next transaction depend on these names not being changed; refused inside one and over
+    /// `max-watched-per-client`.
+    fn watch(&mut self, names: &[Bytes]) -> Result<(), CommandError>;
     /// Lets it depend on nothing.
     fn unwatch(&mut self);
     /// RESET: the state of a new connection.

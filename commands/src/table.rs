@@ -1,7 +1,6 @@
 //! Every command, in one table.
 
-use crate::cluster::{cluster, readonly, readwrite};
-use crate::connection::{auth, client, echo, hello, ping, quit, reset, select};
+use crate::connection::{auth, client, cluster, echo, hello, ping, quit, readonly, readwrite, reset, select};
 use crate::doc;
 use crate::idx;
 use crate::pubsub;
@@ -64,7 +63,7 @@ pub static COMMANDS: &[&Command] = &[
     // Pub/sub
     &pubsub::psubscribe::SPEC,
     &pubsub::publish::SPEC,
-    &pubsub::pubsub::SPEC,
+    &pubsub::introspect::SPEC,
     &pubsub::punsubscribe::SPEC,
     &pubsub::spublish::SPEC,
     &pubsub::ssubscribe::SPEC,

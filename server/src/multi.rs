@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use bytes::Bytes;
 use veddb_commands::context::{Phased, Prepared, ReadContext, Step, Unit, WriteContext};
 use veddb_commands::lookup::Entry;
+use veddb_commands::pipeline::memory::{Account, Held};
 use veddb_commands::spec::Run;
 use veddb_commands::{Args, CommandError, ErrorCode, Reply};
 use veddb_storage::{CollectionId, Transaction, View};
@@ -20,10 +21,16 @@ use crate::server::Server;
 #[derive(Debug, Default)]
 pub(crate) struct Multi {
     pub(crate) queued: Vec<(&'static Entry, Args)>,
-    /// Bytes of their arguments.
+    /// What they take, bytes.
     pub(crate) bytes: usize,
     /// One was refused, so none will be carried out.
     pub(crate) refused: bool,
+}
+
+/// What a command takes in the queue, bytes: its place, a place for each argument, and their bytes.
+pub(crate) fn size_queued(args: &Args) -> usize {
+    let places = size_of::<(&Entry, Args)>() + size_of::<Bytes>() * args.len();
+    places + args.from(0).iter().map(|arg| arg.len()).sum::<usize>()
 }
 
 /// Commands that are not queued but carried out at once.
@@ -39,14 +46,22 @@ pub(crate) fn is_queued(entry: &Entry) -> bool {
 pub(crate) struct Watched(HashMap<(u8, String), Option<(CollectionId, u64)>>);
 
 impl Watched {
-    /// Watches these too, as they are now; one that was watched before stays as it was then.
-    pub(crate) fn add(&mut self, server: &Server, db: u8, names: &[Bytes]) {
+    /// Watches these too, as they are now; one that was watched before stays as it was then. False where that would be more than
+    /// `most`; those before it are watched.
+    pub(crate) fn add(&mut self, server: &Server, db: u8, names: &[Bytes], most: usize) -> bool {
         let view = server.store.view(now_ms());
         for name in names {
-            let name = String::from_utf8_lossy(name).into_owned();
-            let found = Watched::look(&view, db, &name);
-            self.0.entry((db, name)).or_insert(found);
+            let key = (db, String::from_utf8_lossy(name).into_owned());
+            if self.0.contains_key(&key) {
+                continue;
+            }
+            if self.0.len() >= most {
+                return false;
+            }
+            let found = Watched::look(&view, db, &key.1);
+            self.0.insert(key, found);
         }
+        true
     }
 
     /// How many are watched.
@@ -128,7 +143,7 @@ impl Plan {
             if watched.len() > 0 && !watched.stand(&tx.view()) {
                 return Ok(Reply::NullArray);
             }
-            let mut replies = Vec::with_capacity(self.data.len());
+            let mut replies = Replies::new(&caller);
             for (_, db, data) in self.data {
                 let caller = Caller { db, ..caller.clone() };
                 let mark = tx.mark();
@@ -144,9 +159,9 @@ impl Plan {
                 if outcome.is_err() {
                     tx.undo_to(mark)?;
                 }
-                replies.push(outcome.unwrap_or_else(Reply::Error));
+                replies.push(outcome.unwrap_or_else(Reply::Error))?;
             }
-            Ok(Reply::Array(replies))
+            Ok(Reply::Array(replies.all))
         })
     }
 
@@ -159,15 +174,33 @@ impl Plan {
             if !watched.stand(&view) {
                 return Ok(Reply::NullArray);
             }
-            let mut replies = Vec::with_capacity(self.data.len());
+            let mut replies = Replies::new(&caller);
             for (_, db, data) in self.data {
                 let Data::Read(run, args) = data else { continue };
                 let caller = Caller { db, ..caller.clone() };
-                replies.push(read(run, &args, &caller.context(&view)).unwrap_or_else(Reply::Error));
+                replies.push(read(run, &args, &caller.context(&view)).unwrap_or_else(Reply::Error))?;
             }
-            Ok(Reply::Array(replies))
+            Ok(Reply::Array(replies.all))
         };
         caller.on_a_thread(all).await
+    }
+}
+
+/// The replies of a transaction's commands: all of them are held until it ends, and together no more than a query may hold.
+struct Replies {
+    all: Vec<Reply>,
+    held: Held,
+}
+
+impl Replies {
+    fn new(caller: &Caller) -> Replies {
+        Replies { all: Vec::new(), held: Account::new(caller.server.queries.memory()).part() }
+    }
+
+    fn push(&mut self, reply: Reply) -> Result<(), CommandError> {
+        self.held.claim(reply.size() + size_of::<Reply>())?;
+        self.all.push(reply);
+        Ok(())
     }
 }
 

@@ -187,17 +187,21 @@ impl Session for ConnectionSession<'_> {
         right
     }
 
-    fn subscribe(&mut self, kind: Subscription, name: &Bytes) -> usize {
+    fn subscribe(&mut self, kind: Subscription, name: &Bytes) -> Result<usize, CommandError> {
         let protocol = self.state.protocol;
         let new = || Box::new(Subscriptions::new(Mailbox::new(self.client, protocol)));
         let subscriptions = self.state.subscriptions.get_or_insert_with(new);
+        let most = self.settings.max_subscriptions_per_client;
+        if subscriptions.len() >= most && !subscriptions.names(kind).contains(name) {
+            return Err(CommandError::err(format!("max-subscriptions-per-client ({most}) of this client are there")));
+        }
         let mailbox = Arc::clone(&subscriptions.mailbox);
         if let Some(name) = subscriptions.add(kind, name) {
             self.server.pubsub.subscribe(kind, name, &mailbox);
         }
         let count = subscriptions.counted(kind);
         self.note_subscriptions();
-        count
+        Ok(count)
     }
 
     fn unsubscribe(&mut self, kind: Subscription, name: &Bytes) -> usize {
@@ -256,13 +260,17 @@ impl Session for ConnectionSession<'_> {
         begun
     }
 
-    fn watch(&mut self, names: &[Bytes]) -> bool {
+    fn watch(&mut self, names: &[Bytes]) -> Result<(), CommandError> {
         if self.state.multi.is_some() {
-            return false;
+            return Err(CommandError::err("WATCH inside MULTI is not allowed"));
         }
-        self.state.watched.add(self.server, self.state.db, names);
+        let most = self.settings.max_watched_per_client;
+        let all = self.state.watched.add(self.server, self.state.db, names, most);
         self.note_transaction();
-        true
+        if !all {
+            return Err(CommandError::err(format!("max-watched-per-client ({most}) of this client are there")));
+        }
+        Ok(())
     }
 
     fn unwatch(&mut self) {

@@ -2,42 +2,24 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs)]
 
+mod common;
+
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
 use veddb_storage::document::json::{IdSource, ParseLimits, parse_document};
 use veddb_storage::seal::MasterKeySource;
 use veddb_storage::{
-    CollectionId, Error, FsyncPolicy, IndexDefinition, IndexSpec, Job, Options, RecordId, Store, Transaction, Verified,
+    CollectionId, Error, FsyncPolicy, IndexDefinition, IndexSpec, Options, RecordId, Store, Transaction, Verified,
 };
-
-type Unit = Box<dyn FnMut(&mut Transaction<'_>) -> bool + Send>;
-
-struct OneUnit {
-    unit: Unit,
-    done: Sender<Result<(), Error>>,
-}
-
-impl Job for OneUnit {
-    fn units(&self) -> usize {
-        1
-    }
-    fn run(&mut self, _: usize, transaction: &mut Transaction<'_>) -> bool {
-        (self.unit)(transaction)
-    }
-    fn finished(self: Box<Self>, outcome: Result<(), Error>) {
-        self.done.send(outcome).unwrap();
-    }
-}
 
 /// Runs a unit; an error takes it back.
 fn commit<T: Send + 'static>(
     store: &Store,
     unit: impl FnOnce(&mut Transaction<'_>) -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
-    let (done, wait) = channel();
     let (answer, answered) = channel();
     let mut unit = Some(unit);
     let run = move |tx: &mut Transaction<'_>| {
@@ -46,8 +28,7 @@ fn commit<T: Send + 'static>(
         answer.send(outcome).unwrap();
         good
     };
-    assert!(store.submit(Box::new(OneUnit { unit: Box::new(run), done })).is_ok());
-    wait.recv().unwrap().unwrap();
+    common::commit(store, run);
     answered.recv().unwrap()
 }
 

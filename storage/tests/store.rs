@@ -2,42 +2,19 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs)]
 
+mod common;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex};
 
+use common::commit;
 use veddb_storage::document::json::{IdSource, ParseLimits, parse_document};
 use veddb_storage::seal::MasterKeySource;
-use veddb_storage::{Error, FsyncPolicy, Job, Options, Store, Transaction, View};
+use veddb_storage::{Error, FsyncPolicy, Options, Store, Transaction, View};
 
 type Change = Box<dyn Fn(&mut Transaction<'_>) + Send>;
-type Unit = Box<dyn FnMut(&mut Transaction<'_>) -> bool + Send>;
-
-struct OneUnit {
-    unit: Unit,
-    done: Sender<Result<(), Error>>,
-}
-
-impl Job for OneUnit {
-    fn units(&self) -> usize {
-        1
-    }
-    fn run(&mut self, _: usize, transaction: &mut Transaction<'_>) -> bool {
-        (self.unit)(transaction)
-    }
-    fn finished(self: Box<Self>, outcome: Result<(), Error>) {
-        self.done.send(outcome).unwrap();
-    }
-}
-
-fn commit(store: &Store, unit: impl FnMut(&mut Transaction<'_>) -> bool + Send + 'static) {
-    let (done, wait) = channel();
-    assert!(store.submit(Box::new(OneUnit { unit: Box::new(unit), done })).is_ok());
-    wait.recv().unwrap().unwrap();
-}
-
 fn open(dir: &Path) -> Store {
     open_with(dir, 200_000)
 }

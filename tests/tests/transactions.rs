@@ -260,3 +260,22 @@ fn readers_see_whole_transactions_and_watchers_lose_none() -> Result<()> {
     ensure!(last == (WRITERS * EACH) as u64, "{last} is not {}: updates were lost", WRITERS * EACH);
     Ok(())
 }
+
+/// All replies are held until the end, so together they may not be more than a query may hold; else nothing takes place.
+#[test]
+fn replies_have_a_bound() -> Result<()> {
+    let server = Options::new().set("query-memory-limit", "2mb").start()?;
+    let mut client = Client::connect(server.port())?;
+    let large = format!(r#"{{"t":"{}"}}"#, "x".repeat(600 << 10));
+    client.ask(&["DOC.SET", "c", "large", &large])?;
+    for first in [vec!["DOC.SET", "c", "small", "{}"], vec!["DOC.EXISTS", "c", "small"]] {
+        let mut requests = vec![vec!["MULTI"], first];
+        requests.extend((0..5).map(|_| vec!["DOC.GET", "c", "large"]));
+        requests.push(vec!["EXEC"]);
+        let replies = client.pipeline(&requests)?;
+        let last = replies.last().context("no replies")?;
+        ensure!(last.is_error("EXECABORT") && last.to_string().contains("TOOBIG"), "{last}");
+        ensure!(client.ask(&["DOC.EXISTS", "c", "small"])? == Value::Integer(0), "a part of it took place");
+    }
+    Ok(())
+}

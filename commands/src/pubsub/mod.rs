@@ -1,9 +1,8 @@
 //! SUBSCRIBE, PUBLISH and the other commands of pub/sub. One file a command.
 
+pub mod introspect;
 pub mod psubscribe;
 pub mod publish;
-#[allow(clippy::module_inception, reason = "the container PUBSUB")]
-pub mod pubsub;
 pub mod punsubscribe;
 pub mod spublish;
 pub mod ssubscribe;
@@ -18,11 +17,18 @@ use crate::session::Subscription;
 
 /// Subscribes to each argument; a message of its own for each.
 fn subscribe(args: &Args, session: &mut dyn Session, kind: Subscription, word: &'static str) -> Reply {
-    let one = |name| {
-        let count = session.subscribe(kind, name);
-        said(word, Reply::Bulk(name.clone()), count)
-    };
-    Reply::Several(args.from(1).iter().map(one).collect())
+    let mut replies = Vec::with_capacity(args.len() - 1);
+    for name in args.from(1) {
+        match session.subscribe(kind, name) {
+            Ok(count) => replies.push(said(word, Reply::Bulk(name.clone()), count)),
+            Err(error) => {
+                // Those before it hold.
+                replies.push(Reply::Error(error));
+                break;
+            }
+        }
+    }
+    Reply::Several(replies)
 }
 
 /// The opposite; without arguments of all.

@@ -23,8 +23,6 @@ pub static SPEC: Command = Command {
 };
 
 fn run(args: &Args, session: &mut dyn Session) -> Result<Reply, CommandError> {
-    if !session.watch(args.from(1)) {
-        return Err(CommandError::err("WATCH inside MULTI is not allowed"));
-    }
+    session.watch(args.from(1))?;
     Ok(Reply::OK)
 }

@@ -50,6 +50,9 @@ pub struct Settings {
     pub proto_max_bulk_len: usize,
     pub client_query_buffer_limit: usize,
     pub client_output_buffer_limit: OutputLimits,
+    /// Channels, patterns and shard channels together.
+    pub max_subscriptions_per_client: usize,
+    pub max_watched_per_client: usize,
     pub limits: Limits,
     /// Bounds of queries.
     pub query_limits: QueryLimits,
@@ -86,6 +89,8 @@ impl Default for Settings {
             proto_max_bulk_len: 64 << 20,
             client_query_buffer_limit: 1 << 30,
             client_output_buffer_limit: OutputLimits::default(),
+            max_subscriptions_per_client: 100_000,
+            max_watched_per_client: 10_000,
             limits: Limits::default(),
             query_limits: QueryLimits::default(),
             log_segment_size: 64 << 20,

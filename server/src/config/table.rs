@@ -232,6 +232,18 @@ pub static SETTINGS: &[Setting] = &[
         |s, v| put(&mut s.limits.max_regex_size, memory(v, 1024..=64 * MIB)),
     ),
     Setting::live(
+        "max-subscriptions-per-client",
+        "Channels, patterns and shard channels that one connection may listen to.",
+        |s| s.max_subscriptions_per_client.to_string(),
+        |s, v| put(&mut s.max_subscriptions_per_client, integer(v, 0..=10_000_000)),
+    ),
+    Setting::live(
+        "max-watched-per-client",
+        "Names that one connection may watch.",
+        |s| s.max_watched_per_client.to_string(),
+        |s, v| put(&mut s.max_watched_per_client, integer(v, 0..=10_000_000)),
+    ),
+    Setting::live(
         "maxclients",
         "Connections at once.",
         |s| s.maxclients.to_string(),

@@ -10,7 +10,7 @@ use veddb_commands::{Args, CommandError, Reply};
 use super::{Closed, Connection, unless_gone};
 use crate::execute::{Outcome, commit, now_ms};
 use crate::metrics::Ran;
-use crate::multi::{Plan, aborted};
+use crate::multi::{Plan, aborted, size_queued};
 
 impl Connection {
     /// Queues a command for EXEC.
@@ -23,7 +23,7 @@ impl Connection {
             self.reply(&Reply::Error(error));
             return Ok(());
         }
-        multi.bytes += args.from(0).iter().map(|arg| arg.len()).sum::<usize>();
+        multi.bytes += size_queued(&args);
         multi.queued.push((entry, args));
         if multi.bytes > self.settings.client_query_buffer_limit {
             self.server.metrics.query_buffer_disconnections.fetch_add(1, Relaxed);

@@ -1,17 +1,17 @@
-//! READWRITE.
+//! READONLY.
 
 use crate::spec::{Command, Group, Run};
 
 /// The declaration.
 pub static SPEC: Command = Command {
-    name: "READWRITE",
+    name: "READONLY",
     group: Group::Cluster,
-    summary: "Would forbid reads of a cluster's replicas.",
+    summary: "Would allow reads of a cluster's replicas.",
     arity: 1,
     args: &[],
     flags: &["loading", "stale", "fast"],
     reply: "an error: the server is not part of a cluster",
-    examples: &[("READWRITE", "ERR This instance has cluster support disabled")],
-    run: Run::Session(|_, _| Err(super::disabled())),
+    examples: &[("READONLY", "ERR This instance has cluster support disabled")],
+    run: Run::Session(|_, _| Err(super::no_cluster())),
     ..Command::BLANK
 };

@@ -1,17 +1,17 @@
-//! READONLY.
+//! READWRITE.
 
 use crate::spec::{Command, Group, Run};
 
 /// The declaration.
 pub static SPEC: Command = Command {
-    name: "READONLY",
+    name: "READWRITE",
     group: Group::Cluster,
-    summary: "Would allow reads of a cluster's replicas.",
+    summary: "Would forbid reads of a cluster's replicas.",
     arity: 1,
     args: &[],
     flags: &["loading", "stale", "fast"],
     reply: "an error: the server is not part of a cluster",
-    examples: &[("READONLY", "ERR This instance has cluster support disabled")],
-    run: Run::Session(|_, _| Err(super::disabled())),
+    examples: &[("READWRITE", "ERR This instance has cluster support disabled")],
+    run: Run::Session(|_, _| Err(super::no_cluster())),
     ..Command::BLANK
 };

@@ -12,6 +12,6 @@ pub static SPEC: Command = Command {
     flags: &["loading", "stale"],
     reply: "an error: the server is not part of a cluster",
     examples: &[("CLUSTER NODES", "ERR This instance has cluster support disabled")],
-    run: Run::Session(|_, _| Err(super::disabled())),
+    run: Run::Session(|_, _| Err(super::no_cluster())),
     ..Command::BLANK
 };
