@@ -19,6 +19,8 @@ pub struct Limits {
     pub max_document_size: usize,
     /// `max-document-depth`, levels of nesting of one document, filter or update.
     pub max_document_depth: usize,
+    /// `proto-max-bulk-len`, bytes of one argument, and of a string that is made longer.
+    pub proto_max_bulk_len: usize,
     /// `max-query-nodes`, operators and fields of one filter or update.
     pub max_query_nodes: usize,
     /// `max-regex-size`, bytes of one compiled regular expression.
@@ -32,6 +34,7 @@ impl Default for Limits {
         Limits {
             max_document_size: 16 << 20,
             max_document_depth: 128,
+            proto_max_bulk_len: 64 << 20,
             max_query_nodes: 10_000,
             max_regex_size: 1 << 20,
             max_commit_work: 500_000,

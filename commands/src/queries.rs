@@ -259,6 +259,21 @@ pub fn all(replies: &mut dyn Replies, running: &Running<'_>) -> Result<Reply, Co
     Ok(Reply::Array(all))
 }
 
+/// All of these replies, as a read gathers them; `TOOBIG` when they are more than a query may hold.
+pub(crate) fn gather(
+    context: &ReadContext<'_>,
+    replies: impl Iterator<Item = Result<Reply, CommandError>>,
+) -> Result<Reply, CommandError> {
+    let mut held = Account::new(context.queries.memory()).part();
+    let mut all = Vec::new();
+    for reply in replies {
+        let reply = reply?;
+        held.claim(reply.size() + size_of::<Reply>())?;
+        all.push(reply);
+    }
+    Ok(Reply::Array(all))
+}
+
 fn no_cursor() -> CommandError {
     CommandError::new(ErrorCode::NoCursor, "no such cursor: it was never opened, or it was closed")
 }

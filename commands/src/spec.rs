@@ -80,6 +80,12 @@ pub enum Group {
     Key,
     /// HELLO, AUTH, CLIENT, ..
     Connection,
+    /// DEL, EXPIRE, SCAN, ..
+    Generic,
+    /// GET, SET, ..
+    String,
+    /// JSON.*
+    Json,
     /// SUBSCRIBE, PUBLISH, ..
     PubSub,
     /// MULTI, EXEC, ..
@@ -94,10 +100,13 @@ pub enum Group {
 
 impl Group {
     /// All, in the order of the reference.
-    pub const ALL: [Group; 9] = [
+    pub const ALL: [Group; 12] = [
         Group::Document,
         Group::Index,
         Group::Key,
+        Group::Generic,
+        Group::String,
+        Group::Json,
         Group::PubSub,
         Group::Transactions,
         Group::Scripting,
@@ -113,6 +122,9 @@ impl Group {
             Group::Index => "index",
             Group::Key => "key",
             Group::Connection => "connection",
+            Group::Generic => "generic",
+            Group::String => "string",
+            Group::Json => "json",
             Group::PubSub => "pubsub",
             Group::Transactions => "transactions",
             Group::Scripting => "scripting",
@@ -147,6 +159,10 @@ impl Arg {
     /// A collection's name.
     pub const fn collection() -> Arg {
         Arg::new("coll", ArgKind::Key)
+    }
+    /// A key.
+    pub const fn key(name: &'static str) -> Arg {
+        Arg::new(name, ArgKind::Key)
     }
     /// JSON text.
     pub const fn json(name: &'static str) -> Arg {

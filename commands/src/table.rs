@@ -3,10 +3,12 @@
 use crate::connection::{auth, client, cluster, echo, hello, ping, quit, readonly, readwrite, reset, select};
 use crate::doc;
 use crate::idx;
+use crate::keys;
 use crate::pubsub;
 use crate::scripting::{eval, evalsha, script};
 use crate::server::{command, config, dbsize, flushall, flushdb, info, lolwut, shutdown, time};
 use crate::spec::Command;
+use crate::string;
 use crate::transactions::{discard, exec, multi, unwatch, watch};
 
 /// All commands, by group. The only list there is.
@@ -55,6 +57,29 @@ pub static COMMANDS: &[&Command] = &[
     &doc::stats::SPEC,
     &doc::ttl::SPEC,
     &doc::update::SPEC,
+    // Generic
+    &keys::copy::SPEC,
+    &keys::del::SPEC,
+    &keys::exists::SPEC,
+    &keys::expire::SPEC,
+    &keys::expireat::SPEC,
+    &keys::expiretime::SPEC,
+    &keys::list::SPEC,
+    &keys::transfer::SPEC,
+    &keys::object::SPEC,
+    &keys::persist::SPEC,
+    &keys::pexpire::SPEC,
+    &keys::pexpireat::SPEC,
+    &keys::pexpiretime::SPEC,
+    &keys::pttl::SPEC,
+    &keys::randomkey::SPEC,
+    &keys::rename::SPEC,
+    &keys::renamenx::SPEC,
+    &keys::scan::SPEC,
+    &keys::touch::SPEC,
+    &keys::ttl::SPEC,
+    &keys::kind::SPEC,
+    &keys::unlink::SPEC,
     // Index
     &idx::create::SPEC,
     &idx::drop::SPEC,
@@ -84,6 +109,28 @@ pub static COMMANDS: &[&Command] = &[
     &lolwut::SPEC,
     &shutdown::SPEC,
     &time::SPEC,
+    // String
+    &string::append::SPEC,
+    &string::decr::SPEC,
+    &string::decrby::SPEC,
+    &string::get::SPEC,
+    &string::getdel::SPEC,
+    &string::getex::SPEC,
+    &string::getrange::SPEC,
+    &string::getset::SPEC,
+    &string::incr::SPEC,
+    &string::incrby::SPEC,
+    &string::incrbyfloat::SPEC,
+    &string::mget::SPEC,
+    &string::mset::SPEC,
+    &string::msetnx::SPEC,
+    &string::psetex::SPEC,
+    &string::set::SPEC,
+    &string::setex::SPEC,
+    &string::setnx::SPEC,
+    &string::setrange::SPEC,
+    &string::strlen::SPEC,
+    &string::substr::SPEC,
     // Transactions
     &discard::SPEC,
     &exec::SPEC,

@@ -5,6 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use veddb_commands::session::{InfoSection, REDIS_VERSION};
 
+use crate::execute::now_ms;
 use crate::server::Server;
 
 type Fields = Vec<(String, String)>;
@@ -29,7 +30,8 @@ pub(crate) fn fields(server: &Server, section: InfoSection) -> Fields {
             field("master_repl_offset", server.store.stats().lsn_written),
         ],
         InfoSection::Cpu => cpu(),
-        InfoSection::Modules | InfoSection::Keyspace => Vec::new(),
+        InfoSection::Modules => Vec::new(),
+        InfoSection::Keyspace => keyspace(server),
         InfoSection::Encryption => vec![field("master_key_origin", server.store.key_origin())],
         InfoSection::Commandstats => commandstats(server),
         InfoSection::Errorstats => {
@@ -39,6 +41,19 @@ pub(crate) fn fields(server: &Server, section: InfoSection) -> Fields {
         InfoSection::Latencystats => latencystats(server),
         InfoSection::Cluster => vec![field("cluster_enabled", 0)],
     }
+}
+
+/// A line for each database with keys.
+fn keyspace(server: &Server) -> Fields {
+    let view = server.store.view(now_ms());
+    let line = |db: u8| {
+        let keys = view.keys(db)?;
+        let count = view.count(&keys).unwrap_or(0);
+        let (expires, average_ms) = view.lifetimes(&keys).unwrap_or((0, 0));
+        (count > 0)
+            .then(|| (format!("db{db}"), format!("keys={count},expires={expires},avg_ttl={average_ms},subexpiry=0")))
+    };
+    (0..server.config.load().databases).filter_map(line).collect()
 }
 
 fn field(name: &str, value: impl ToString) -> (String, String) {

@@ -17,6 +17,7 @@ mod info;
 pub mod listener;
 pub mod metrics;
 mod multi;
+pub mod notify;
 pub mod processor;
 mod pubsub;
 pub mod quoting;

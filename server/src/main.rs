@@ -9,7 +9,7 @@ use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use veddb_commands::session::Shutdown;
 use veddb_server::config::{Config, file, table::SETTINGS};
-use veddb_server::{Server, data, listener, processor, telemetry};
+use veddb_server::{Server, data, listener, notify, processor, telemetry};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -109,6 +109,7 @@ fn serve(arguments: &[String]) -> anyhow::Result<()> {
         let store = tokio::task::spawn_blocking(move || data::open(&opening)).await?;
         let store = store.with_context(|| format!("cannot open the data directory {}", settings.dir.display()))?;
         let server = Server::new(Config::new(loaded.settings, loaded.file), Arc::clone(&store), log_level, port);
+        notify::start(&server)?;
         tokio::spawn(Arc::clone(&server).sample());
         for listener in listeners {
             tokio::spawn(listener::accept(Arc::clone(&server), listener));

@@ -12,7 +12,7 @@ use veddb_commands::lookup::Entry;
 use veddb_commands::pipeline::memory::{Account, Held};
 use veddb_commands::spec::Run;
 use veddb_commands::{Args, CommandError, ErrorCode, Reply};
-use veddb_storage::{CollectionId, Transaction, View};
+use veddb_storage::{CollectionId, Error, RecordId, Transaction, View, key_id};
 
 use crate::execute::{Caller, Outcome, ReadFn, now_ms, read};
 use crate::server::Server;
@@ -41,27 +41,39 @@ pub(crate) fn is_queued(entry: &Entry) -> bool {
     !AT_ONCE.contains(&entry.name.as_str())
 }
 
-/// Collections, by database and name, as they were when they were watched; to be none is to be something, too.
+/// Keys and collections, by database and name, as they were when they were watched; to be none is to be something, too.
 #[derive(Debug, Default)]
-pub(crate) struct Watched(HashMap<(u8, String), Option<(CollectionId, u64)>>);
+pub(crate) struct Watched(HashMap<(u8, Bytes), Seen>);
+
+/// What stands under a name.
+#[derive(Debug, PartialEq, Eq)]
+struct Seen {
+    /// The collection, and its last change.
+    collection: Option<(CollectionId, u64)>,
+    key: Option<SeenKey>,
+}
+
+/// A key: where it is, its version, and when it expires.
+type SeenKey = (CollectionId, RecordId, u64, u64);
 
 impl Watched {
     /// Watches these too, as they are now; one that was watched before stays as it was then. False where that would be more than
     /// `most`; those before it are watched.
-    pub(crate) fn add(&mut self, server: &Server, db: u8, names: &[Bytes], most: usize) -> bool {
+    pub(crate) fn add(&mut self, server: &Server, db: u8, names: &[Bytes], most: usize) -> Result<bool, Error> {
         let view = server.store.view(now_ms());
         for name in names {
-            let key = (db, String::from_utf8_lossy(name).into_owned());
+            // A slice of a request would hold all of the request.
+            let key = (db, Bytes::copy_from_slice(name));
             if self.0.contains_key(&key) {
                 continue;
             }
             if self.0.len() >= most {
-                return false;
+                return Ok(false);
             }
-            let found = Watched::look(&view, db, &key.1);
+            let found = Watched::look(&view, db, name)?;
             self.0.insert(key, found);
         }
-        true
+        Ok(true)
     }
 
     /// How many are watched.
@@ -69,12 +81,26 @@ impl Watched {
         self.0.len()
     }
 
-    fn look(view: &View, db: u8, name: &str) -> Option<(CollectionId, u64)> {
-        view.collection(db, name).map(|collection| (collection.id(), collection.changed_lsn()))
+    fn look(view: &View, db: u8, name: &[u8]) -> Result<Seen, Error> {
+        let named = std::str::from_utf8(name).ok().and_then(|name| view.collection(db, name));
+        let collection = named.map(|collection| (collection.id(), collection.changed_lsn()));
+        let mut key = None;
+        if let Some(keys) = view.keys(db)
+            && let Some(record) = view.find_id(&keys, &key_id(name))?
+            && let Some(document) = view.record(&keys, record)?
+        {
+            key = Some((keys.id(), record, document.version, document.expires_ms));
+        }
+        Ok(Seen { collection, key })
     }
 
-    fn stand(&self, view: &View) -> bool {
-        self.0.iter().all(|((db, name), found)| Watched::look(view, *db, name) == *found)
+    fn stand(&self, view: &View) -> Result<bool, Error> {
+        for ((db, name), seen) in &self.0 {
+            if Watched::look(view, *db, name)? != *seen {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 }
 
@@ -140,7 +166,7 @@ impl Plan {
     /// What is to be committed: answers what each command on data does, or null if something watched has changed.
     pub(crate) fn unit(self, watched: Watched, caller: Caller) -> Unit {
         Box::new(move |tx| {
-            if watched.len() > 0 && !watched.stand(&tx.view()) {
+            if watched.len() > 0 && !watched.stand(&tx.view())? {
                 return Ok(Reply::NullArray);
             }
             let mut replies = Replies::new(&caller);
@@ -171,7 +197,7 @@ impl Plan {
         let all = move || {
             let caller = own;
             let view = caller.server.store.view(now_ms());
-            if !watched.stand(&view) {
+            if !watched.stand(&view)? {
                 return Ok(Reply::NullArray);
             }
             let mut replies = Replies::new(&caller);

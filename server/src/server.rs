@@ -99,6 +99,11 @@ impl Server {
         if before.ttl_sweep_s != after.ttl_sweep_s {
             self.store.set_ttl_sweep_ms(after.ttl_sweep_s * 1000);
         }
+        let notes = |s: &Settings| (s.notify_keyspace_events.is_on(), s.notify_doc_events);
+        if notes(before) != notes(after) {
+            let (keys, documents) = notes(after);
+            self.store.want_notes(keys, documents);
+        }
         if before.query_limits != after.query_limits {
             self.queries.set_limits(after.query_limits);
         }

@@ -267,7 +267,7 @@ impl Session for ConnectionSession<'_> {
         let most = self.settings.max_watched_per_client;
         let all = self.state.watched.add(self.server, self.state.db, names, most);
         self.note_transaction();
-        if !all {
+        if !all? {
             return Err(CommandError::err(format!("max-watched-per-client ({most}) of this client are there")));
         }
         Ok(())

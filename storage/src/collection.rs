@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use crate::Error;
 use crate::document::RawObject;
 use crate::index::{Index, IndexDefinition, IndexSpec, PageId, Pager, Phase, Tree, expiries};
+use crate::keys::KEYS;
 use crate::lsn::Lsn;
 use crate::schema::{self, CollectionSchema};
 use crate::shared::{EXPIRY_BYTES, RECORD_OVERHEAD_BYTES};
@@ -133,6 +134,14 @@ impl CollectionHandle {
     pub fn changed_lsn(&self) -> Lsn {
         self.0.changed_lsn
     }
+    /// The record that the next document gets: all there are have smaller ones.
+    pub fn records_end(&self) -> u64 {
+        self.0.next_record
+    }
+    /// Documents with an expiry.
+    pub fn expiring(&self) -> u64 {
+        self.0.expiring
+    }
     /// Its indexes beside the one on `_id`, in the order in which they were made.
     pub fn indexes(&self) -> &[Index] {
         &self.0.indexes
@@ -150,9 +159,14 @@ impl CollectionHandle {
 /// What the names of the server's own collections begin with.
 pub const OWN_PREFIX: &str = "_";
 
-/// Whether a collection is the server's own: no reader sees it, and it does not outlive a start.
+/// Whether a collection is the server's own: no command names it. All but [`KEYS`] do not outlive a start.
 pub(crate) fn is_own(name: &str) -> bool {
     name.starts_with(OWN_PREFIX)
+}
+
+/// Whether it is one of those that do not outlive a start.
+pub(crate) fn is_temporary(name: &str) -> bool {
+    is_own(name) && name != KEYS
 }
 
 /// Checks a collection's name: 1-120 bytes, no control characters, not starting with `_`.

@@ -19,6 +19,7 @@ use crate::index::{PageId, Phase};
 use crate::log::{AppendError, Log};
 use crate::lsn::Lsn;
 use crate::memtable::Memtable;
+use crate::note::Note;
 use crate::options::{FsyncPolicy, OnFatal};
 use crate::shared::Shared;
 use crate::transaction::Transaction;
@@ -132,6 +133,8 @@ pub(crate) struct Committer {
     pub(crate) group_lsn: Lsn,
     pub(crate) effects: EffectWriter,
     pub(crate) group: Vec<u8>,
+    /// What the units of the group noted.
+    pub(crate) notes: Vec<Note>,
 }
 
 /// Milliseconds since 1970.
@@ -199,6 +202,8 @@ impl Committer {
             let mut transaction = Transaction::new(&self.shared, &mut self.working, lsn, now_ms, &mut self.effects);
             if job.run(at, &mut transaction) {
                 let count = transaction.count();
+                let notes = transaction.take_notes();
+                self.notes.extend(notes);
                 if count > 0 {
                     append_unit(&mut self.group, count, &self.effects.bytes);
                     self.group_lsn = lsn;
@@ -229,6 +234,7 @@ impl Committer {
                     self.publish();
                 }
                 Err(AppendError::NoSpace) => {
+                    self.notes.clear();
                     let state = Arc::clone(&self.shared.state.read());
                     self.working.roll_back(&state);
                     self.group_lsn = state.lsn;
@@ -255,6 +261,12 @@ impl Committer {
         if !self.working.builds.is_empty() {
             self.shared.builds.notify();
         }
+        if !self.notes.is_empty()
+            && let Some(listener) = self.shared.notes.listener.get()
+        {
+            listener(std::mem::take(&mut self.notes));
+        }
+        self.notes.clear();
         for job in jobs {
             job.finished(Ok(()));
         }

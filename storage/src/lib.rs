@@ -14,10 +14,12 @@ pub mod document;
 mod effect;
 pub mod error;
 mod index;
+mod keys;
 mod kv;
 mod log;
 mod lsn;
 mod memtable;
+mod note;
 mod options;
 mod record_id;
 mod recover;
@@ -45,8 +47,10 @@ pub use error::Error;
 pub use index::{
     Entry, FIELDS_BYTES_MAX, FIELDS_MAX, INDEXES_MAX, Index, IndexDefinition, IndexField, IndexSpec, SHORTENED_BYTES,
 };
+pub use keys::{KEYS, KeyValue, key_id, key_of, key_value, pack_key};
 pub use kv::fjall::OPENING_THREAD;
 pub use lsn::Lsn;
+pub use note::{Listener, Note};
 pub use options::{FsyncPolicy, OnFatal, Options};
 pub use record_id::RecordId;
 pub use scan::Scan;

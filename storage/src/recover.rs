@@ -224,6 +224,7 @@ fn open_shared(
         pager,
         cache: crate::cache::DocumentCache::new(options.cache_memory_bytes),
         builds: crate::build::Builds::default(),
+        notes: crate::note::Notes::default(),
         log_dir: layout.log.clone(),
         checkpoint_path: layout.checkpoint.clone(),
         state: parking_lot::RwLock::new(Arc::new(state)),

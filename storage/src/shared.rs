@@ -13,6 +13,7 @@ use crate::index::Pager;
 use crate::kv::{Engine, Snapshot, Space};
 use crate::lsn::Lsn;
 use crate::memtable::{Memtable, RecordKey, Version};
+use crate::note::Notes;
 use crate::record_id::document_key;
 use crate::seal::{Purpose, Sealer};
 use crate::spill::Spills;
@@ -26,6 +27,7 @@ pub(crate) struct Shared {
     pub(crate) pager: Pager,
     pub(crate) cache: DocumentCache,
     pub(crate) builds: Builds,
+    pub(crate) notes: Notes,
     pub(crate) spills: Spills,
     pub(crate) log_dir: PathBuf,
     pub(crate) checkpoint_path: PathBuf,

@@ -11,10 +11,11 @@ use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::build::{Builder, ask};
-use crate::collection::is_own;
+use crate::collection::{is_own, is_temporary};
 use crate::commit::{Committer, Control, Message};
 use crate::effect::EffectWriter;
 use crate::log::{self, Log, LogIdentity, Progress};
+use crate::note::Listener;
 use crate::recover::{Layout, Recovered, recover};
 use crate::seal::{Keyring, MasterKeySource, Origin, Sealer, resolve};
 use crate::shared::Shared;
@@ -118,8 +119,10 @@ impl Store {
             group_lsn: last_lsn,
             effects: EffectWriter::default(),
             group: Vec::new(),
+            notes: Vec::new(),
         };
-        let first_own = first.databases.iter().flat_map(Names::values).any(|collection| is_own(collection.name()));
+        let first_own =
+            first.databases.iter().flat_map(Names::values).any(|collection| is_temporary(collection.name()));
         drop(first);
         let closing = Arc::new(AtomicBool::new(false));
         let mut threads = vec![spawn("veddb-commit", move || committer.run())?];
@@ -166,7 +169,7 @@ impl Store {
                 }
             })?
         });
-        if first_own && let Err(error) = drop_own(&queue) {
+        if first_own && let Err(error) = drop_temporary(&queue) {
             // Nobody sees them; the next start finds them again.
             tracing::warn!(%error, "what an unfinished $out left behind could not be dropped");
         }
@@ -229,6 +232,18 @@ impl Store {
         self.ttl.interval_ms.store(interval_ms, Ordering::Relaxed);
     }
 
+    /// Has this told of what units note from now on. Can be said once.
+    pub fn listen(&self, listener: Listener) {
+        if self.shared.notes.listener.set(listener).is_err() {
+            tracing::warn!("somebody listens to the store already");
+        }
+    }
+
+    /// Whether what happens to keys, and to documents, is to be noted.
+    pub fn want_notes(&self, keys: bool, documents: bool) {
+        self.shared.notes.want(keys, documents);
+    }
+
     /// Returns when every acknowledged write is on disk.
     pub fn sync(&self) -> Result<(), Error> {
         sync(&self.control, &self.progress)
@@ -288,10 +303,10 @@ impl Drop for Store {
     }
 }
 
-/// Drops the server's own collections: whoever made them is gone.
-fn drop_own(queue: &SyncSender<Message>) -> Result<(), Error> {
+/// Drops the server's own collections but for keys: whoever made them is gone.
+fn drop_temporary(queue: &SyncSender<Message>) -> Result<(), Error> {
     ask(queue, |tx| {
-        for (db, name) in tx.own_collections() {
+        for (db, name) in tx.temporary_collections() {
             tx.drop_collection(db, &name)?;
         }
         Ok(())

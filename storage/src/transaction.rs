@@ -6,12 +6,16 @@
 use std::sync::{Arc, OnceLock};
 
 use crate::Error;
-use crate::collection::{CollectionHandle, CollectionId, CollectionMeta, CollectionState, check_name, is_own};
+use crate::collection::{
+    CollectionHandle, CollectionId, CollectionMeta, CollectionState, check_name, is_own, is_temporary,
+};
 use crate::document::RawObject;
 use crate::document::record::Document;
 use crate::effect::EffectWriter;
 use crate::index::{INDEXES_MAX, Index, IndexEdit, IndexSpec, edits, expiry_edit};
+use crate::keys::{KEYS, key_id, key_of};
 use crate::lsn::Lsn;
+use crate::note::Note;
 use crate::record_id::RecordId;
 use crate::shared::Shared;
 use crate::trees::Trees;
@@ -39,6 +43,7 @@ pub struct Mark {
     changes: usize,
     effect_bytes: usize,
     effects: u32,
+    notes: usize,
 }
 
 /// One atomic unit. Sees its own changes; an error from its closure undoes all of them.
@@ -49,6 +54,7 @@ pub struct Transaction<'a> {
     now_ms: u64,
     effects: &'a mut EffectWriter,
     undo: Vec<Undo>,
+    notes: Vec<Note>,
 }
 
 impl std::fmt::Debug for Transaction<'_> {
@@ -66,7 +72,7 @@ impl<'a> Transaction<'a> {
         now_ms: u64,
         effects: &'a mut EffectWriter,
     ) -> Transaction<'a> {
-        Transaction { shared, working, lsn, now_ms, effects, undo: Vec::new() }
+        Transaction { shared, working, lsn, now_ms, effects, undo: Vec::new(), notes: Vec::new() }
     }
 
     /// How many effects there are, once the unit has succeeded.
@@ -81,7 +87,12 @@ impl<'a> Transaction<'a> {
 
     /// How far the unit came, for [`Transaction::undo_to`].
     pub fn mark(&self) -> Mark {
-        Mark { changes: self.undo.len(), effect_bytes: self.effects.bytes.len(), effects: self.effects.count }
+        Mark {
+            changes: self.undo.len(),
+            effect_bytes: self.effects.bytes.len(),
+            effects: self.effects.count,
+            notes: self.notes.len(),
+        }
     }
 
     /// What readers would see if the unit ended here. Of no use once the unit goes on.
@@ -125,6 +136,7 @@ impl<'a> Transaction<'a> {
         }
         self.effects.bytes.truncate(mark.effect_bytes);
         self.effects.count = mark.effects;
+        self.notes.truncate(mark.notes);
         Ok(())
     }
 
@@ -133,8 +145,38 @@ impl<'a> Transaction<'a> {
         self.now_ms
     }
 
-    /// The collection of this name.
+    /// What the unit noted.
+    pub(crate) fn take_notes(&mut self) -> Vec<Note> {
+        std::mem::take(&mut self.notes)
+    }
+
+    /// Has those who listen told, once the unit is durable, that this happened to a key; `class` is a letter of Redis's
+    /// `notify-keyspace-events`.
+    pub fn note_key(&mut self, db: u8, class: char, event: &'static str, key: &[u8]) {
+        if self.shared.notes.of_keys() {
+            self.notes.push(Note::Key { db, class, event, key: key.into() });
+        }
+    }
+
+    /// The same of a document in a collection that is not the server's own.
+    fn note_document(&mut self, collection: CollectionId, op: &'static str, id: &[u8], version: u64) {
+        if !self.shared.notes.of_documents() {
+            return;
+        }
+        let Some(state) = self.working.collections.get(&collection.0).filter(|state| !is_own(&state.meta.name)) else {
+            return;
+        };
+        let (db, collection) = (state.meta.db, state.meta.name.clone());
+        self.notes.push(Note::Document { db, collection, op, id: id.into(), version });
+    }
+
+    /// The collection of this name, unless it is one of the server's own.
     pub fn collection(&self, db: u8, name: &str) -> Option<CollectionId> {
+        if is_own(name) { None } else { self.own_collection(db, name) }
+    }
+
+    /// The same where it may be one of the server's own.
+    pub fn own_collection(&self, db: u8, name: &str) -> Option<CollectionId> {
         self.working.names.get(&(db, name.to_owned())).map(|id| CollectionId(*id))
     }
 
@@ -161,22 +203,39 @@ impl<'a> Transaction<'a> {
         self.make_collection(db, name, options)
     }
 
+    /// How many databases there are.
+    pub fn databases(&self) -> usize {
+        self.working.databases
+    }
+
+    /// The collection of a database's keys, made if there is none.
+    pub fn keys_or_create(&mut self, db: u8) -> Result<CollectionId, Error> {
+        self.own_collection(db, KEYS).map_or_else(|| self.make_collection(db, KEYS, "{}"), Ok)
+    }
+
+    /// A key's document, with where it is.
+    pub fn key(&mut self, db: u8, key: &[u8]) -> Result<Option<(CollectionId, RecordId, Arc<Document>)>, Error> {
+        let Some(collection) = self.own_collection(db, KEYS) else { return Ok(None) };
+        let Some(record) = self.find_id(collection, &key_id(key))? else { return Ok(None) };
+        Ok(self.record(collection, record)?.map(|document| (collection, record, document)))
+    }
+
     /// The names of a database's collections, but for the server's own.
     pub fn collections(&self, db: u8) -> Vec<String> {
         let names = self.working.names.keys().filter(|(of, name)| *of == db && !is_own(name));
         names.map(|(_, name)| name.clone()).collect()
     }
 
-    /// The server's own collections.
-    pub(crate) fn own_collections(&self) -> Vec<(u8, String)> {
-        self.working.names.keys().filter(|(_, name)| is_own(name)).cloned().collect()
+    /// The server's own collections that do not outlive a start.
+    pub(crate) fn temporary_collections(&self) -> Vec<(u8, String)> {
+        self.working.names.keys().filter(|(_, name)| is_temporary(name)).cloned().collect()
     }
 
     fn make_collection(&mut self, db: u8, name: &str, options: &str) -> Result<CollectionId, Error> {
         if usize::from(db) >= self.working.databases {
             return Err(Error::BadCollectionName(format!("there is no database {db}")));
         }
-        if self.collection(db, name).is_some() {
+        if self.own_collection(db, name).is_some() {
             return Err(Error::CollectionExists(name.to_owned()));
         }
         let collection = self.working.next_collection;
@@ -201,7 +260,8 @@ impl<'a> Transaction<'a> {
 
     /// Drops a collection; false when there is none. Its space is reclaimed in the background.
     pub fn drop_collection(&mut self, db: u8, name: &str) -> Result<bool, Error> {
-        let Some(CollectionId(collection)) = self.collection(db, name) else { return Ok(false) };
+        let Some(CollectionId(collection)) = self.own_collection(db, name) else { return Ok(false) };
+        self.note_document(CollectionId(collection), "drop", b"", 0);
         let state = self.working.drop_collection(collection, self.lsn)?;
         self.effects.drop(collection);
         self.undo.push(Undo::Drop { state: Box::new(state) });
@@ -211,7 +271,7 @@ impl<'a> Transaction<'a> {
     /// Gives a collection a new name, which must be free.
     pub fn rename_collection(&mut self, db: u8, from: &str, to: &str) -> Result<(), Error> {
         check_name(to)?;
-        let collection = self.collection(db, from).ok_or_else(|| Error::NoSuchCollection(from.to_owned()))?;
+        let collection = self.own_collection(db, from).ok_or_else(|| Error::NoSuchCollection(from.to_owned()))?;
         if from == to {
             return Ok(());
         }
@@ -276,6 +336,7 @@ impl<'a> Transaction<'a> {
         self.working.insert(self.shared, collection.0, record, self.lsn, id, document)?;
         self.working.reindex(collection.0, self.lsn, &edits)?;
         self.undo.push(Undo::Insert { collection: collection.0, record, id: id.into(), size, edits });
+        self.note_document(collection, "insert", id, 1);
         if expires_ms != 0 {
             self.delete_expired(collection, record)?;
         }
@@ -334,11 +395,16 @@ impl<'a> Transaction<'a> {
         self.room_for(document.body.len())?;
         let (size_before, size) = (before.body.len() as u64, document.body.len() as u64);
         let expires = document.expires_ms != 0;
+        let changed = document.version != before.version;
         let edits = self.index_edits(collection, record, Some(before), Some(&document))?;
         self.effects.replace(collection.0, record, size_before, &document);
+        let version = document.version;
         self.working.replace(self.shared, collection.0, record, self.lsn, size_before, Arc::new(document))?;
         self.working.reindex(collection.0, self.lsn, &edits)?;
         self.undo.push(Undo::Replace { collection: collection.0, record, size_before, size, edits });
+        if changed {
+            self.note_document(collection, "update", &before.id(), version);
+        }
         if expires {
             self.delete_expired(collection, record)?;
         }
@@ -353,6 +419,10 @@ impl<'a> Transaction<'a> {
         let found = self.working.read(self.shared, collection.0, record)?;
         let Some(document) = found.filter(|document| document.is_expired(self.now_ms)) else { return Ok(false) };
         self.delete(collection, record, &document)?;
+        let meta = &self.existing(collection)?.meta;
+        if meta.name == KEYS {
+            self.note_key(meta.db, 'x', "expired", key_of(&document));
+        }
         Ok(true)
     }
 
@@ -364,6 +434,7 @@ impl<'a> Transaction<'a> {
         self.effects.delete(collection.0, record, size, &id);
         self.working.delete(self.shared, collection.0, record, self.lsn, &id, size)?;
         self.working.reindex(collection.0, self.lsn, &edits)?;
+        self.note_document(collection, "delete", &id, before.version);
         self.undo.push(Undo::Delete { collection: collection.0, record, id, size, edits });
         Ok(())
     }

@@ -7,12 +7,13 @@ use crate::Error;
 use crate::collection::{CollectionHandle, is_own};
 use crate::document::record::Document;
 use crate::index::{PageId, expired_range};
+use crate::keys::{KEYS, key_id};
 use crate::lsn::Lsn;
 use crate::record_id::RecordId;
 use crate::scan::Scan;
 use crate::shared::{Shared, Sources};
 use crate::spill::Spills;
-use crate::trees::Trees;
+use crate::trees::{KeyRange, Trees};
 
 /// The collections of one database by name. Persistent: a copy shares all but what changes.
 pub(crate) type Names = HashTrieMapSync<Arc<str>, CollectionHandle>;
@@ -63,6 +64,16 @@ impl View {
         self.state.databases.get(usize::from(db))?.get(name).cloned()
     }
 
+    /// The keys of a database, if there have been any.
+    pub fn keys(&self, db: u8) -> Option<CollectionHandle> {
+        self.own_collection(db, KEYS)
+    }
+
+    /// A key's document.
+    pub fn key(&self, db: u8, key: &[u8]) -> Result<Option<Arc<Document>>, Error> {
+        self.keys(db).map_or(Ok(None), |keys| self.get(&keys, &key_id(key)))
+    }
+
     /// The collections of a database, sorted by name.
     pub fn collections(&self, db: u8) -> Vec<CollectionHandle> {
         let names = self.state.databases.get(usize::from(db));
@@ -87,6 +98,26 @@ impl View {
             Some(expiries) if collection.0.expiring > 0 => self.trees().count(expiries, &expired_range(self.now_ms)),
             _ => Ok(0),
         }
+    }
+
+    /// How many documents of a collection expire, and how long they have to live on average, ms; 0 where so many do that
+    /// counting it would take long.
+    pub fn lifetimes(&self, collection: &CollectionHandle) -> Result<(u64, u64), Error> {
+        const WALKED_MAX: u64 = 10_000;
+        let Some(expiries) = &collection.0.expiries else { return Ok((0, 0)) };
+        let alive = KeyRange { from: self.now_ms.saturating_add(1).to_be_bytes().to_vec(), to: None };
+        let count = self.trees().count(expiries, &alive)?;
+        if count == 0 || count > WALKED_MAX {
+            return Ok((count, 0));
+        }
+        let mut sum_ms = 0_u128;
+        let mut walk = self.trees().walk(expiries, &alive, false)?;
+        while let Some(entry) = walk.entry() {
+            let expires_ms = entry.fields.first_chunk::<8>().map_or(0, |bytes| u64::from_be_bytes(*bytes));
+            sum_ms += u128::from(expires_ms.saturating_sub(self.now_ms));
+            walk.advance()?;
+        }
+        Ok((count, u64::try_from(sum_ms / u128::from(count)).unwrap_or(u64::MAX)))
     }
 
     /// How many documents a collection has.

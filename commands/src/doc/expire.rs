@@ -1,9 +1,10 @@
 //! DOC.EXPIRE.
 
-use super::expiry::{CONDITION, EX, expire};
+use super::expiry::expire;
 use crate::args::Args;
 use crate::context::{Prepared, WriteContext};
 use crate::error::CommandError;
+use crate::expiry::{CONDITION, EX};
 use crate::spec::{Arg, Command, Group, Keys, Run};
 
 /// The declaration.

@@ -1,9 +1,10 @@
 //! DOC.EXPIREAT.
 
-use super::expiry::{CONDITION, EXAT, expire};
+use super::expiry::expire;
 use crate::args::Args;
 use crate::context::{Prepared, WriteContext};
 use crate::error::CommandError;
+use crate::expiry::{CONDITION, EXAT};
 use crate::spec::{Arg, ArgKind, Command, Group, Keys, Run};
 
 /// The declaration.

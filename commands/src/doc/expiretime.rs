@@ -1,9 +1,10 @@
 //! DOC.EXPIRETIME.
 
-use super::expiry::{seconds, show};
+use super::expiry::show;
 use crate::args::Args;
 use crate::context::ReadContext;
 use crate::error::CommandError;
+use crate::expiry::seconds;
 use crate::reply::Reply;
 use crate::spec::{Arg, Command, Group, Keys, Run};
 

@@ -1,9 +1,10 @@
 //! DOC.PEXPIRE.
 
-use super::expiry::{CONDITION, PX, expire};
+use super::expiry::expire;
 use crate::args::Args;
 use crate::context::{Prepared, WriteContext};
 use crate::error::CommandError;
+use crate::expiry::{CONDITION, PX};
 use crate::spec::{Arg, Command, Group, Keys, Run};
 
 /// The declaration.

@@ -1,9 +1,10 @@
 //! DOC.PEXPIREAT.
 
-use super::expiry::{CONDITION, PXAT, expire};
+use super::expiry::expire;
 use crate::args::Args;
 use crate::context::{Prepared, WriteContext};
 use crate::error::CommandError;
+use crate::expiry::{CONDITION, PXAT};
 use crate::spec::{Arg, ArgKind, Command, Group, Keys, Run};
 
 /// The declaration.

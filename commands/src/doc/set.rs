@@ -4,11 +4,12 @@ use veddb_storage::Document;
 use veddb_storage::document::json::{IdSource, parse_document};
 use veddb_storage::document::{RawObject, codec};
 
-use super::expiry::{Clock, EX, EXAT, Moment, PX, PXAT, found};
+use super::expiry::found;
 use super::{conflict, new_collection_name, parse_limits};
 use crate::args::Args;
 use crate::context::{Prepared, WriteContext};
 use crate::error::CommandError;
+use crate::expiry::{Clock, EX, EXAT, Moment, PX, PXAT};
 use crate::reply::Reply;
 use crate::spec::{Arg, ArgKind, Command, Group, Keys, Run};
 

@@ -1,4 +1,4 @@
-//! DBSIZE: counts keys. Documents are not keys (DOC.STATS counts those), and there is no command yet that makes one.
+//! DBSIZE: counts keys. Documents are not keys: DOC.STATS counts those.
 
 use crate::args::Args;
 use crate::context::ReadContext;
@@ -15,11 +15,12 @@ pub static SPEC: Command = Command {
     categories: &["keyspace"],
     flags: &["fast"],
     reply: "integer",
-    examples: &[("DBSIZE", "(integer) 0")],
+    examples: &[("DBSIZE", "(integer) 2")],
     run: Run::Read(dbsize),
     ..Command::BLANK
 };
 
-fn dbsize(_args: &Args, _context: &ReadContext<'_>) -> Result<Reply, CommandError> {
-    Ok(Reply::Integer(0))
+fn dbsize(_args: &Args, context: &ReadContext<'_>) -> Result<Reply, CommandError> {
+    let keys = context.view.keys(context.db);
+    Ok(Reply::count(keys.map_or(Ok(0), |keys| context.view.count(&keys))?))
 }

@@ -13,12 +13,14 @@ pub mod time;
 
 use std::ops::RangeInclusive;
 
+use veddb_storage::KEYS;
+
 use crate::args::Args;
 use crate::context::Prepared;
 use crate::error::CommandError;
 use crate::reply::Reply;
 
-/// Drops every collection of these databases, in one unit.
+/// Drops every collection and all keys of these databases, in one unit.
 fn flush(args: &Args, databases: RangeInclusive<u8>) -> Result<Prepared, CommandError> {
     if args.len() > 2 || (args.len() == 2 && !args.is(1, "ASYNC") && !args.is(1, "SYNC")) {
         return Err(CommandError::syntax());
@@ -28,6 +30,7 @@ fn flush(args: &Args, databases: RangeInclusive<u8>) -> Result<Prepared, Command
             for name in tx.collections(db) {
                 tx.drop_collection(db, &name)?;
             }
+            tx.drop_collection(db, KEYS)?;
         }
         Ok(Reply::OK)
     })))

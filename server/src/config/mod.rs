@@ -19,6 +19,7 @@ use veddb_commands::queries::QueryLimits;
 use veddb_commands::{CommandError, glob};
 use veddb_storage::FsyncPolicy;
 
+use crate::notify::KeyEvents;
 use table::{SETTINGS, Setting};
 
 /// The value of every setting. A running command holds one of these, so it sees one moment's settings.
@@ -47,7 +48,6 @@ pub struct Settings {
     pub disk_reserve: usize,
     pub master_key_file: PathBuf,
     pub master_key_env: String,
-    pub proto_max_bulk_len: usize,
     pub client_query_buffer_limit: usize,
     pub client_output_buffer_limit: OutputLimits,
     /// Channels, patterns and shard channels together.
@@ -59,6 +59,8 @@ pub struct Settings {
     pub log_segment_size: usize,
     pub shutdown_timeout_s: u64,
     pub ttl_sweep_s: u64,
+    pub notify_keyspace_events: KeyEvents,
+    pub notify_doc_events: bool,
 }
 
 impl Default for Settings {
@@ -86,7 +88,6 @@ impl Default for Settings {
             disk_reserve: 256 << 20,
             master_key_file: PathBuf::new(),
             master_key_env: String::new(),
-            proto_max_bulk_len: 64 << 20,
             client_query_buffer_limit: 1 << 30,
             client_output_buffer_limit: OutputLimits::default(),
             max_subscriptions_per_client: 100_000,
@@ -96,6 +97,8 @@ impl Default for Settings {
             log_segment_size: 64 << 20,
             shutdown_timeout_s: 10,
             ttl_sweep_s: 1,
+            notify_keyspace_events: KeyEvents::default(),
+            notify_doc_events: false,
         }
     }
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use super::kind::{Refusal, addresses, boolean, choice, integer, memory, only, output_limits, word};
 use super::{LogFormat, LogLevel, OutputLimit, Secret, Settings};
+use crate::notify::KeyEvents;
 use veddb_storage::FsyncPolicy;
 
 /// One setting. Its default is what [`Settings::default`] says.
@@ -279,6 +280,18 @@ pub static SETTINGS: &[Setting] = &[
         |s| s.maxmemory_writes.to_string(),
         |s, v| put(&mut s.maxmemory_writes, memory(v, MIB..=i64::MAX)),
     ),
+    Setting::live(
+        "notify-doc-events",
+        "Whether changes of documents are published on __doc@<collection>__.",
+        |s| yes_no(s.notify_doc_events),
+        |s, v| put(&mut s.notify_doc_events, boolean(v)),
+    ),
+    Setting::live(
+        "notify-keyspace-events",
+        "What is published of keys, as Redis's letters: K on __keyspace@<db>__:<key>, E on __keyevent@<db>__:<event>, and the classes g $ d x n, or A; empty is nothing.",
+        |s| s.notify_keyspace_events.to_string(),
+        |s, v| put(&mut s.notify_keyspace_events, KeyEvents::parse(v)),
+    ),
     Setting::fixed(
         "port",
         "The TCP port; 0 takes a free one.",
@@ -294,8 +307,8 @@ pub static SETTINGS: &[Setting] = &[
     Setting::live(
         "proto-max-bulk-len",
         "Bytes of one argument.",
-        |s| s.proto_max_bulk_len.to_string(),
-        |s, v| put(&mut s.proto_max_bulk_len, memory(v, MIB..=GIB)),
+        |s| s.limits.proto_max_bulk_len.to_string(),
+        |s, v| put(&mut s.limits.proto_max_bulk_len, memory(v, MIB..=GIB)),
     ),
     Setting::live(
         "query-memory-limit",

@@ -393,7 +393,7 @@ impl Connection {
         }
         Bounds {
             arguments: Bounds::ARGUMENTS_MAX,
-            argument_bytes: i64::try_from(self.settings.proto_max_bulk_len).unwrap_or(i64::MAX),
+            argument_bytes: i64::try_from(self.settings.limits.proto_max_bulk_len).unwrap_or(i64::MAX),
             buffer_bytes: self.settings.client_query_buffer_limit,
             unauthenticated: false,
         }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 
-use super::codec::RawObject;
+use super::codec::{RawObject, ValueRef};
 use super::id::id_text;
 use super::json::render_object;
 
@@ -47,10 +47,13 @@ impl Document {
         RawObject::from_body(&self.body)
     }
 
-    /// The text of its id.
+    /// The text of its id; the bytes of a key's.
     pub fn id(&self) -> Cow<'_, [u8]> {
-        // Nothing is stored without a good `_id`; damage is found when a body is opened, before it comes here.
-        self.root().get("_id").and_then(|id| id_text(id).ok()).unwrap_or_default()
+        match self.root().get("_id") {
+            Some(ValueRef::Binary { bytes, .. }) => Cow::Borrowed(bytes),
+            // Nothing is stored without a good `_id`; damage is found when a body is opened, before it comes here.
+            id => id.and_then(|id| id_text(id).ok()).unwrap_or_default(),
+        }
     }
 
     /// Its JSON text. Written anew each time: keeping it would halve what the cache holds, and finding one document more

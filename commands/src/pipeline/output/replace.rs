@@ -103,7 +103,7 @@ impl Replacing {
         let (db, made) = (context.db, self.made.clone());
         if !rows.is_empty() {
             return Ok(Step::Commit(Box::new(move |tx| {
-                let collection = tx.collection(db, &made).ok_or_else(gone)?;
+                let collection = tx.own_collection(db, &made).ok_or_else(gone)?;
                 for row in rows {
                     tx.insert(collection, &row.id, row.body)?;
                 }

@@ -1,0 +1,28 @@
+//! PTTL.
+
+use super::show;
+use crate::args::Args;
+use crate::context::ReadContext;
+use crate::error::CommandError;
+use crate::reply::Reply;
+use crate::spec::{Arg, Command, Group, Keys, Run};
+
+/// The declaration.
+pub static SPEC: Command = Command {
+    name: "PTTL",
+    group: Group::Generic,
+    summary: "Says how many milliseconds a key has to live.",
+    complexity: "O(1)",
+    arity: 2,
+    args: &[Arg::key("key")],
+    keys: Keys::FIRST,
+    flags: &["fast"],
+    reply: "the milliseconds; -1 when the key does not expire, -2 when there is none",
+    examples: &[("PTTL greeting", "(integer) 59998"), ("PTTL nobody", "(integer) -2")],
+    run: Run::Read(run),
+    ..Command::BLANK
+};
+
+fn run(args: &Args, context: &ReadContext<'_>) -> Result<Reply, CommandError> {
+    show(args, context, |expires_ms| expires_ms.saturating_sub(context.now_ms))
+}

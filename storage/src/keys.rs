@@ -1,0 +1,105 @@
+//! Keys: what `SET` and its like keep. Each is a document in a collection of the server's own, one in each database.
+//!
+//! The document's `_id` is a binary: a zero byte and the key, or a one and its SHA-256 where the key is too long for an index;
+//! then the key itself stands in `k`. A string is in `s`, as bytes; a JSON value in `j`.
+//!
+//! Owns the form. Does not know what commands do with it.
+
+use sha2::{Digest, Sha256};
+
+use crate::document::codec::{ValueRef, pack_members};
+use crate::document::record::Document;
+
+/// The collection's name.
+pub const KEYS: &str = "_keys";
+
+/// A longer key stands in its document, and its hash in the index.
+const PLAIN_BYTES_MAX: usize = 511;
+
+const PLAIN: u8 = 0;
+const HASHED: u8 = 1;
+
+/// What a key holds.
+#[derive(Debug, Clone, Copy)]
+pub enum KeyValue<'a> {
+    /// Bytes.
+    String(&'a [u8]),
+    /// A JSON value.
+    Json(ValueRef<'a>),
+}
+
+/// Under what a key stands in the index on `_id`.
+pub fn key_id(key: &[u8]) -> Vec<u8> {
+    let mut id = Vec::with_capacity(1 + key.len().min(PLAIN_BYTES_MAX));
+    if key.len() <= PLAIN_BYTES_MAX {
+        id.push(PLAIN);
+        id.extend_from_slice(key);
+    } else {
+        id.push(HASHED);
+        id.extend_from_slice(&Sha256::digest(key));
+    }
+    id
+}
+
+/// The document's body.
+pub fn pack_key(key: &[u8], value: KeyValue<'_>) -> Box<[u8]> {
+    let id = key_id(key);
+    let bytes = |bytes| ValueRef::Binary { subtype: 0, bytes };
+    let value = match value {
+        KeyValue::String(text) => ("s", bytes(text)),
+        KeyValue::Json(value) => ("j", value),
+    };
+    if key.len() <= PLAIN_BYTES_MAX {
+        pack_members(&[("_id", bytes(&id)), value])
+    } else {
+        pack_members(&[("_id", bytes(&id)), ("k", bytes(key)), value])
+    }
+}
+
+/// The key of a document.
+pub fn key_of(document: &Document) -> &[u8] {
+    let binary = |name| match document.root().get(name) {
+        Some(ValueRef::Binary { bytes, .. }) => bytes,
+        // Nothing else is stored there; damage is found when a body is opened, before it comes here.
+        _ => &[],
+    };
+    match binary("_id").split_first() {
+        Some((&PLAIN, key)) => key,
+        _ => binary("k"),
+    }
+}
+
+/// What the key of a document holds.
+pub fn key_value(document: &Document) -> KeyValue<'_> {
+    let root = document.root();
+    match (root.get("s"), root.get("j")) {
+        (Some(ValueRef::Binary { bytes, .. }), _) => KeyValue::String(bytes),
+        (_, Some(value)) => KeyValue::Json(value),
+        _ => KeyValue::String(&[]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_found_in_its_document() {
+        for key in [&b""[..], b"a", b"\0\xff", &[b'x'; 511], &[b'x'; 512], &[1; 100_000]] {
+            let document = Document::new(1, pack_key(key, KeyValue::String(b"value")));
+            assert_eq!(key_of(&document), key);
+            assert_eq!(document.id().as_ref(), key_id(key));
+            assert!(matches!(key_value(&document), KeyValue::String(b"value")));
+        }
+        let document = Document::new(1, pack_key(b"a", KeyValue::Json(ValueRef::Int32(5))));
+        assert!(matches!(key_value(&document), KeyValue::Json(ValueRef::Int32(5))));
+    }
+
+    #[test]
+    fn no_two_keys_share_an_id() {
+        let long = [b'x'; 600];
+        let forged = [&[HASHED][..], &Sha256::digest(long)].concat();
+        assert_ne!(key_id(&long), key_id(&forged));
+        assert_ne!(key_id(b""), key_id(b"\0"));
+    }
+}
