@@ -6,6 +6,7 @@
 pub mod client;
 pub mod disk;
 pub mod random;
+pub mod redis;
 pub mod script;
 pub mod server;
 pub mod value;
@@ -13,6 +14,7 @@ pub mod value;
 pub use client::{Client, request};
 pub use disk::SmallDisk;
 pub use random::Random;
+pub use redis::Redis;
 pub use server::{Options, Server};
 pub use value::Value;
 

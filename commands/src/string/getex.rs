@@ -1,6 +1,6 @@
 //! GETEX.
 
-use super::options::{Expiry, Options};
+use super::options::{Expiry, of_getex};
 use crate::args::Args;
 use crate::context::{Prepared, WriteContext};
 use crate::error::CommandError;
@@ -38,12 +38,12 @@ pub static SPEC: Command = Command {
 };
 
 fn run(args: &Args, context: &WriteContext<'_>) -> Result<Prepared, CommandError> {
-    let Options { expiry, .. } = Options::of_getex(args, context)?;
+    let expiry = of_getex(args, context)?;
     let (db, key) = (context.db, args.bytes(1).clone());
     Ok(Prepared::Unit(Box::new(move |tx| {
         let Some(slot) = find(tx, db, &key)? else { return Ok(Reply::Null) };
         let reply = string_reply(Some(&slot))?;
-        match expiry {
+        match expiry? {
             Some(Expiry::At(moment)) => {
                 let expires_ms = moment.expires_ms(tx.now_ms());
                 set_expiry(tx, db, &key, &slot, expires_ms)?;

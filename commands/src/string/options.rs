@@ -29,10 +29,39 @@ pub(super) struct Options {
 /// The words that introduce a time.
 const CLOCKS: [(&str, Clock); 4] = [("EX", EX), ("PX", PX), ("EXAT", EXAT), ("PXAT", PXAT)];
 
+/// What is said of an expiry: a word, and where the time stands that it introduces. As in Redis the time is looked at when all
+/// words are known, and a word may be repeated, but no other may stand beside it.
+#[derive(Default)]
+struct Said(Option<(&'static str, usize)>);
+
+impl Said {
+    /// Takes the word at `at`, if it is one; where its last argument stands.
+    fn take(&mut self, args: &Args, at: usize, alone: &'static str) -> Result<usize, CommandError> {
+        let timed = CLOCKS.iter().find(|(word, _)| args.is(at, word) && at + 1 < args.len());
+        let said = match timed {
+            Some((word, _)) => (*word, at + 1),
+            None if args.is(at, alone) => (alone, at),
+            None => return Err(CommandError::syntax()),
+        };
+        if self.0.is_some_and(|(before, _)| before != said.0) {
+            return Err(CommandError::syntax());
+        }
+        self.0 = Some(said);
+        Ok(said.1)
+    }
+
+    /// The time, where one was said.
+    fn moment(&self, args: &Args, context: &WriteContext<'_>, command: &str) -> Result<Option<Moment>, CommandError> {
+        let Some((word, at)) = self.0 else { return Ok(None) };
+        let Some((_, clock)) = CLOCKS.iter().find(|(known, _)| *known == word) else { return Ok(None) };
+        clock.read(args, at, context, command)?.positive(command).map(Some)
+    }
+}
+
 impl Options {
     /// Those of SET.
     pub(super) fn of_set(args: &Args, context: &WriteContext<'_>) -> Result<Options, CommandError> {
-        let mut options = Options::default();
+        let (mut options, mut said) = (Options::default(), Said::default());
         let mut at = 3;
         while at < args.len() {
             if args.is(at, "NX") && !options.only_existing {
@@ -41,43 +70,31 @@ impl Options {
                 options.only_existing = true;
             } else if args.is(at, "GET") {
                 options.get = true;
-            } else if args.is(at, "KEEPTTL") && matches!(options.expiry, None | Some(Expiry::Keep)) {
-                options.expiry = Some(Expiry::Keep);
             } else {
-                at = options.time(args, at, context, "set")?;
+                at = said.take(args, at, "KEEPTTL")?;
             }
             at += 1;
         }
+        options.expiry = match said.moment(args, context, "set")? {
+            Some(moment) => Some(Expiry::At(moment)),
+            None => said.0.map(|_| Expiry::Keep),
+        };
         Ok(options)
     }
+}
 
-    /// Those of GETEX.
-    pub(super) fn of_getex(args: &Args, context: &WriteContext<'_>) -> Result<Options, CommandError> {
-        let mut options = Options::default();
-        let mut at = 2;
-        while at < args.len() {
-            if args.is(at, "PERSIST") && matches!(options.expiry, None | Some(Expiry::Never)) {
-                options.expiry = Some(Expiry::Never);
-            } else {
-                at = options.time(args, at, context, "getex")?;
-            }
-            at += 1;
-        }
-        Ok(options)
+/// What GETEX says of the expiry. What is wrong with a time matters only where there is such a key.
+pub(super) fn of_getex(
+    args: &Args,
+    context: &WriteContext<'_>,
+) -> Result<Result<Option<Expiry>, CommandError>, CommandError> {
+    let mut said = Said::default();
+    let mut at = 2;
+    while at < args.len() {
+        at = said.take(args, at, "PERSIST")? + 1;
     }
-
-    /// Reads a time; where its last argument stands.
-    fn time(
-        &mut self,
-        args: &Args,
-        at: usize,
-        context: &WriteContext<'_>,
-        command: &str,
-    ) -> Result<usize, CommandError> {
-        let clock = CLOCKS.iter().find(|(word, _)| args.is(at, word) && at + 1 < args.len());
-        let Some((_, clock)) = clock.filter(|_| self.expiry.is_none()) else { return Err(CommandError::syntax()) };
-        let moment = clock.read(args, at + 1, context, command)?.positive(command)?;
-        self.expiry = Some(Expiry::At(moment));
-        Ok(at + 1)
-    }
+    Ok(said.moment(args, context, "getex").map(|moment| match moment {
+        Some(moment) => Some(Expiry::At(moment)),
+        None => said.0.map(|_| Expiry::Never),
+    }))
 }
