@@ -43,6 +43,8 @@ pub enum ErrorCode {
     NoScript,
     /// No script is running.
     NotBusy,
+    /// What a command waited for was ended by CLIENT UNBLOCK.
+    Unblocked,
     /// Not a JSON object, or a bad `_id`.
     BadDoc,
     /// A filter that cannot be.
@@ -95,6 +97,7 @@ impl ErrorCode {
         ErrorCode::Denied,
         ErrorCode::NoScript,
         ErrorCode::NotBusy,
+        ErrorCode::Unblocked,
         ErrorCode::BadDoc,
         ErrorCode::BadFilter,
         ErrorCode::BadUpdate,
@@ -132,6 +135,7 @@ impl ErrorCode {
             ErrorCode::Denied => "DENIED",
             ErrorCode::NoScript => "NOSCRIPT",
             ErrorCode::NotBusy => "NOTBUSY",
+            ErrorCode::Unblocked => "UNBLOCKED",
             ErrorCode::BadDoc => "BADDOC",
             ErrorCode::BadFilter => "BADFILTER",
             ErrorCode::BadUpdate => "BADUPDATE",

@@ -12,6 +12,7 @@ pub mod context;
 pub mod doc;
 pub mod error;
 mod expiry;
+pub mod figures;
 pub mod glob;
 pub mod idx;
 pub mod keys;

@@ -8,6 +8,8 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::error::CommandError;
+use crate::figures::{Latencies, LatencyEvent, Memory, SlowCommand};
+use crate::reply::Reply;
 
 /// The version of Redis whose behaviour the commands follow; what clients branch on.
 pub const REDIS_VERSION: &str = "7.4.0";
@@ -84,6 +86,76 @@ pub trait Session {
     fn info(&self, section: InfoSection) -> Vec<(String, String)>;
     /// Begins to stop the server. The connection is closed without a reply.
     fn shutdown(&mut self, mode: Shutdown);
+    /// Whether the command is carried out by EXEC, where nothing may wait.
+    fn is_in_exec(&self) -> bool;
+    /// Has the connection hear of every command from now on.
+    fn monitor(&mut self);
+    /// Has the answer wait: it is then what the wait's end makes it, whatever the command returns.
+    fn wait(&mut self, wait: Wait);
+    /// Ends what a connection waits for; false where it waits for nothing that can be ended so.
+    fn unblock(&mut self, id: u64, how: Unblock) -> bool;
+    /// Holds back what connections ask for, so long.
+    fn pause(&mut self, what: Paused, time: Duration);
+    /// Ends that.
+    fn unpause(&mut self);
+    /// The last commands that took long, at most so many, the latest first.
+    fn slow_commands(&self, most: usize) -> Vec<SlowCommand>;
+    /// How many there are.
+    fn slow_commands_len(&self) -> usize;
+    /// Forgets them.
+    fn forget_slow_commands(&mut self);
+    /// What took longer than `latency-monitor-threshold`, by the name of the event.
+    fn latency_events(&self) -> Vec<LatencyEvent>;
+    /// Forgets an event, or all; how many that are.
+    fn forget_latency_events(&mut self, event: Option<&[u8]>) -> usize;
+    /// How long the calls of a command took, by its place in the table; none where it was not called.
+    fn latencies(&self, index: usize) -> Option<Latencies>;
+    /// What memory is used for.
+    fn memory(&self) -> Memory;
+    /// Gives back memory that the allocator holds and nobody uses.
+    fn purge_memory(&mut self);
+}
+
+/// What an answer waits for: all that is asked here, but no longer than its time.
+#[derive(Debug, Clone, Copy)]
+pub struct Wait {
+    /// That what was written before is on disk.
+    pub durable: bool,
+    /// That so many replicas have it.
+    pub replicas: u64,
+    /// How long at most; none is without an end.
+    pub time: Option<Duration>,
+    /// Whether CLIENT UNBLOCK may end it.
+    pub unblockable: bool,
+    /// The answer.
+    pub answer: fn(Waited) -> Reply,
+}
+
+/// How far it was when a wait ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Waited {
+    /// What was written before is on disk.
+    pub durable: bool,
+    /// So many replicas have it.
+    pub replicas: u64,
+}
+
+/// How CLIENT UNBLOCK ends a wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unblock {
+    /// As if its time were up.
+    Timeout,
+    /// With an error.
+    Error,
+}
+
+/// What CLIENT PAUSE holds back. The later is the stricter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Paused {
+    /// Commands that may write or publish.
+    Writes,
+    /// All commands.
+    All,
 }
 
 /// One connection, as CLIENT LIST shows it.
@@ -141,6 +213,10 @@ pub struct ClientInfo {
     pub patterns: usize,
     /// Shard channels.
     pub shard_channels: usize,
+    /// It hears of every command.
+    pub monitors: bool,
+    /// Its answer waits.
+    pub blocked: bool,
     /// CLIENT SETINFO LIB-NAME.
     pub library_name: String,
     /// CLIENT SETINFO LIB-VER.

@@ -34,6 +34,8 @@ pub struct Command {
     pub flags: &'static [&'static str],
     /// The shape of the reply in words, for the reference.
     pub reply: &'static str,
+    /// Whether argument `at` of a request is a secret: MONITOR and SLOWLOG do not show it.
+    pub secrets: fn(&Args, usize) -> bool,
     /// Command lines with what they answer, for the reference.
     pub examples: &'static [(&'static str, &'static str)],
     /// The subcommands of a container such as CLIENT.
@@ -57,6 +59,7 @@ impl Command {
         categories: &[],
         flags: &[],
         reply: "",
+        secrets: |_, _| false,
         examples: &[],
         subcommands: &[],
         run: Run::Container,

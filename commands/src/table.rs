@@ -5,8 +5,11 @@ use crate::doc;
 use crate::idx;
 use crate::keys;
 use crate::pubsub;
-use crate::scripting::{eval, evalsha, script};
-use crate::server::{command, config, dbsize, flushall, flushdb, info, lolwut, shutdown, time};
+use crate::scripting::{eval, evalsha, fcall, fcall_ro, function, script};
+use crate::server::{
+    command, config, dbsize, debug, flushall, flushdb, info, latency, lolwut, memory, monitor, shutdown, slowlog, time,
+    wait, waitaof,
+};
 use crate::spec::Command;
 use crate::string;
 use crate::transactions::{discard, exec, multi, unwatch, watch};
@@ -98,17 +101,27 @@ pub static COMMANDS: &[&Command] = &[
     // Scripting
     &eval::SPEC,
     &evalsha::SPEC,
+    &fcall::SPEC,
+    &fcall_ro::SPEC,
+    &function::SPEC,
     &script::SPEC,
     // Server
     &command::SPEC,
     &config::SPEC,
     &dbsize::SPEC,
+    &debug::SPEC,
     &flushall::SPEC,
     &flushdb::SPEC,
     &info::SPEC,
+    &latency::SPEC,
     &lolwut::SPEC,
+    &memory::SPEC,
+    &monitor::SPEC,
     &shutdown::SPEC,
+    &slowlog::SPEC,
     &time::SPEC,
+    &wait::SPEC,
+    &waitaof::SPEC,
     // String
     &string::append::SPEC,
     &string::decr::SPEC,

@@ -4,14 +4,17 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering::Relaxed};
-use std::time::Instant;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use veddb_commands::lookup;
-use veddb_commands::session::ClientInfo;
+use veddb_commands::session::{ClientInfo, Unblock};
+
+use crate::config::Settings;
+use crate::pubsub::mailbox::Mailbox;
 
 /// One connection as others see it.
 #[derive(Debug)]
@@ -44,6 +47,15 @@ pub struct Client {
     pub patterns: AtomicUsize,
     pub shard_channels: AtomicUsize,
     pub texts: Mutex<Texts>,
+    pub monitors: AtomicBool,
+    /// It was let in and a command of it was carried out.
+    pub greeted: AtomicBool,
+    /// It waits for its client: for bytes of it, or for it to take some.
+    pub waits: AtomicBool,
+    blocking: Mutex<Blocking>,
+    unblocked: Notify,
+    /// Where messages wait for it, once it listened.
+    pub(crate) mailbox: Mutex<Weak<Mailbox>>,
     killed: AtomicBool,
     woken: Notify,
     /// Raised when nobody waits for the answer any more; long reads look at it.
@@ -59,8 +71,78 @@ pub struct Texts {
     pub library_version: String,
 }
 
+/// Whether the answer to a command waits.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Blocking {
+    #[default]
+    No,
+    /// For something that nobody can end.
+    Held,
+    /// For something that CLIENT UNBLOCK can end.
+    Waiting,
+    /// CLIENT UNBLOCK has ended it.
+    Ended(Unblock),
+}
+
 impl Client {
-    /// Notes that a request arrived.
+    /// Says that the answer waits from now on.
+    pub(crate) fn block(&self, unblockable: bool) {
+        *self.blocking.lock() = if unblockable { Blocking::Waiting } else { Blocking::Held };
+    }
+
+    /// Says that it does not; how it was ended by CLIENT UNBLOCK, if it was.
+    pub(crate) fn resume(&self) -> Option<Unblock> {
+        match std::mem::take(&mut *self.blocking.lock()) {
+            Blocking::Ended(how) => Some(how),
+            Blocking::No | Blocking::Held | Blocking::Waiting => None,
+        }
+    }
+
+    /// Ends what the answer waits for; false where it does not wait, or not for such.
+    pub(crate) fn unblock(&self, how: Unblock) -> bool {
+        let mut blocking = self.blocking.lock();
+        let waits = *blocking == Blocking::Waiting;
+        if waits {
+            *blocking = Blocking::Ended(how);
+            self.unblocked.notify_one();
+        }
+        waits
+    }
+
+    /// Returns once that has happened.
+    pub(crate) async fn unblocked(&self) {
+        while !matches!(*self.blocking.lock(), Blocking::Ended(_)) {
+            self.unblocked.notified().await;
+        }
+    }
+
+    /// Whether the answer waits.
+    pub(crate) fn is_blocked(&self) -> bool {
+        *self.blocking.lock() != Blocking::No
+    }
+
+    /// Why the connection is to be closed, if its time is up.
+    pub(crate) fn overdue(&self, settings: &Settings) -> Option<&'static str> {
+        let age = self.connected.elapsed();
+        let handshake_s = settings.handshake_timeout_s;
+        if handshake_s > 0 && age > Duration::from_secs(handshake_s) && !self.greeted.load(Relaxed) {
+            return Some("handshake-timeout");
+        }
+        // Who listens need not say anything, and who waits for an answer has nothing to say.
+        let listens = self.is_subscriber() || self.monitors.load(Relaxed);
+        let is_idle = self.waits.load(Relaxed) && !listens && !self.is_blocked();
+        let idle = age.saturating_sub(Duration::from_millis(self.last_request_ms.load(Relaxed)));
+        if is_idle && settings.timeout_s > 0 && idle > Duration::from_secs(settings.timeout_s) {
+            return Some("timeout");
+        }
+        let mailbox = self.mailbox.lock().upgrade();
+        if mailbox.is_some_and(|mailbox| mailbox.close_if_over(&settings.client_output_buffer_limit.pubsub)) {
+            return Some("client-output-buffer-limit");
+        }
+        None
+    }
+
+    /// Notes that a request arrived, or that a reply was taken.
     pub fn touch(&self) {
         self.last_request_ms.store(self.connected.elapsed().as_millis() as u64, Relaxed);
     }
@@ -121,6 +203,8 @@ impl Client {
             channels: self.channels.load(Relaxed),
             patterns: self.patterns.load(Relaxed),
             shard_channels: self.shard_channels.load(Relaxed),
+            monitors: self.monitors.load(Relaxed),
+            blocked: self.is_blocked(),
             library_name: texts.library_name.clone(),
             library_version: texts.library_version.clone(),
         }
@@ -167,6 +251,12 @@ impl Clients {
             patterns: AtomicUsize::new(0),
             shard_channels: AtomicUsize::new(0),
             texts: Mutex::default(),
+            monitors: AtomicBool::new(false),
+            greeted: AtomicBool::new(false),
+            waits: AtomicBool::new(false),
+            blocking: Mutex::default(),
+            unblocked: Notify::new(),
+            mailbox: Mutex::default(),
             killed: AtomicBool::new(false),
             woken: Notify::new(),
             cancelled: AtomicBool::new(false),
@@ -188,6 +278,16 @@ impl Clients {
     /// All of them, by ascending id.
     pub fn list(&self) -> Vec<Arc<Client>> {
         self.all.lock().values().cloned().collect()
+    }
+
+    /// Closes those whose time is up. Asked once a second, as Redis does.
+    pub(crate) fn sweep(&self, settings: &Settings) {
+        for client in self.list() {
+            if let Some(why) = client.overdue(settings) {
+                tracing::debug!(client = client.id, addr = %client.addr, "closed: {why}");
+                client.kill();
+            }
+        }
     }
 
     /// How many there are.

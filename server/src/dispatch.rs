@@ -1,9 +1,10 @@
 //! The gates: whether a request may run. One place, so that no command forgets one.
 //!
-//! In Redis's order: the command exists, the number of arguments fits, the connection is authenticated, and it is not one that
-//! only listens.
+//! In Redis's order: the command exists, the number of arguments fits, the connection is authenticated, DEBUG is allowed, and it is
+//! not a connection that only listens.
 
 use veddb_commands::lookup::{Entry, Lookup, find};
+use veddb_commands::spec::Run;
 use veddb_commands::{Args, CommandError, ErrorCode};
 
 /// What becomes of a request.
@@ -25,6 +26,10 @@ pub struct Standing {
     pub authenticated: bool,
     /// It listens to channels under RESP2.
     pub only_listens: bool,
+    /// It hears of every command.
+    pub monitors: bool,
+    /// DEBUG may come over it.
+    pub may_debug: bool,
 }
 
 /// What a connection may say that only listens.
@@ -48,6 +53,13 @@ pub fn admit(args: &Args, standing: Standing) -> Admission {
         let error = CommandError::new(ErrorCode::NoAuth, "Authentication required.");
         return Admission::Refuse(Some(entry), error);
     }
+    if entry.command.flags.contains(&"protected") && !standing.may_debug {
+        let error = CommandError::err(
+            "DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can run it from a local \
+             connection, otherwise you need to set this option in the configuration file, and then restart the server.",
+        );
+        return Admission::Refuse(Some(entry), error);
+    }
     if standing.only_listens && !LISTENERS_SAY.contains(&entry.name.as_str()) {
         let error = CommandError::err(format!(
             "Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context",
@@ -55,7 +67,16 @@ pub fn admit(args: &Args, standing: Standing) -> Admission {
         ));
         return Admission::Refuse(Some(entry), error);
     }
+    if standing.monitors && touches_data(entry) {
+        // What it says must not be among what it hears.
+        return Admission::Refuse(Some(entry), CommandError::err("Replica can't interact with the keyspace"));
+    }
     Admission::Run(entry)
+}
+
+fn touches_data(entry: &Entry) -> bool {
+    matches!(entry.command.run, Run::Read(_) | Run::Write(_) | Run::Mixed { .. })
+        || entry.command.flags.contains(&"may_replicate")
 }
 
 /// What a connection from another machine hears while protected mode is on and no password is set.
@@ -80,7 +101,7 @@ mod tests {
 
     #[track_caller]
     fn check(words: &[&'static str], authenticated: bool, expected: &str) {
-        let standing = Standing { authenticated, only_listens: false };
+        let standing = Standing { authenticated, only_listens: false, monitors: false, may_debug: false };
         let args = Args::new(words.iter().map(|word| Bytes::from_static(word.as_bytes())).collect());
         let found = match admit(&args, standing) {
             Admission::Run(entry) => entry.name.clone(),

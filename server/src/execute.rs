@@ -14,6 +14,7 @@ use veddb_commands::{Args, CommandError, ErrorCode, Reply};
 use veddb_storage::{Error, Job, Transaction};
 
 use crate::client::Client;
+use crate::latency::COMMIT;
 use crate::server::Server;
 
 /// What a command comes to.
@@ -128,6 +129,7 @@ pub async fn commit(server: &Server, units: Vec<Unit>) -> Vec<Outcome> {
     let count = units.len();
     let (done, outcomes) = oneshot::channel();
     let Ok(slot) = Arc::clone(&server.commit_slots).acquire_owned().await else { return refuse(count, stopped()) };
+    let submitted = Instant::now();
     let group = Group {
         outcomes: units.iter().map(|_| None).collect(),
         units: units.into_iter().map(Some).collect(),
@@ -138,7 +140,9 @@ pub async fn commit(server: &Server, units: Vec<Unit>) -> Vec<Outcome> {
         // The permits keep the queue below its length.
         return refuse(count, CommandError::new(ErrorCode::Busy, "the commit queue is full"));
     }
-    outcomes.await.unwrap_or_else(|_| refuse(count, stopped()))
+    let outcomes = outcomes.await.unwrap_or_else(|_| refuse(count, stopped()));
+    server.latency.note(COMMIT, submitted.elapsed());
+    outcomes
 }
 
 fn refuse(count: usize, error: CommandError) -> Vec<Outcome> {

@@ -6,6 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use veddb_commands::session::{InfoSection, REDIS_VERSION};
 
 use crate::execute::now_ms;
+use crate::memory;
 use crate::server::Server;
 
 type Fields = Vec<(String, String)>;
@@ -18,10 +19,9 @@ pub(crate) fn fields(server: &Server, section: InfoSection) -> Fields {
             field("connected_clients", server.clients.count()),
             field("maxclients", server.config.load().maxclients),
             field("pubsub_clients", pubsub_clients(server)),
-            // No command blocks yet.
-            field("blocked_clients", 0),
+            field("blocked_clients", server.clients.list().iter().filter(|client| client.is_blocked()).count()),
         ],
-        InfoSection::Memory => memory(server),
+        InfoSection::Memory => about_memory(server),
         InfoSection::Persistence => persistence(server),
         InfoSection::Stats => stats(server),
         InfoSection::Replication => vec![
@@ -90,17 +90,15 @@ fn about_server(server: &Server) -> Fields {
     ]
 }
 
-fn memory(server: &Server) -> Fields {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let system = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+fn about_memory(server: &Server) -> Fields {
     let settings = server.config.load();
     let mut fields = Vec::new();
     // Anonymous memory is what the server itself took; the rest of the resident set is files the kernel caches.
     for (name, value) in [
-        ("used_memory", kib(&status, "RssAnon:")),
-        ("used_memory_rss", resident_bytes()),
-        ("used_memory_peak", kib(&status, "VmHWM:")),
-        ("total_system_memory", kib(&system, "MemTotal:")),
+        ("used_memory", memory::total()),
+        ("used_memory_rss", memory::resident()),
+        ("used_memory_peak", memory::peak()),
+        ("total_system_memory", memory::of_the_machine()),
     ] {
         if let Some(bytes) = value {
             fields.push(field(name, bytes));
@@ -137,19 +135,6 @@ fn persistence(server: &Server) -> Fields {
         field("checkpoints", stats.checkpoints),
         field("replayed_units", stats.replayed_units),
     ]
-}
-
-/// The bytes of a line `Name:  123 kB` of a file in /proc.
-fn kib(text: &str, name: &str) -> Option<u64> {
-    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
-    let kib: u64 = line.split_whitespace().next()?.parse().ok()?;
-    Some(kib * 1024)
-}
-
-fn resident_bytes() -> Option<u64> {
-    let statm = std::fs::read_to_string("/proc/self/statm").ok()?;
-    let pages: u64 = statm.split_whitespace().nth(1)?.parse().ok()?;
-    Some(pages * rustix::param::page_size() as u64)
 }
 
 /// As Redis's bytesToHuman: `1.50M`.
@@ -232,8 +217,6 @@ mod tests {
 
     #[test]
     fn figures_are_read_from_proc() {
-        assert_eq!(kib("VmHWM:\t  12 kB\nRssAnon: 3 kB\n", "RssAnon:"), Some(3072));
-        assert!(resident_bytes().is_some_and(|bytes| bytes > 100_000));
         assert_eq!(human(1_572_864), "1.50M");
         assert_eq!(cpu().len(), 2);
     }

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use hdrhistogram::Histogram;
 use parking_lot::Mutex;
 use veddb_commands::ErrorCode;
+use veddb_commands::figures::Latencies;
 use veddb_commands::lookup::{Entry, entries};
 
 /// The longest latency that is told apart, microseconds.
@@ -137,6 +138,27 @@ impl Metrics {
         figures.filter(|figures| figures.calls + figures.rejected > 0).collect()
     }
 
+    /// How long the calls of a command took, by its place in the table; none where it was not called.
+    pub fn latencies(&self, index: usize) -> Option<Latencies> {
+        let latency = self.commands.get(index)?.latency_us.lock();
+        let histogram = latency.as_ref()?;
+        let (calls, mut cumulative, mut before) = (histogram.len(), Vec::new(), 0);
+        for doubled in 0.. {
+            if before == calls {
+                break;
+            }
+            // Redis counts in nanoseconds: these are its buckets, of 1024 ns and doubled each time, in microseconds.
+            let most_us = ((1032_u64 << doubled) - 1) / 1000;
+            // Whatever is longer than can be told apart is in the last.
+            let count = if most_us >= LATENCY_MAX_US { calls } else { histogram.count_between(0, most_us) };
+            if count > before {
+                cumulative.push((most_us, count));
+            }
+            before = count;
+        }
+        Some(Latencies { calls, cumulative })
+    }
+
     /// CONFIG RESETSTAT.
     pub fn reset(&self) {
         for counter in [
@@ -158,5 +180,22 @@ impl Metrics {
             }
             *command.latency_us.lock() = None;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn latencies_are_in_the_buckets_of_redis() {
+        let metrics = Metrics::default();
+        assert_eq!(metrics.latencies(0), None);
+        let mut ran: Vec<Ran> =
+            [0, 3, 30, 33, 100, u64::MAX].map(|took_us| Ran { index: 0, took_us, error: None }).to_vec();
+        metrics.ran(&mut ran);
+        let latencies = metrics.latencies(0).unwrap();
+        assert_eq!(latencies.calls, 6);
+        assert_eq!(latencies.cumulative, [(1, 1), (4, 2), (33, 4), (132, 5), (69_256_347, 6)]);
     }
 }

@@ -113,6 +113,14 @@ pub(crate) struct Plan {
     pub(crate) writes: bool,
 }
 
+/// The database in which the commands after this one are, if it is one that chooses it.
+pub(crate) fn selected(entry: &Entry, args: &Args, databases: u8) -> Option<u8> {
+    if entry.name != "select" {
+        return None;
+    }
+    u8::try_from(args.integer(1).ok()?).ok().filter(|db| *db < databases)
+}
+
 /// A command on data.
 enum Data {
     Read(ReadFn, Args),
@@ -138,14 +146,7 @@ impl Plan {
                     plan.writes = true;
                 }
                 Run::Session(_) | Run::Exec | Run::Container | Run::Mixed { .. } => {
-                    // Those after it are in another database.
-                    if entry.name == "select"
-                        && let Ok(selected) = args.integer(1)
-                        && let Ok(selected) = u8::try_from(selected)
-                        && selected < databases
-                    {
-                        db = selected;
-                    }
+                    db = selected(entry, args, databases).unwrap_or(db);
                     plan.others.push(place);
                 }
             }

@@ -124,6 +124,24 @@ pub fn quote(word: &str) -> String {
     out
 }
 
+/// Bytes in quotes, as `sdscatrepr` writes them: what is not printable ASCII as `\\xhh`.
+pub fn represent(bytes: &[u8], out: &mut Vec<u8>) {
+    out.push(b'"');
+    for byte in bytes {
+        match byte {
+            b'"' | b'\\' => out.extend([b'\\', *byte]),
+            b'\n' => out.extend(b"\\n"),
+            b'\r' => out.extend(b"\\r"),
+            b'\t' => out.extend(b"\\t"),
+            0x07 => out.extend(b"\\a"),
+            0x08 => out.extend(b"\\b"),
+            b' '..=b'~' => out.push(*byte),
+            _ => out.extend(format!("\\x{byte:02x}").as_bytes()),
+        }
+    }
+    out.push(b'"');
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -153,5 +171,11 @@ mod tests {
         for word in ["", "plain", "two words", "q\"uo'te", "back\\slash", "new\nline", "ümläut", "\u{1}"] {
             assert_eq!(split(quote(word).as_bytes()), Some(vec![word.as_bytes().to_vec()]), "{word:?}");
         }
+    }
+    #[test]
+    fn any_bytes_are_represented_as_redis_does() {
+        let mut out = Vec::new();
+        represent(b"a b\x00\n\r\t\x07\x08\"\\\xff~\x7f", &mut out);
+        assert_eq!(String::from_utf8_lossy(&out), r#""a b\x00\n\r\t\a\b\"\\\xff~\x7f""#);
     }
 }

@@ -11,8 +11,12 @@ use veddb_storage::Store;
 
 use crate::client::Clients;
 use crate::config::{Config, Settings};
+use crate::latency::Latency;
 use crate::metrics::Metrics;
+use crate::monitor::Monitors;
+use crate::pause::Pause;
 use crate::pubsub::PubSub;
+use crate::slowlog::Slowlog;
 use crate::telemetry::LevelHandle;
 
 /// Groups of writes that may wait for the committer. Each connection has at most one there, so this bounds memory, and
@@ -32,6 +36,16 @@ pub struct Server {
     pub clients: Clients,
     /// Who listens to what.
     pub(crate) pubsub: PubSub,
+    /// Who hears of every command.
+    pub(crate) monitors: Monitors,
+    /// Commands that took long.
+    pub(crate) slowlog: Slowlog,
+    /// Events that took long.
+    pub(crate) latency: Latency,
+    /// Whether commands are held back.
+    pub(crate) pause: Pause,
+    /// What memory the server itself took when it began, bytes.
+    pub(crate) startup_memory: Option<u64>,
     /// What all queries share.
     pub queries: Queries,
     /// A permit for each group of writes on its way to the committer.
@@ -57,12 +71,19 @@ impl Server {
         if getrandom::fill(&mut random).is_err() {
             random.fill(0);
         }
+        let latency = Latency::default();
+        latency.set_threshold_ms(config.load().latency_monitor_threshold_ms);
         Arc::new(Server {
             config,
             store,
             metrics: Metrics::default(),
             clients: Clients::default(),
             pubsub: PubSub::default(),
+            monitors: Monitors::default(),
+            slowlog: Slowlog::default(),
+            latency,
+            pause: Pause::default(),
+            startup_memory: crate::memory::total(),
             queries: Queries::new(query_limits),
             commit_slots: Arc::new(Semaphore::new(COMMIT_QUEUE)),
             read_slots: Arc::new(Semaphore::new(read_slots)),
@@ -104,6 +125,8 @@ impl Server {
             let (keys, documents) = notes(after);
             self.store.want_notes(keys, documents);
         }
+        self.latency.set_threshold_ms(after.latency_monitor_threshold_ms);
+        self.slowlog.truncate(after.slowlog_max_len);
         if before.query_limits != after.query_limits {
             self.queries.set_limits(after.query_limits);
         }
@@ -125,7 +148,7 @@ impl Server {
         }
     }
 
-    /// Counts commands a second, and closes cursors whose time is up. Runs until the server stops.
+    /// Counts commands a second, and closes cursors and connections whose time is up. Runs until the server stops.
     pub async fn sample(self: Arc<Server>) {
         let mut stopping = self.watch_stop();
         let mut before = self.metrics.commands_processed.load(Relaxed);
@@ -135,6 +158,7 @@ impl Server {
                 _ = stopping.changed() => return,
             }
             self.queries.sweep(Instant::now());
+            self.clients.sweep(&self.config.load());
             let now = self.metrics.commands_processed.load(Relaxed);
             // The counter goes back to 0 at CONFIG RESETSTAT.
             self.metrics.ops_per_second.store(now.saturating_sub(before), Relaxed);

@@ -8,7 +8,10 @@ use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use veddb_commands::CommandError;
-use veddb_commands::session::{ClientInfo, InfoSection, LibraryField, ReplyMode, Session, Shutdown, Subscription};
+use veddb_commands::figures::{Latencies, LatencyEvent, Memory, SlowCommand};
+use veddb_commands::session::{
+    ClientInfo, InfoSection, LibraryField, Paused, ReplyMode, Session, Shutdown, Subscription, Unblock, Wait,
+};
 
 use crate::client::Client;
 use crate::config::{Settings, rewrite};
@@ -38,6 +41,12 @@ pub(crate) struct State {
     pub(crate) subscriptions: Option<Box<Subscriptions>>,
     /// The mailboxes that its messages went to, and whose connections are still to be woken.
     pub(crate) filled: Filled,
+    /// It hears of every command.
+    pub(crate) monitors: bool,
+    /// What the answer to the command at hand waits for.
+    pub(crate) wait: Option<Wait>,
+    /// The command at hand is one of a transaction's.
+    pub(crate) in_exec: bool,
     /// Messages that came before are sent before the next reply, since that says there will be no more.
     pub(crate) messages_first: bool,
 }
@@ -56,8 +65,17 @@ impl State {
             watched: Watched::default(),
             subscriptions: None,
             filled: Filled::new(),
+            monitors: false,
+            wait: None,
+            in_exec: false,
             messages_first: false,
         }
+    }
+
+    /// What it listens to, with its mailbox, from now on.
+    fn listening(&mut self, client: &Arc<Client>) -> &mut Subscriptions {
+        let protocol = self.protocol;
+        self.subscriptions.get_or_insert_with(|| Box::new(Subscriptions::new(Mailbox::new(client, protocol))))
     }
 
     /// Shows others how far its transaction is.
@@ -71,6 +89,11 @@ impl State {
     /// Whether it listens to anything.
     pub(crate) fn is_subscriber(&self) -> bool {
         self.subscriptions.as_ref().is_some_and(|subscriptions| subscriptions.len() > 0)
+    }
+
+    /// Whether it listens to anything, or hears of every command.
+    pub(crate) fn listens(&self) -> bool {
+        self.monitors || self.is_subscriber()
     }
 
     /// Whether it may only say what listeners say: what comes over it is taken for messages.
@@ -188,9 +211,7 @@ impl Session for ConnectionSession<'_> {
     }
 
     fn subscribe(&mut self, kind: Subscription, name: &Bytes) -> Result<usize, CommandError> {
-        let protocol = self.state.protocol;
-        let new = || Box::new(Subscriptions::new(Mailbox::new(self.client, protocol)));
-        let subscriptions = self.state.subscriptions.get_or_insert_with(new);
+        let subscriptions = self.state.listening(self.client);
         let most = self.settings.max_subscriptions_per_client;
         if subscriptions.len() >= most && !subscriptions.names(kind).contains(name) {
             return Err(CommandError::err(format!("max-subscriptions-per-client ({most}) of this client are there")));
@@ -279,6 +300,8 @@ impl Session for ConnectionSession<'_> {
     }
 
     fn reset(&mut self) {
+        self.server.monitors.leave(self.client.id);
+        self.client.monitors.store(false, Relaxed);
         if let Some(subscriptions) = self.state.subscriptions.take() {
             self.server.pubsub.leave(&subscriptions);
         }
@@ -336,5 +359,67 @@ impl Session for ConnectionSession<'_> {
         // Redis answers nothing: the client sees the connection end.
         self.state.replies_off = true;
         self.server.stop(mode);
+    }
+    fn is_in_exec(&self) -> bool {
+        self.state.in_exec
+    }
+
+    fn monitor(&mut self) {
+        let mailbox = Arc::clone(&self.state.listening(self.client).mailbox);
+        self.state.monitors = true;
+        self.client.monitors.store(true, Relaxed);
+        self.server.monitors.join(&mailbox);
+    }
+
+    fn wait(&mut self, wait: Wait) {
+        self.state.wait = Some(wait);
+    }
+
+    fn unblock(&mut self, id: u64, how: Unblock) -> bool {
+        self.server.clients.get(id).is_some_and(|client| client.unblock(how))
+    }
+
+    fn pause(&mut self, what: Paused, time: Duration) {
+        self.server.pause.begin(what, time);
+    }
+
+    fn unpause(&mut self) {
+        self.server.pause.end();
+    }
+
+    fn slow_commands(&self, most: usize) -> Vec<SlowCommand> {
+        self.server.slowlog.latest(most)
+    }
+
+    fn slow_commands_len(&self) -> usize {
+        self.server.slowlog.len()
+    }
+
+    fn forget_slow_commands(&mut self) {
+        self.server.slowlog.truncate(0);
+    }
+
+    fn latency_events(&self) -> Vec<LatencyEvent> {
+        self.server.latency.events()
+    }
+
+    fn forget_latency_events(&mut self, event: Option<&[u8]>) -> usize {
+        self.server.latency.forget(event)
+    }
+
+    fn latencies(&self, index: usize) -> Option<Latencies> {
+        self.server.metrics.latencies(index)
+    }
+
+    fn memory(&self) -> Memory {
+        crate::memory::figures(self.server)
+    }
+
+    fn purge_memory(&mut self) {
+        let settings = self.settings;
+        // May take as long as there are pages to drop.
+        tokio::task::block_in_place(|| {
+            self.server.store.set_memory_budgets(settings.maxmemory_index, settings.maxmemory_cache);
+        });
     }
 }

@@ -16,6 +16,7 @@ pub static SPEC: Command = Command {
     args: &[Arg::string("username").optional(), Arg::string("password")],
     flags: &["noscript", "loading", "stale", "fast", "no_auth", "allow_busy"],
     reply: "OK; WRONGPASS when the user or the password is wrong",
+    secrets: |_, at| at > 0,
     examples: &[("AUTH default secret", "OK")],
     run: Run::Session(auth),
     ..Command::BLANK

@@ -25,6 +25,7 @@ pub static SPEC: Command = Command {
     .optional()],
     flags: &["noscript", "loading", "stale", "fast", "no_auth", "allow_busy"],
     reply: "map: `server version proto id mode role modules`",
+    secrets: is_secret,
     examples: &[("HELLO 3", "1# \"server\" => \"redis\" ...")],
     run: Run::Session(hello),
     ..Command::BLANK
@@ -59,6 +60,21 @@ fn hello(args: &Args, session: &mut dyn Session) -> Result<Reply, CommandError> 
         (Reply::constant("role"), Reply::constant("master")),
         (Reply::constant("modules"), Reply::Array(Vec::new())),
     ]))
+}
+
+/// User and password. What follows a word that is none of the options may be a password, too.
+fn is_secret(args: &Args, secret: usize) -> bool {
+    let mut at = 2;
+    while at < secret {
+        at += match (args.is(at, "AUTH"), args.is(at, "SETNAME")) {
+            (true, _) if secret <= at + 2 => return true,
+            (true, _) => 3,
+            (_, true) if secret <= at + 1 => return false,
+            (_, true) => 2,
+            _ => return true,
+        };
+    }
+    false
 }
 
 /// What was asked for; values are positions among the arguments.
@@ -99,4 +115,24 @@ fn parse(args: &Args) -> Result<Wanted, CommandError> {
         }
     }
     Ok(wanted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+
+    #[test]
+    fn user_and_password_are_secrets() {
+        let check = |line: &'static str, expected: &str| {
+            let args = Args::new(line.split(' ').map(|word| Bytes::from_static(word.as_bytes())).collect());
+            let shown: String = (0..args.len()).map(|at| if is_secret(&args, at) { '*' } else { '.' }).collect();
+            assert_eq!(shown, expected, "{line}");
+        };
+        check("HELLO 3", "..");
+        check("HELLO 3 AUTH u p", "...**");
+        check("HELLO 3 AUTH u p SETNAME n", "...**..");
+        check("HELLO 3 SETNAME n AUTH u p", ".....**");
+        check("HELLO 3 AUHT u p", "...**");
+    }
 }

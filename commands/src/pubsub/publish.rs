@@ -14,7 +14,7 @@ pub static SPEC: Command = Command {
     complexity: "O(N) of the receivers and the patterns that begin as the channel does",
     arity: 3,
     args: &[Arg::string("channel"), Arg::string("message")],
-    flags: &["pubsub", "loading", "stale", "fast"],
+    flags: &["pubsub", "loading", "stale", "fast", "may_replicate"],
     reply: "how many deliveries that are",
     examples: &[("PUBLISH news hello", "(integer) 1")],
     run: Run::Session(run),

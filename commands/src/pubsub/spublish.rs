@@ -14,7 +14,7 @@ pub static SPEC: Command = Command {
     complexity: "O(N) of the receivers",
     arity: 3,
     args: &[Arg::string("shardchannel"), Arg::string("message")],
-    flags: &["pubsub", "loading", "stale", "fast"],
+    flags: &["pubsub", "loading", "stale", "fast", "may_replicate"],
     reply: "how many deliveries that are",
     examples: &[("SPUBLISH news hello", "(integer) 1")],
     run: Run::Session(run),

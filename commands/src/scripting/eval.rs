@@ -21,7 +21,7 @@ pub static SPEC: Command = Command {
         Arg::new("key", ArgKind::Key).optional().multiple(),
         Arg::string("arg").optional().multiple(),
     ],
-    flags: &["noscript", "stale"],
+    flags: &["noscript", "stale", "may_replicate"],
     reply: "null",
     examples: &[("EVAL \"return 1\" 0", "ERR this server runs no scripts but the one with which Laravel broadcasts")],
     run: Run::Session(run),

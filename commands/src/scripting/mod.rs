@@ -2,6 +2,9 @@
 
 pub mod eval;
 pub mod evalsha;
+pub mod fcall;
+pub mod fcall_ro;
+pub mod function;
 pub mod script;
 
 use crate::args::Args;

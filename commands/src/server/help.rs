@@ -1,7 +1,9 @@
-//! The answer of every `X HELP`, made from the subcommands' declarations so that it cannot fall behind them.
+//! What containers share: the answer of every `X HELP`, made from the subcommands' declarations so that it cannot fall behind them.
 
 use std::borrow::Cow;
 
+use crate::args::Args;
+use crate::error::CommandError;
 use crate::reference::syntax;
 use crate::reply::Reply;
 use crate::spec::Command;
@@ -15,4 +17,13 @@ pub(crate) fn help(container: &Command) -> Reply {
         lines.push(format!("    {}", command.summary).into());
     }
     Reply::Array(lines.into_iter().map(Reply::Simple).collect())
+}
+
+/// Redis's answer to a subcommand that has more arguments than it takes.
+pub(crate) fn wrong_count(container: &Command, args: &Args) -> CommandError {
+    let word = String::from_utf8_lossy(args.bytes(1));
+    CommandError::err(format!(
+        "unknown subcommand or wrong number of arguments for '{word}'. Try {} HELP.",
+        container.name
+    ))
 }

@@ -3,13 +3,20 @@
 pub mod command;
 pub mod config;
 pub mod dbsize;
+pub mod debug;
 pub mod flushall;
 pub mod flushdb;
 pub(crate) mod help;
 pub mod info;
+pub mod latency;
 pub mod lolwut;
+pub mod memory;
+pub mod monitor;
 pub mod shutdown;
+pub mod slowlog;
 pub mod time;
+pub mod wait;
+pub mod waitaof;
 
 use std::ops::RangeInclusive;
 

@@ -32,6 +32,12 @@ pub struct Settings {
     pub requirepass: Secret,
     pub maxclients: usize,
     pub timeout_s: u64,
+    pub handshake_timeout_s: u64,
+    pub enable_debug_command: Protected,
+    pub latency_monitor_threshold_ms: u64,
+    /// Microseconds; negative is never.
+    pub slowlog_log_slower_than_us: i64,
+    pub slowlog_max_len: usize,
     pub tcp_backlog: u32,
     pub tcp_keepalive_s: u64,
     pub databases: u8,
@@ -72,6 +78,11 @@ impl Default for Settings {
             requirepass: Secret::default(),
             maxclients: 10_000,
             timeout_s: 0,
+            handshake_timeout_s: 60,
+            enable_debug_command: Protected::No,
+            latency_monitor_threshold_ms: 0,
+            slowlog_log_slower_than_us: 10_000,
+            slowlog_max_len: 128,
             tcp_backlog: 511,
             tcp_keepalive_s: 300,
             databases: 16,
@@ -100,6 +111,24 @@ impl Default for Settings {
             notify_keyspace_events: KeyEvents::default(),
             notify_doc_events: false,
         }
+    }
+}
+
+/// Who may send a command that harms the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protected {
+    /// Nobody.
+    No,
+    /// Connections from this machine.
+    Local,
+    /// Everybody.
+    Yes,
+}
+
+impl Settings {
+    /// Whether a command that took so long is to be kept.
+    pub(crate) fn is_slow(&self, took_us: u64) -> bool {
+        u64::try_from(self.slowlog_log_slower_than_us).is_ok_and(|least| took_us >= least)
     }
 }
 

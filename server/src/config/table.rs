@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::kind::{Refusal, addresses, boolean, choice, integer, memory, only, output_limits, word};
-use super::{LogFormat, LogLevel, OutputLimit, Secret, Settings};
+use super::{LogFormat, LogLevel, OutputLimit, Protected, Secret, Settings};
 use crate::notify::KeyEvents;
 use veddb_storage::FsyncPolicy;
 
@@ -63,6 +63,7 @@ const LEVELS: &[(&str, LogLevel)] = &[
     ("warning", LogLevel::Warning),
     ("nothing", LogLevel::Nothing),
 ];
+const PROTECTED: &[(&str, Protected)] = &[("no", Protected::No), ("local", Protected::Local), ("yes", Protected::Yes)];
 const FORMATS: &[(&str, LogFormat)] = &[("text", LogFormat::Text), ("json", LogFormat::Json)];
 const I32: i64 = i32::MAX as i64;
 const MIB: i64 = 1 << 20;
@@ -148,10 +149,28 @@ pub static SETTINGS: &[Setting] = &[
         |s, v| put(&mut s.disk_reserve, memory(v, 0..=i64::MAX)),
     ),
     Setting::fixed(
+        "enable-debug-command",
+        "Who may send DEBUG: no (nobody), local (connections from this machine), yes.",
+        |s| word(s.enable_debug_command, PROTECTED),
+        |s, v| put(&mut s.enable_debug_command, choice(v, PROTECTED)),
+    ),
+    Setting::live(
+        "handshake-timeout",
+        "Seconds in which a connection must have got in and had a first command carried out; 0 is no limit.",
+        |s| s.handshake_timeout_s.to_string(),
+        |s, v| put(&mut s.handshake_timeout_s, integer(v, 0..=I32)),
+    ),
+    Setting::fixed(
         "io-threads",
         "How many long reads (scans, queries) may run at once, each on a thread of its own.",
         |s| s.io_threads.to_string(),
         |s, v| put(&mut s.io_threads, integer(v, 1..=128)),
+    ),
+    Setting::live(
+        "latency-monitor-threshold",
+        "Milliseconds from which on LATENCY keeps what took long; 0 is off.",
+        |s| s.latency_monitor_threshold_ms.to_string(),
+        |s, v| put(&mut s.latency_monitor_threshold_ms, integer(v, 0..=i64::MAX)),
     ),
     Setting::fixed(
         "log-format",
@@ -275,6 +294,12 @@ pub static SETTINGS: &[Setting] = &[
         |s, v| put(&mut s.maxmemory_index_build, memory(v, MIB..=GIB)),
     ),
     Setting::fixed(
+        "maxmemory-policy",
+        "Always noeviction: nothing is evicted from the store.",
+        |_| "noeviction".to_owned(),
+        |_, v| only(v, "noeviction", "nothing is evicted from the store"),
+    ),
+    Setting::fixed(
         "maxmemory-writes",
         "Bytes of documents that no checkpoint has written yet; up to four times this while one is being written.",
         |s| s.maxmemory_writes.to_string(),
@@ -345,6 +370,24 @@ pub static SETTINGS: &[Setting] = &[
         "Seconds that a stop waits for requests that are running.",
         |s| s.shutdown_timeout_s.to_string(),
         |s, v| put(&mut s.shutdown_timeout_s, integer(v, 0..=I32)),
+    ),
+    Setting::fixed(
+        "slave-read-only",
+        "The old name of replica-read-only.",
+        |_| "yes".to_owned(),
+        |_, v| only(v, "yes", "a replica never takes writes of its own"),
+    ),
+    Setting::live(
+        "slowlog-log-slower-than",
+        "Microseconds from which on SLOWLOG keeps a command; 0 is every one, negative is none.",
+        |s| s.slowlog_log_slower_than_us.to_string(),
+        |s, v| put(&mut s.slowlog_log_slower_than_us, integer(v, -1..=i64::MAX)),
+    ),
+    Setting::live(
+        "slowlog-max-len",
+        "Commands that SLOWLOG keeps.",
+        |s| s.slowlog_max_len.to_string(),
+        |s, v| put(&mut s.slowlog_max_len, integer(v, 0..=1_000_000)),
     ),
     Setting::fixed(
         "tcp-backlog",

@@ -10,7 +10,7 @@ use veddb_commands::{Args, CommandError, Reply};
 use super::{Closed, Connection, unless_gone};
 use crate::execute::{Outcome, commit, now_ms};
 use crate::metrics::Ran;
-use crate::multi::{Plan, aborted, size_queued};
+use crate::multi::{Plan, aborted, selected, size_queued};
 
 impl Connection {
     /// Queues a command for EXEC.
@@ -43,6 +43,7 @@ impl Connection {
         if multi.refused {
             return Err(aborted(" previous errors."));
         }
+        let mut db = self.state.db;
         let caller = self.caller(started);
         let plan = Plan::new(&multi.queued, self.state.db, self.settings.databases, &caller, now_ms());
         let (places, others, writes) = (plan.places(), plan.others.clone(), plan.writes);
@@ -74,15 +75,23 @@ impl Connection {
             let Some((entry, args)) = multi.queued.get(place) else { continue };
             let Run::Session(run) = entry.command.run else { continue };
             let started = Instant::now();
+            self.state.in_exec = true;
             let outcome = self.run_session(entry, run, args);
-            let took_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
-            self.ran.push(Ran { index: entry.index, took_us, error: outcome.as_ref().err().map(|error| error.code) });
+            self.state.in_exec = false;
+            let took = self.count(entry, started, &outcome);
+            self.note_time(entry, args, took);
             if let Some(slot) = replies.get_mut(place) {
                 *slot = outcome.unwrap_or_else(Reply::Error);
             }
         }
         if std::mem::take(&mut self.state.messages_first) {
             self.take_messages(usize::MAX);
+        }
+        if self.server.monitors.count() > 0 {
+            for (entry, args) in &multi.queued {
+                db = selected(entry, args, self.settings.databases).unwrap_or(db);
+                self.tell_monitors(entry, args, db);
+            }
         }
         Ok(Reply::Array(replies))
     }

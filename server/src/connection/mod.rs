@@ -4,11 +4,14 @@
 //! pipeline goes to the committer as one group. A client that does not read its replies is not served any further, so
 //! it holds up itself alone.
 
+mod answer;
+mod block;
 mod exec;
+mod socket;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::BytesMut;
 use tokio::io::AsyncWriteExt;
@@ -22,9 +25,8 @@ use veddb_commands::{Args, CommandError, Reply};
 use veddb_storage::View;
 
 use crate::client::Client;
-use crate::config::Settings;
+use crate::config::{Protected, Settings};
 use crate::dispatch::{Admission, Standing, admit};
-use crate::encode::encode;
 use crate::execute::{Caller, Outcome, ReadFn, commit, now_ms, read};
 use crate::framer::{Bounds, Framer, ProtocolError};
 use crate::metrics::Ran;
@@ -35,13 +37,8 @@ use crate::session::{ConnectionSession, State};
 
 /// Replies are sent once this much has come together, or the pipeline is done.
 const FLUSH_BYTES: usize = 64 * 1024;
-/// What one read asks for at least, and the most it sets aside for an argument that was announced.
+/// What one read asks for at least.
 const READ_MIN: usize = 16 * 1024;
-const READ_MAX: usize = 1024 * 1024;
-/// What one read asks for at most of a client that keeps filling its buffer.
-const READ_AHEAD_MAX: usize = 512 * 1024;
-/// An empty buffer larger than this is given back.
-const KEEP_BYTES: usize = 1024 * 1024;
 /// Writes of one pipeline that go to the committer together.
 const GROUP_MAX: usize = 1024;
 
@@ -63,14 +60,6 @@ enum Closed {
     Server,
     /// The server's end.
     Stop,
-}
-
-/// What a connection waited for.
-enum Woken {
-    /// The client sent something.
-    Bytes,
-    /// There are messages for it.
-    Messages,
 }
 
 /// One connection.
@@ -97,8 +86,17 @@ pub struct Connection {
 #[derive(Default)]
 struct Writes {
     units: Vec<Unit>,
-    /// In the order of the requests; None is the outcome of the next unit.
-    slots: Vec<(&'static Entry, Instant, Option<Outcome>)>,
+    /// In the order of the requests.
+    slots: Vec<Slot>,
+}
+
+/// The turn of a write among others.
+struct Slot {
+    entry: &'static Entry,
+    args: Args,
+    started: Instant,
+    /// None is the outcome of the next unit.
+    outcome: Option<Outcome>,
 }
 
 impl Connection {
@@ -128,6 +126,7 @@ impl Connection {
         self.server.metrics.ran(&mut self.ran);
         self.client.cancelled.store(true, Relaxed);
         mailbox::wake(&mut self.state.filled);
+        self.server.monitors.leave(self.client.id);
         if let Some(subscriptions) = self.state.subscriptions.take() {
             self.server.pubsub.leave(&subscriptions);
             if subscriptions.mailbox.is_closed() {
@@ -194,24 +193,20 @@ impl Connection {
         Ok(())
     }
 
-    /// Takes messages that came for this connection, until there are so many bytes to send.
-    fn take_messages(&mut self, most: usize) {
-        if let Some(subscriptions) = &self.state.subscriptions
-            && subscriptions.mailbox.is_filled()
-        {
-            subscriptions.mailbox.take(&mut self.output, most);
-        }
-    }
-
     async fn run_request(&mut self, args: Args) -> Result<(), Closed> {
-        let started = Instant::now();
+        let mut started = Instant::now();
         // What came before it goes out before its reply.
         self.take_messages(usize::MAX);
         // Only messages that are published one after the other are told together: what comes now may take long.
         if self.state.filled.len() > FILLED_MAX || !publishes(&args) {
             mailbox::wake(&mut self.state.filled);
         }
-        let standing = Standing { authenticated: self.state.authenticated, only_listens: self.state.only_listens() };
+        let standing = Standing {
+            authenticated: self.state.authenticated,
+            only_listens: self.state.only_listens(),
+            monitors: self.state.monitors,
+            may_debug: self.may_debug(),
+        };
         let entry = match admit(&args, standing) {
             Admission::Run(entry) => entry,
             Admission::Refuse(entry, error) => {
@@ -232,6 +227,10 @@ impl Connection {
                 return Err(Closed::Server);
             }
         };
+        if self.server.pause.is_on() {
+            // What a command waits for is not what it takes.
+            started += Box::pin(self.hold_back(entry, &args)).await?;
+        }
         self.client.command.store(entry.index + 1, Relaxed);
         self.client.argument_memory.store(args.from(0).iter().map(|arg| arg.len()).sum(), Relaxed);
         if self.state.multi.is_some() && is_queued(entry) {
@@ -244,11 +243,11 @@ impl Connection {
                 match prepare(&args, &context) {
                     Ok(Prepared::Unit(unit)) => {
                         self.writes.units.push(unit);
-                        self.writes.slots.push((entry, started, None));
+                        self.writes.slots.push(Slot { entry, args, started, outcome: None });
                     }
-                    Ok(Prepared::Phased(phased)) => self.run_phased(entry, started, phased).await,
+                    Ok(Prepared::Phased(phased)) => self.run_phased(entry, &args, started, phased).await,
                     // Keeps its turn among the writes around it, which stay one group.
-                    Err(error) => self.writes.slots.push((entry, started, Some(Err(error)))),
+                    Err(error) => self.writes.slots.push(Slot { entry, args, started, outcome: Some(Err(error)) }),
                 }
                 if self.writes.slots.len() >= GROUP_MAX {
                     self.finish_writes().await;
@@ -261,25 +260,32 @@ impl Connection {
             Run::Read(run) => {
                 self.finish_writes().await;
                 match self.read_here(run, &args, started) {
-                    Some(outcome) => self.answer(entry, started, outcome),
+                    Some(outcome) => self.answer(entry, &args, started, outcome),
                     None => self.run_long_read(entry, started, run, args).await,
                 }
             }
             Run::Session(run) => {
                 self.finish_writes().await;
-                let outcome = self.run_session(entry, run, &args);
+                let mut outcome = self.run_session(entry, run, &args);
+                if let Some(wait) = self.state.wait.take() {
+                    let waited;
+                    (outcome, waited) = Box::pin(self.wait_for(wait)).await?;
+                    started += waited;
+                }
                 if std::mem::take(&mut self.state.messages_first) {
                     self.take_messages(usize::MAX);
                 }
-                self.answer(entry, started, outcome);
+                self.answer(entry, &args, started, outcome);
             }
             Run::Exec => {
                 self.finish_writes().await;
                 let outcome = self.exec(started).await;
-                self.answer(entry, started, outcome);
+                self.answer(entry, &args, started, outcome);
             }
             // Its arity asks for a subcommand, and an unknown one was refused, so this is not reached.
-            Run::Container | Run::Mixed { .. } => self.answer(entry, started, Err(CommandError::arity(&entry.name))),
+            Run::Container | Run::Mixed { .. } => {
+                self.answer(entry, &args, started, Err(CommandError::arity(&entry.name)));
+            }
         }
         Ok(())
     }
@@ -321,20 +327,20 @@ impl Connection {
         if context.deferred.get() { None } else { Some(outcome) }
     }
 
-    async fn run_phased(&mut self, entry: &'static Entry, started: Instant, phased: Box<dyn Phased>) {
+    async fn run_phased(&mut self, entry: &'static Entry, args: &Args, started: Instant, phased: Box<dyn Phased>) {
         self.finish_writes().await;
         let caller = self.caller(started);
         self.view = None;
         let outcome = unless_gone(&self.socket, &self.client, caller.phased(phased)).await;
-        self.answer(entry, started, outcome);
+        self.answer(entry, args, started, outcome);
     }
 
     async fn run_long_read(&mut self, entry: &'static Entry, started: Instant, run: ReadFn, args: Args) {
         let caller = self.caller(started);
         // It sees a later moment, before which the reads after it must not go back.
         self.view = None;
-        let outcome = unless_gone(&self.socket, &self.client, caller.read_long(run, args)).await;
-        self.answer(entry, started, outcome);
+        let outcome = unless_gone(&self.socket, &self.client, caller.read_long(run, args.clone())).await;
+        self.answer(entry, &args, started, outcome);
     }
 
     /// Has the writes that came together committed, and answers them.
@@ -346,35 +352,20 @@ impl Connection {
         let Writes { units, slots } = std::mem::take(&mut self.writes);
         let outcomes = if units.is_empty() { Vec::new() } else { commit(&self.server, units).await };
         let mut outcomes = outcomes.into_iter();
-        for (entry, started, outcome) in slots {
+        for Slot { entry, args, started, outcome } in slots {
             let outcome = outcome.or_else(|| outcomes.next());
             let outcome = outcome.unwrap_or_else(|| Err(CommandError::err("the write had no outcome")));
-            self.answer(entry, started, outcome);
+            self.answer(entry, &args, started, outcome);
         }
     }
 
-    fn answer(&mut self, entry: &'static Entry, started: Instant, outcome: Outcome) {
-        let took_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
-        let error = outcome.as_ref().err().map(|error| error.code);
-        self.ran.push(Ran { index: entry.index, took_us, error });
-        self.reply(&outcome.unwrap_or_else(Reply::Error));
-    }
-
-    fn reply(&mut self, reply: &Reply) {
-        // Messages are sent whatever the client wants to hear.
-        let is_message = matches!(reply, Reply::Push(_) | Reply::Several(_));
-        if self.state.replies_off && !is_message {
-            return;
+    /// Whether DEBUG may come over this connection.
+    fn may_debug(&self) -> bool {
+        match self.settings.enable_debug_command {
+            Protected::No => false,
+            Protected::Local => self.client.addr.ip().to_canonical().is_loopback(),
+            Protected::Yes => true,
         }
-        if self.state.skip_replies > 0 && !is_message {
-            self.state.skip_replies -= 1;
-            return;
-        }
-        if let Reply::Array(_) = reply {
-            // A long one would be copied, and held twice, each time the buffer grows.
-            self.output.reserve(reply.size());
-        }
-        encode(reply, self.state.protocol, &mut self.output);
     }
 
     fn caller(&self, started: Instant) -> Caller {
@@ -398,137 +389,11 @@ impl Connection {
             unauthenticated: false,
         }
     }
-
-    /// Waits for bytes, or for a reason to close.
-    async fn read(&mut self) -> Result<(), Closed> {
-        if self.input.is_empty() && self.input.capacity() > KEEP_BYTES {
-            self.input = BytesMut::new();
-        }
-        if self.stopping.borrow().is_some() {
-            return Err(Closed::Stop);
-        }
-        let count = loop {
-            if let Some(count) = self.read_what_is_there()? {
-                break count;
-            }
-            // A connection that says nothing holds nothing.
-            if self.input.is_empty() {
-                self.input = BytesMut::new();
-            }
-            self.output = BytesMut::new();
-            self.note_buffers();
-            if let Woken::Messages = self.wait().await? {
-                return Ok(());
-            }
-        };
-        // A client that fills the buffer sends a long pipeline: the more of it is read at once, the more of its writes share
-        // one sync.
-        let filled = self.input.len() == self.input.capacity();
-        self.read_bytes = if filled { (self.read_bytes * 2).min(READ_AHEAD_MAX) } else { READ_MIN };
-        self.server.metrics.net_input_bytes.fetch_add(count as u64, Relaxed);
-        self.client.touch();
-        self.note_buffers();
-        Ok(())
-    }
-
-    /// Reads without waiting; None where nothing has come.
-    fn read_what_is_there(&mut self) -> Result<Option<usize>, Closed> {
-        self.input.reserve(self.framer.wanted(&self.input).clamp(self.read_bytes, READ_MAX));
-        match self.socket.try_read_buf(&mut self.input) {
-            Ok(0) => Err(Closed::Peer),
-            Ok(count) => Ok(Some(count)),
-            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => Ok(None),
-            Err(_) => Err(Closed::Peer),
-        }
-    }
-
-    /// Waits until there is something to do.
-    async fn wait(&mut self) -> Result<Woken, Closed> {
-        let idle = async {
-            match self.settings.timeout_s {
-                // Who listens need not say anything.
-                _ if self.state.is_subscriber() => std::future::pending().await,
-                0 => std::future::pending().await,
-                seconds => tokio::time::sleep(Duration::from_secs(seconds)).await,
-            }
-        };
-        tokio::select! {
-            readable = self.socket.readable() => readable.map(|()| Woken::Bytes).map_err(|_| Closed::Peer),
-            () = filled(&self.state) => Ok(Woken::Messages),
-            () = self.client.killed() => Err(Closed::Server),
-            _ = self.stopping.wait_for(Option::is_some) => Err(Closed::Stop),
-            () = idle => {
-                tracing::debug!(client = self.client.id, "closed: idle");
-                Err(Closed::Server)
-            }
-        }
-    }
-
-    fn note_buffers(&self) {
-        self.client.query_buffer.store(self.input.len() + self.framer.held(), Relaxed);
-        self.client.query_buffer_free.store(self.input.capacity() - self.input.len(), Relaxed);
-        self.client.reply_buffer.store(self.output.capacity(), Relaxed);
-    }
-
-    /// Sends what was replied.
-    async fn flush(&mut self) -> Result<(), Closed> {
-        // Whoever published and does not read its replies holds up itself alone.
-        mailbox::wake(&mut self.state.filled);
-        let length = self.output.len();
-        if length == 0 {
-            return Ok(());
-        }
-        self.client.output_length.store(length, Relaxed);
-        self.client.reply_buffer_peak.fetch_max(length, Relaxed);
-        let limits = &self.settings.client_output_buffer_limit;
-        let limit = if self.state.is_subscriber() { limits.pubsub } else { limits.normal };
-        if limit.hard_bytes > 0 && length > limit.hard_bytes {
-            return Err(self.output_limit_passed());
-        }
-        let soft = limit.soft_bytes > 0 && length > limit.soft_bytes;
-        let patience = async {
-            if soft {
-                tokio::time::sleep(Duration::from_secs(limit.soft_s)).await
-            } else {
-                std::future::pending().await
-            }
-        };
-        let sent = tokio::select! {
-            biased;
-            sent = self.socket.write_all_buf(&mut self.output) => Some(sent),
-            () = self.client.killed() => return Err(Closed::Server),
-            () = patience => None,
-        };
-        match sent {
-            Some(sent) => sent.map_err(|_| Closed::Peer)?,
-            None => return Err(self.output_limit_passed()),
-        }
-        if self.output.capacity() > KEEP_BYTES {
-            self.output = BytesMut::new();
-        }
-        self.server.metrics.net_output_bytes.fetch_add(length as u64, Relaxed);
-        self.client.output_length.store(0, Relaxed);
-        Ok(())
-    }
-
-    fn output_limit_passed(&self) -> Closed {
-        self.server.metrics.output_buffer_disconnections.fetch_add(1, Relaxed);
-        tracing::warn!(client = self.client.id, addr = %self.client.addr, "closed: client-output-buffer-limit");
-        Closed::Server
-    }
 }
 
 /// Whether a request only sends a message.
 fn publishes(args: &Args) -> bool {
     ["PUBLISH", "SPUBLISH"].iter().any(|name| args.is(0, name))
-}
-
-/// Returns once there are messages for the connection.
-async fn filled(state: &State) {
-    match &state.subscriptions {
-        Some(subscriptions) => subscriptions.mailbox.filled().await,
-        None => std::future::pending().await,
-    }
 }
 
 /// Awaits long work, and tells it when the client is gone meanwhile, so that it ends early.

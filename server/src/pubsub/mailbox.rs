@@ -52,13 +52,15 @@ pub(crate) fn wake(filled: &mut Filled) {
 impl Mailbox {
     /// An empty one.
     pub(crate) fn new(client: &Arc<Client>, protocol: Protocol) -> Arc<Mailbox> {
-        Arc::new(Mailbox {
+        let mailbox = Arc::new(Mailbox {
             client: Arc::clone(client),
             pushes: AtomicBool::new(protocol == Protocol::Resp3),
             filled: AtomicBool::new(false),
             queue: Mutex::default(),
             woken: Notify::new(),
-        })
+        });
+        *client.mailbox.lock() = Arc::downgrade(&mailbox);
+        mailbox
     }
 
     /// The protocol of the messages from now on.
@@ -99,6 +101,19 @@ impl Mailbox {
             filled.push(Arc::clone(self));
         }
         true
+    }
+
+    /// Closes it where it is over its limit by now: its soft limit passes while nobody puts anything in.
+    pub(crate) fn close_if_over(&self, limit: &OutputLimit) -> bool {
+        if !self.is_filled() {
+            return false;
+        }
+        let mut queue = self.queue.lock();
+        let over = !queue.closed && queue.is_over(limit);
+        if over {
+            *queue = Queue { closed: true, ..Queue::default() };
+        }
+        over
     }
 
     /// Whether it takes no more, because of its limit.

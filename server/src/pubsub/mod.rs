@@ -6,7 +6,7 @@
 
 pub(crate) mod mailbox;
 mod patterns;
-mod segment;
+pub(crate) mod segment;
 
 use std::hash::RandomState;
 use std::sync::Arc;

@@ -31,11 +31,17 @@ fn info(_args: &Args, session: &mut dyn Session) -> Result<Reply, CommandError> 
 /// Redis 7.4's fields in Redis's order. Those of features that VedDB does not have stand at their empty value.
 pub(super) fn line(client: &ClientInfo, out: &mut String) {
     let mut flags = String::new();
+    if client.monitors {
+        flags.push('O');
+    }
     if client.is_subscriber() {
         flags.push('P');
     }
     if client.queued.is_some() {
         flags.push('x');
+    }
+    if client.blocked {
+        flags.push('b');
     }
     if client.no_evict {
         flags.push('e');

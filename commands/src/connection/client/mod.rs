@@ -1,6 +1,8 @@
 //! CLIENT: the container. One file a subcommand.
 
+pub mod caching;
 pub mod getname;
+pub mod getredir;
 pub mod help;
 pub mod id;
 pub mod info;
@@ -8,9 +10,14 @@ pub mod kill;
 pub mod list;
 pub mod no_evict;
 pub mod no_touch;
+pub mod pause;
 pub mod reply;
 pub mod setinfo;
 pub mod setname;
+pub mod tracking;
+pub mod trackinginfo;
+pub mod unblock;
+pub mod unpause;
 
 use crate::args::Args;
 use crate::error::CommandError;
@@ -25,7 +32,9 @@ pub static SPEC: Command = Command {
     complexity: "depends on the subcommand",
     arity: -2,
     subcommands: &[
+        &caching::SPEC,
         &getname::SPEC,
+        &getredir::SPEC,
         &help::SPEC,
         &id::SPEC,
         &info::SPEC,
@@ -33,9 +42,14 @@ pub static SPEC: Command = Command {
         &list::SPEC,
         &no_evict::SPEC,
         &no_touch::SPEC,
+        &pause::SPEC,
         &reply::SPEC,
         &setinfo::SPEC,
         &setname::SPEC,
+        &tracking::SPEC,
+        &trackinginfo::SPEC,
+        &unblock::SPEC,
+        &unpause::SPEC,
     ],
     ..Command::BLANK
 };

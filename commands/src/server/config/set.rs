@@ -16,6 +16,7 @@ pub static SPEC: Command = Command {
     args: &[Arg::block("data", &[Arg::string("parameter"), Arg::string("value")]).multiple()],
     flags: &["admin", "noscript", "loading", "stale"],
     reply: "OK",
+    secrets: is_secret,
     examples: &[("CONFIG SET appendfsync everysec", "OK")],
     run: Run::Session(set),
     ..Command::BLANK
@@ -29,4 +30,11 @@ fn set(args: &Args, session: &mut dyn Session) -> Result<Reply, CommandError> {
     let changes: Vec<_> = pairs.iter().map(|[name, value]| (name.clone(), value.clone())).collect();
     session.config_set(&changes)?;
     Ok(Reply::OK)
+}
+
+/// Settings whose values nobody is shown, Redis's among them: who takes this server for one may send those.
+const SECRETS: &[&str] = &["masterauth", "masteruser", "requirepass", "tls-client-key-file-pass", "tls-key-file-pass"];
+
+fn is_secret(args: &Args, at: usize) -> bool {
+    at > 2 && at % 2 == 1 && SECRETS.iter().any(|name| args.is(at - 1, name))
 }

@@ -1,0 +1,78 @@
+//! Answering: the reply, and all who want to know what was done.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use veddb_commands::lookup::Entry;
+use veddb_commands::{Args, Reply};
+
+use super::Connection;
+use crate::encode::encode;
+use crate::execute::Outcome;
+use crate::latency::{COMMAND, FAST_COMMAND};
+use crate::metrics::Ran;
+
+impl Connection {
+    /// Answers a command that was carried out.
+    pub(super) fn answer(&mut self, entry: &'static Entry, args: &Args, started: Instant, outcome: Outcome) {
+        if self.state.authenticated && !self.client.greeted.load(Relaxed) {
+            self.client.greeted.store(true, Relaxed);
+        }
+        let took = self.count(entry, started, &outcome);
+        self.note_time(entry, args, took);
+        self.reply(&outcome.unwrap_or_else(Reply::Error));
+        self.tell_monitors(entry, args, self.state.db);
+    }
+
+    /// Counts a command that was carried out; how long it took.
+    pub(super) fn count(&mut self, entry: &Entry, started: Instant, outcome: &Outcome) -> Duration {
+        let took = started.elapsed();
+        let error = outcome.as_ref().err().map(|error| error.code);
+        self.ran.push(Ran { index: entry.index, took_us: microseconds(took), error });
+        took
+    }
+
+    /// Has it be known where it took long.
+    pub(super) fn note_time(&self, entry: &Entry, args: &Args, took: Duration) {
+        if self.settings.is_slow(microseconds(took)) {
+            let most = self.settings.slowlog_max_len;
+            self.server.slowlog.add(entry, args, &self.client, microseconds(took), most);
+        }
+        if self.server.latency.is_long(took) {
+            let is_fast = entry.command.flags.contains(&"fast");
+            self.server.latency.note(if is_fast { FAST_COMMAND } else { COMMAND }, took);
+        }
+    }
+
+    /// Shows it to who hears of every command.
+    pub(super) fn tell_monitors(&mut self, entry: &Entry, args: &Args, db: u8) {
+        if self.server.monitors.count() == 0 {
+            return;
+        }
+        let addr = self.client.addr.to_string();
+        let limit = &self.settings.client_output_buffer_limit.pubsub;
+        self.server.monitors.tell(entry, args, (db, &addr), limit, &mut self.state.filled);
+    }
+
+    /// Appends a reply, where the client wants to hear any.
+    pub(super) fn reply(&mut self, reply: &Reply) {
+        // Messages are sent whatever the client wants to hear.
+        let is_message = matches!(reply, Reply::Push(_) | Reply::Several(_));
+        if self.state.replies_off && !is_message {
+            return;
+        }
+        if self.state.skip_replies > 0 && !is_message {
+            self.state.skip_replies -= 1;
+            return;
+        }
+        if let Reply::Array(_) = reply {
+            // A long one would be copied, and held twice, each time the buffer grows.
+            self.output.reserve(reply.size());
+        }
+        encode(reply, self.state.protocol, &mut self.output);
+    }
+}
+
+fn microseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,133 @@
+//! Commands whose answer waits: WAIT, DEBUG SLEEP, and all that CLIENT PAUSE holds back.
+//!
+//! Only this connection waits. What was answered before is sent first, and messages are sent meanwhile.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::io::Interest;
+use tokio::net::TcpStream;
+use veddb_commands::lookup::Entry;
+use veddb_commands::session::{Unblock, Wait, Waited};
+use veddb_commands::spec::Run;
+use veddb_commands::{Args, CommandError, ErrorCode};
+
+use super::socket::filled;
+use super::{Closed, Connection, FLUSH_BYTES};
+use crate::execute::Outcome;
+use crate::server::Server;
+
+/// How often it is looked whether the client is gone while its next request lies there unread.
+const LOOK: Duration = Duration::from_secs(1);
+
+impl Connection {
+    /// Waits for the end of a pause that holds this command back, if one does; how long that was.
+    pub(super) async fn hold_back(&mut self, entry: &'static Entry, args: &Args) -> Result<Duration, Closed> {
+        // Whoever paused all must be able to end it.
+        let writes = self.may_write(entry, args);
+        if entry.name == "client|unpause" || !self.server.pause.holds(writes) {
+            return Ok(Duration::ZERO);
+        }
+        self.finish_writes().await;
+        let held = Instant::now();
+        self.client.block(false);
+        let server = Arc::clone(&self.server);
+        let over = self.hold(async move { server.pause.over(writes).await }).await;
+        self.client.resume();
+        over.map(|()| held.elapsed())
+    }
+
+    /// Whether a command changes documents or publishes; EXEC, whether what was queued does.
+    fn may_write(&self, entry: &Entry, args: &Args) -> bool {
+        let limits = &self.settings.limits;
+        let one = |entry: &Entry, args: &Args| {
+            matches!(entry.command.run.with(args, limits), Run::Write(_))
+                || entry.command.flags.contains(&"may_replicate")
+        };
+        match (entry.command.run, &self.state.multi) {
+            (Run::Exec, Some(multi)) => multi.queued.iter().any(|(entry, args)| one(entry, args)),
+            _ => one(entry, args),
+        }
+    }
+
+    /// Waits as a command has asked, and makes its answer; with how long it waited for others.
+    pub(super) async fn wait_for(&mut self, wait: Wait) -> Result<(Outcome, Duration), Closed> {
+        let began = Instant::now();
+        self.client.block(wait.unblockable);
+        let (server, client) = (Arc::clone(&self.server), Arc::clone(&self.client));
+        let waiting = async move {
+            let mut waited = Waited { durable: false, replicas: 0 };
+            let all = async {
+                if wait.durable {
+                    waited.durable = durable(&server).await;
+                }
+                let is_enough = (waited.durable || !wait.durable) && waited.replicas >= wait.replicas;
+                if !is_enough {
+                    std::future::pending::<()>().await;
+                }
+            };
+            let time = async {
+                match wait.time {
+                    Some(time) => tokio::time::sleep(time).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                () = all => {}
+                () = client.unblocked() => {}
+                () = time => {}
+            }
+            waited
+        };
+        let ended = self.hold(waiting).await;
+        let unblocked = self.client.resume();
+        let waited = ended?;
+        let outcome = match unblocked {
+            Some(Unblock::Error) => Err(CommandError::new(ErrorCode::Unblocked, "client unblocked via CLIENT UNBLOCK")),
+            Some(Unblock::Timeout) | None => Ok((wait.answer)(waited)),
+        };
+        // What nobody can end is the command's own doing.
+        Ok((outcome, if wait.unblockable { began.elapsed() } else { Duration::ZERO }))
+    }
+
+    /// Does nothing that the client asks for until this is done.
+    async fn hold<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Closed> {
+        self.server.metrics.ran(&mut self.ran);
+        self.flush().await?;
+        tokio::pin!(work);
+        loop {
+            tokio::select! {
+                biased;
+                done = &mut work => return Ok(done),
+                () = filled(&self.state) => {}
+                () = self.client.killed() => return Err(Closed::Server),
+                _ = self.stopping.wait_for(Option::is_some) => return Err(Closed::Stop),
+                () = gone(&self.socket) => return Err(Closed::Peer),
+            }
+            self.take_messages(FLUSH_BYTES);
+            self.flush().await?;
+        }
+    }
+}
+
+/// Brings to the disk what was written so far; whether it is there.
+async fn durable(server: &Arc<Server>) -> bool {
+    let server = Arc::clone(server);
+    let synced = tokio::task::spawn_blocking(move || server.store.sync()).await;
+    matches!(synced, Ok(Ok(())))
+}
+
+/// Returns once the client is gone.
+async fn gone(socket: &TcpStream) {
+    if !matches!(socket.peek(&mut [0]).await, Ok(1..)) {
+        return;
+    }
+    // Behind a request that lies there only the system tells of the end.
+    loop {
+        tokio::time::sleep(LOOK).await;
+        if socket.ready(Interest::READABLE).await.is_ok_and(|ready| ready.is_read_closed()) {
+            return;
+        }
+    }
+}
