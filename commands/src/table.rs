@@ -134,6 +134,7 @@ pub static COMMANDS: &[&Command] = &[
     &string::incr::SPEC,
     &string::incrby::SPEC,
     &string::incrbyfloat::SPEC,
+    &string::lcs::SPEC,
     &string::mget::SPEC,
     &string::mset::SPEC,
     &string::msetnx::SPEC,

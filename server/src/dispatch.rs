@@ -1,7 +1,7 @@
 //! The gates: whether a request may run. One place, so that no command forgets one.
 //!
-//! In Redis's order: the command exists, the number of arguments fits, the connection is authenticated, DEBUG is allowed, and it is
-//! not a connection that only listens.
+//! In Redis's order: the command exists, the number of arguments fits, the connection is authenticated, DEBUG is allowed, there is
+//! memory, and it is not a connection that only listens.
 
 use veddb_commands::lookup::{Entry, Lookup, find};
 use veddb_commands::spec::Run;
@@ -30,6 +30,10 @@ pub struct Standing {
     pub monitors: bool,
     /// DEBUG may come over it.
     pub may_debug: bool,
+    /// The server is over `maxmemory`.
+    pub out_of_memory: bool,
+    /// It has begun a transaction, and whether that holds what takes memory.
+    pub transaction: Option<bool>,
 }
 
 /// What a connection may say that only listens.
@@ -60,6 +64,10 @@ pub fn admit(args: &Args, standing: Standing) -> Admission {
         );
         return Admission::Refuse(Some(entry), error);
     }
+    if standing.out_of_memory && takes_memory(entry, standing.transaction) {
+        let error = CommandError::new(ErrorCode::Oom, "command not allowed when used memory > 'maxmemory'.");
+        return Admission::Refuse(Some(entry), error);
+    }
     if standing.only_listens && !LISTENERS_SAY.contains(&entry.name.as_str()) {
         let error = CommandError::err(format!(
             "Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context",
@@ -72,6 +80,16 @@ pub fn admit(args: &Args, standing: Standing) -> Admission {
         return Admission::Refuse(Some(entry), CommandError::err("Replica can't interact with the keyspace"));
     }
     Admission::Run(entry)
+}
+
+/// Whether a command is refused over `maxmemory`. Also what would be queued, and EXEC of a transaction that holds such.
+fn takes_memory(entry: &Entry, transaction: Option<bool>) -> bool {
+    match (entry.name.as_str(), transaction) {
+        ("exec", holds) => holds == Some(true),
+        ("discard" | "multi" | "quit" | "reset" | "watch", _) => false,
+        (_, Some(_)) => true,
+        (_, None) => entry.command.flags.contains(&"denyoom"),
+    }
 }
 
 fn touches_data(entry: &Entry) -> bool {
@@ -101,7 +119,14 @@ mod tests {
 
     #[track_caller]
     fn check(words: &[&'static str], authenticated: bool, expected: &str) {
-        let standing = Standing { authenticated, only_listens: false, monitors: false, may_debug: false };
+        let standing = Standing {
+            authenticated,
+            only_listens: false,
+            monitors: false,
+            may_debug: false,
+            out_of_memory: false,
+            transaction: None,
+        };
         let args = Args::new(words.iter().map(|word| Bytes::from_static(word.as_bytes())).collect());
         let found = match admit(&args, standing) {
             Admission::Run(entry) => entry.name.clone(),

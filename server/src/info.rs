@@ -111,7 +111,7 @@ fn about_memory(server: &Server) -> Fields {
         field("index_memory_bytes", stats.index_memory_bytes),
         field("cache_memory_bytes", stats.cache_bytes),
         field("query_memory_bytes", server.queries.memory().used()),
-        field("maxmemory", 0),
+        field("maxmemory", settings.maxmemory),
         field("maxmemory_cache", settings.maxmemory_cache),
         field("maxmemory_index", settings.maxmemory_index),
         field("mem_allocator", "mimalloc"),

@@ -25,6 +25,8 @@ pub(crate) struct Multi {
     pub(crate) bytes: usize,
     /// One was refused, so none will be carried out.
     pub(crate) refused: bool,
+    /// One of them is refused over `maxmemory`.
+    pub(crate) takes_memory: bool,
 }
 
 /// What a command takes in the queue, bytes: its place, a place for each argument, and their bytes.

@@ -1,7 +1,7 @@
 //! What all connections share, from the start of the server to its end.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Semaphore, watch};
@@ -12,6 +12,7 @@ use veddb_storage::Store;
 use crate::client::Clients;
 use crate::config::{Config, Settings};
 use crate::latency::Latency;
+use crate::memory;
 use crate::metrics::Metrics;
 use crate::monitor::Monitors;
 use crate::pause::Pause;
@@ -58,6 +59,8 @@ pub struct Server {
     pub run_id: String,
     /// The port it listens on.
     pub port: u16,
+    /// It takes more than `maxmemory`.
+    out_of_memory: AtomicBool,
     log_level: LevelHandle,
     stopping: watch::Sender<Option<Shutdown>>,
 }
@@ -90,6 +93,7 @@ impl Server {
             started: Instant::now(),
             run_id: hex::encode(random),
             port,
+            out_of_memory: AtomicBool::new(false),
             log_level,
             stopping: watch::Sender::new(None),
         })
@@ -127,6 +131,9 @@ impl Server {
         }
         self.latency.set_threshold_ms(after.latency_monitor_threshold_ms);
         self.slowlog.truncate(after.slowlog_max_len);
+        if before.maxmemory != after.maxmemory {
+            self.look_at_memory(after.maxmemory);
+        }
         if before.query_limits != after.query_limits {
             self.queries.set_limits(after.query_limits);
         }
@@ -135,6 +142,19 @@ impl Server {
             self.store.set_memory_budgets(after.maxmemory_index, after.maxmemory_cache);
         }
         Ok(())
+    }
+
+    /// Looks whether the server takes more memory than it may; 0 is no bound.
+    fn look_at_memory(&self, maxmemory: usize) {
+        let over = maxmemory > 0 && memory::total().is_some_and(|bytes| bytes > maxmemory as u64);
+        if over != self.out_of_memory.swap(over, Relaxed) && over {
+            tracing::warn!(maxmemory, "the server takes more memory than maxmemory; what takes more is refused");
+        }
+    }
+
+    /// Whether it did, a second ago at most.
+    pub(crate) fn is_out_of_memory(&self) -> bool {
+        self.out_of_memory.load(Relaxed)
     }
 
     /// Returns when every connection has ended, or the time is up; then the rest are cut off.
@@ -158,7 +178,9 @@ impl Server {
                 _ = stopping.changed() => return,
             }
             self.queries.sweep(Instant::now());
-            self.clients.sweep(&self.config.load());
+            let settings = self.config.load();
+            self.clients.sweep(&settings);
+            self.look_at_memory(settings.maxmemory);
             let now = self.metrics.commands_processed.load(Relaxed);
             // The counter goes back to 0 at CONFIG RESETSTAT.
             self.metrics.ops_per_second.store(now.saturating_sub(before), Relaxed);

@@ -30,7 +30,7 @@ pub static SPEC: Command = Command {
         Arg::word("SYNC"),
     ],
     keys: Keys::FIRST,
-    flags: &["no_multi"],
+    flags: &["denyoom", "no_multi"],
     reply: "OK, at once; with SYNC when the index is ready. OK as well when there is this index already. DUPKEY with SYNC \
             when documents have one key of a UNIQUE index; IDX.LIST says why a build failed.",
     examples: &[

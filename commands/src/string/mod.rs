@@ -12,6 +12,7 @@ pub mod getset;
 pub mod incr;
 pub mod incrby;
 pub mod incrbyfloat;
+pub mod lcs;
 pub mod mget;
 pub mod mset;
 pub mod msetnx;

@@ -269,11 +269,11 @@ pub static SETTINGS: &[Setting] = &[
         |s| s.maxclients.to_string(),
         |s, v| put(&mut s.maxclients, integer(v, 1..=I32)),
     ),
-    Setting::fixed(
+    Setting::live(
         "maxmemory",
-        "Always 0: memory is bounded by maxmemory-cache, -index and -writes, and nothing is evicted from the store.",
-        |_| "0".to_owned(),
-        |_, v| only(v, "0", "set maxmemory-cache and maxmemory-index"),
+        "Bytes of memory of its own (used_memory) beyond which the server refuses commands that may take more, with OOM; looked at once a second. 0: no bound beside maxmemory-cache, -index and -writes.",
+        |s| s.maxmemory.to_string(),
+        |s, v| put(&mut s.maxmemory, memory(v, 0..=i64::MAX)),
     ),
     Setting::live(
         "maxmemory-cache",

@@ -23,6 +23,7 @@ impl Connection {
             self.reply(&Reply::Error(error));
             return Ok(());
         }
+        multi.takes_memory |= entry.command.flags.contains(&"denyoom");
         multi.bytes += size_queued(&args);
         multi.queued.push((entry, args));
         if multi.bytes > self.settings.client_query_buffer_limit {

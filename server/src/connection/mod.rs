@@ -30,7 +30,7 @@ use crate::dispatch::{Admission, Standing, admit};
 use crate::execute::{Caller, Outcome, ReadFn, commit, now_ms, read};
 use crate::framer::{Bounds, Framer, ProtocolError};
 use crate::metrics::Ran;
-use crate::multi::is_queued;
+use crate::multi::{Watched, aborted, is_queued};
 use crate::pubsub::mailbox;
 use crate::server::Server;
 use crate::session::{ConnectionSession, State};
@@ -206,12 +206,18 @@ impl Connection {
             only_listens: self.state.only_listens(),
             monitors: self.state.monitors,
             may_debug: self.may_debug(),
+            out_of_memory: self.server.is_out_of_memory(),
+            transaction: self.state.multi.as_ref().map(|multi| multi.takes_memory),
         };
         let entry = match admit(&args, standing) {
             Admission::Run(entry) => entry,
-            Admission::Refuse(entry, error) => {
+            Admission::Refuse(entry, mut error) => {
                 self.finish_writes().await;
-                if let Some(multi) = &mut self.state.multi {
+                if entry.is_some_and(|entry| entry.name == "exec") && self.state.multi.take().is_some() {
+                    self.state.watched = Watched::default();
+                    self.state.note_transaction(&self.client);
+                    error = aborted(&format!(": {error}"));
+                } else if let Some(multi) = &mut self.state.multi {
                     multi.refused = true;
                 }
                 self.server.metrics.rejected(entry, error.code);

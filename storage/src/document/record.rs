@@ -7,6 +7,7 @@ use bytes::Bytes;
 use super::codec::{RawObject, ValueRef};
 use super::id::id_text;
 use super::json::render_object;
+use crate::shared::{EXPIRY_BYTES, RECORD_OVERHEAD_BYTES};
 
 /// One version of one document. Immutable; shared by the cache, the memory table and readers.
 #[derive(PartialEq, Eq)]
@@ -54,6 +55,13 @@ impl Document {
             // Nothing is stored without a good `_id`; damage is found when a body is opened, before it comes here.
             id => id.and_then(|id| id_text(id).ok()).unwrap_or_default(),
         }
+    }
+
+    /// Bytes that it takes in the engine, sealed, and in the index on `_id`.
+    pub fn stored_bytes(&self) -> usize {
+        let expiry = if self.expires_ms == 0 { 0 } else { EXPIRY_BYTES };
+        let entry = self.id().len() + size_of::<u64>();
+        RECORD_OVERHEAD_BYTES + expiry + self.body.len() + entry
     }
 
     /// Its JSON text. Written anew each time: keeping it would halve what the cache holds, and finding one document more

@@ -63,7 +63,7 @@ pub(super) fn flags(command: &Command) -> Vec<&'static str> {
     let mut flags = Vec::new();
     match command.run {
         Run::Read(_) => flags.push("readonly"),
-        Run::Write(_) | Run::Mixed { .. } => flags.extend(["write", "denyoom"]),
+        Run::Write(_) | Run::Mixed { .. } => flags.push("write"),
         Run::Session(_) | Run::Exec | Run::Container => {}
     }
     // `slow-read` is for dispatch; no client knows it.

@@ -5,6 +5,7 @@ pub mod help;
 pub mod malloc_stats;
 pub mod purge;
 pub mod stats;
+pub mod usage;
 
 use crate::spec::{Command, Group};
 
@@ -15,6 +16,6 @@ pub static SPEC: Command = Command {
     summary: "Commands about what memory is used for.",
     complexity: "depends on the subcommand",
     arity: -2,
-    subcommands: &[&doctor::SPEC, &help::SPEC, &malloc_stats::SPEC, &purge::SPEC, &stats::SPEC],
+    subcommands: &[&doctor::SPEC, &help::SPEC, &malloc_stats::SPEC, &purge::SPEC, &stats::SPEC, &usage::SPEC],
     ..Command::BLANK
 };
