@@ -5,6 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use veddb_commands::session::{InfoSection, REDIS_VERSION};
 
+use crate::client::Client;
 use crate::execute::now_ms;
 use crate::memory;
 use crate::server::Server;
@@ -15,12 +16,7 @@ type Fields = Vec<(String, String)>;
 pub(crate) fn fields(server: &Server, section: InfoSection) -> Fields {
     match section {
         InfoSection::Server => about_server(server),
-        InfoSection::Clients => vec![
-            field("connected_clients", server.clients.count()),
-            field("maxclients", server.config.load().maxclients),
-            field("pubsub_clients", pubsub_clients(server)),
-            field("blocked_clients", server.clients.list().iter().filter(|client| client.is_blocked()).count()),
-        ],
+        InfoSection::Clients => about_clients(server),
         InfoSection::Memory => about_memory(server),
         InfoSection::Persistence => persistence(server),
         InfoSection::Stats => stats(server),
@@ -60,8 +56,22 @@ fn field(name: &str, value: impl ToString) -> (String, String) {
     (name.to_owned(), value.to_string())
 }
 
-fn pubsub_clients(server: &Server) -> usize {
-    server.clients.list().iter().filter(|client| client.is_subscriber()).count()
+fn about_clients(server: &Server) -> Fields {
+    let clients = server.clients.list();
+    let count = |holds: &dyn Fn(&Client) -> bool| clients.iter().filter(|client| holds(client)).count();
+    let input = |client: &Client| client.query_buffer.load(Relaxed) + client.query_buffer_free.load(Relaxed);
+    let output = |client: &Client| client.output_length.load(Relaxed) + client.message_memory.load(Relaxed);
+    vec![
+        field("connected_clients", clients.len()),
+        field("maxclients", server.config.load().maxclients),
+        field("client_recent_max_input_buffer", clients.iter().map(|client| input(client)).max().unwrap_or(0)),
+        field("client_recent_max_output_buffer", clients.iter().map(|client| output(client)).max().unwrap_or(0)),
+        field("blocked_clients", count(&Client::is_blocked)),
+        field("pubsub_clients", count(&Client::is_subscriber)),
+        field("monitor_clients", server.monitors.count()),
+        field("watching_clients", count(&|client| client.watched.load(Relaxed) > 0)),
+        field("total_watched_keys", clients.iter().map(|client| client.watched.load(Relaxed)).sum::<usize>()),
+    ]
 }
 
 fn about_server(server: &Server) -> Fields {
@@ -78,6 +88,7 @@ fn about_server(server: &Server) -> Fields {
         field("redis_mode", "standalone"),
         field("os", os),
         field("arch_bits", usize::BITS),
+        field("multiplexing_api", "epoll"),
         field("process_id", std::process::id()),
         field("run_id", &server.run_id),
         field("tcp_port", server.port),
@@ -105,13 +116,24 @@ fn about_memory(server: &Server) -> Fields {
             fields.push(field(&format!("{name}_human"), human(bytes)));
         }
     }
+    let figures = memory::figures(server);
+    if let Some(bytes) = figures.startup {
+        fields.push(field("used_memory_startup", bytes));
+    }
+    if let (Some(resident), Some(total)) = (figures.resident, figures.total.filter(|total| *total > 0)) {
+        fields.push(field("mem_fragmentation_ratio", format!("{:.2}", resident as f64 / total as f64)));
+    }
     let stats = server.store.stats();
     fields.extend([
+        field("mem_clients_normal", figures.normal_clients),
+        field("mem_clients_pubsub", figures.listening_clients),
         field("write_memory_bytes", stats.write_memory_bytes),
         field("index_memory_bytes", stats.index_memory_bytes),
         field("cache_memory_bytes", stats.cache_bytes),
         field("query_memory_bytes", server.queries.memory().used()),
         field("maxmemory", settings.maxmemory),
+        field("maxmemory_human", human(settings.maxmemory as u64)),
+        field("maxmemory_policy", "noeviction"),
         field("maxmemory_cache", settings.maxmemory_cache),
         field("maxmemory_index", settings.maxmemory_index),
         field("mem_allocator", "mimalloc"),
@@ -129,6 +151,7 @@ fn persistence(server: &Server) -> Fields {
         field("log_lsn_applied", stats.lsn_applied),
         field("log_bytes_written", stats.log_bytes_written),
         field("log_disk_bytes", stats.log_disk_bytes),
+        field("aof_current_size", stats.log_disk_bytes),
         field("engine_disk_bytes", stats.engine_disk_bytes),
         field("commit_groups", stats.groups),
         field("commit_units", stats.units),
@@ -168,6 +191,11 @@ fn stats(server: &Server) -> Fields {
         field("pubsub_channels", server.pubsub.count(false)),
         field("pubsub_patterns", server.pubsub.patterns()),
         field("pubsubshard_channels", server.pubsub.count(true)),
+        field("instantaneous_input_kbps", kibibytes(metrics.input_per_second.load(Relaxed))),
+        field("instantaneous_output_kbps", kibibytes(metrics.output_per_second.load(Relaxed))),
+        field("total_reads_processed", metrics.reads_processed.load(Relaxed)),
+        field("total_writes_processed", metrics.writes_processed.load(Relaxed)),
+        field("acl_access_denied_auth", metrics.authentications_failed.load(Relaxed)),
         field("rejected_connections", metrics.connections_rejected.load(Relaxed)),
         field("total_error_replies", metrics.error_replies.load(Relaxed)),
         field("client_query_buffer_limit_disconnections", metrics.query_buffer_disconnections.load(Relaxed)),
@@ -175,15 +203,24 @@ fn stats(server: &Server) -> Fields {
     ]
 }
 
+fn kibibytes(bytes: u64) -> String {
+    format!("{:.2}", bytes as f64 / 1024.0)
+}
+
 fn cpu() -> Fields {
-    // Fields 14 and 15 of /proc/self/stat, counted after the command's name, which may hold spaces.
+    // Fields 14 to 17 of /proc/self/stat, counted after the command's name, which may hold spaces.
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
     let after_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
     let mut ticks = after_name.split_whitespace().skip(11).map_while(|word| word.parse::<u64>().ok());
     let (Some(user), Some(system)) = (ticks.next(), ticks.next()) else { return Vec::new() };
     let a_second = rustix::param::clock_ticks_per_second().max(1);
     let seconds = |ticks: u64| format!("{:.6}", ticks as f64 / a_second as f64);
-    vec![field("used_cpu_sys", seconds(system)), field("used_cpu_user", seconds(user))]
+    let mut fields = vec![field("used_cpu_sys", seconds(system)), field("used_cpu_user", seconds(user))];
+    if let (Some(user), Some(system)) = (ticks.next(), ticks.next()) {
+        fields.push(field("used_cpu_sys_children", seconds(system)));
+        fields.push(field("used_cpu_user_children", seconds(user)));
+    }
+    fields
 }
 
 fn commandstats(server: &Server) -> Fields {
@@ -218,6 +255,6 @@ mod tests {
     #[test]
     fn figures_are_read_from_proc() {
         assert_eq!(human(1_572_864), "1.50M");
-        assert_eq!(cpu().len(), 2);
+        assert_eq!(cpu().len(), 4);
     }
 }

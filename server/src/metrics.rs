@@ -24,8 +24,14 @@ pub struct Metrics {
     pub query_buffer_disconnections: AtomicU64,
     pub output_buffer_disconnections: AtomicU64,
     pub error_replies: AtomicU64,
+    pub reads_processed: AtomicU64,
+    pub writes_processed: AtomicU64,
+    pub authentications_failed: AtomicU64,
     /// Commands in the last whole second.
     pub ops_per_second: AtomicU64,
+    /// Bytes in it.
+    pub input_per_second: AtomicU64,
+    pub output_per_second: AtomicU64,
     errors: Mutex<BTreeMap<&'static str, u64>>,
     commands: Vec<CommandMetrics>,
 }
@@ -76,7 +82,12 @@ impl Default for Metrics {
             query_buffer_disconnections: AtomicU64::new(0),
             output_buffer_disconnections: AtomicU64::new(0),
             error_replies: AtomicU64::new(0),
+            reads_processed: AtomicU64::new(0),
+            writes_processed: AtomicU64::new(0),
+            authentications_failed: AtomicU64::new(0),
             ops_per_second: AtomicU64::new(0),
+            input_per_second: AtomicU64::new(0),
+            output_per_second: AtomicU64::new(0),
             errors: Mutex::default(),
             commands: entries().iter().map(|_| CommandMetrics::default()).collect(),
         }
@@ -170,6 +181,9 @@ impl Metrics {
             &self.query_buffer_disconnections,
             &self.output_buffer_disconnections,
             &self.error_replies,
+            &self.reads_processed,
+            &self.writes_processed,
+            &self.authentications_failed,
         ] {
             counter.store(0, Relaxed);
         }

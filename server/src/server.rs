@@ -171,7 +171,13 @@ impl Server {
     /// Counts commands a second, and closes cursors and connections whose time is up. Runs until the server stops.
     pub async fn sample(self: Arc<Server>) {
         let mut stopping = self.watch_stop();
-        let mut before = self.metrics.commands_processed.load(Relaxed);
+        let metrics = &self.metrics;
+        let rates = [
+            (&metrics.commands_processed, &metrics.ops_per_second),
+            (&metrics.net_input_bytes, &metrics.input_per_second),
+            (&metrics.net_output_bytes, &metrics.output_per_second),
+        ];
+        let mut before = rates.map(|(total, _)| total.load(Relaxed));
         loop {
             tokio::select! {
                 () = tokio::time::sleep(Duration::from_secs(1)) => {}
@@ -181,10 +187,12 @@ impl Server {
             let settings = self.config.load();
             self.clients.sweep(&settings);
             self.look_at_memory(settings.maxmemory);
-            let now = self.metrics.commands_processed.load(Relaxed);
-            // The counter goes back to 0 at CONFIG RESETSTAT.
-            self.metrics.ops_per_second.store(now.saturating_sub(before), Relaxed);
-            before = now;
+            for ((total, rate), before) in rates.iter().zip(&mut before) {
+                let now = total.load(Relaxed);
+                // The counters go back to 0 at CONFIG RESETSTAT.
+                rate.store(now.saturating_sub(*before), Relaxed);
+                *before = now;
+            }
         }
     }
 }

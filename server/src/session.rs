@@ -205,6 +205,7 @@ impl Session for ConnectionSession<'_> {
         if right {
             self.state.authenticated = true;
         } else {
+            self.server.metrics.authentications_failed.fetch_add(1, Relaxed);
             tracing::info!(client = self.client.id, addr = %self.client.addr, "authentication failed");
         }
         right

@@ -9,6 +9,7 @@ pub static SPEC: Command = Command {
     summary: "Would allow reads of a cluster's replicas.",
     arity: 1,
     args: &[],
+    categories: &["connection"],
     flags: &["loading", "stale", "fast"],
     reply: "an error: the server is not part of a cluster",
     examples: &[("READONLY", "ERR This instance has cluster support disabled")],

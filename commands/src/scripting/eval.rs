@@ -21,7 +21,7 @@ pub static SPEC: Command = Command {
         Arg::new("key", ArgKind::Key).optional().multiple(),
         Arg::string("arg").optional().multiple(),
     ],
-    flags: &["noscript", "stale", "may_replicate"],
+    flags: &["noscript", "stale", "may_replicate", "no_mandatory_keys", "movablekeys"],
     reply: "null",
     examples: &[("EVAL \"return 1\" 0", "ERR this server runs no scripts but the one with which Laravel broadcasts")],
     run: Run::Session(run),

@@ -19,7 +19,7 @@ pub static SPEC: Command = Command {
         Arg::new("key", ArgKind::Key).optional().multiple(),
         Arg::string("arg").optional().multiple(),
     ],
-    flags: &["noscript", "stale", "may_replicate"],
+    flags: &["noscript", "stale", "may_replicate", "no_mandatory_keys", "movablekeys"],
     reply: "the error NOSCRIPT",
     examples: &[(
         "EVALSHA e0e1f9fabfc9d4800c877a703b823ac0578ff831 0",

@@ -18,7 +18,7 @@ pub static SPEC: Command = Command {
         Arg::new("key", ArgKind::Key).optional().multiple(),
         Arg::string("arg").optional().multiple(),
     ],
-    flags: &["noscript", "stale"],
+    flags: &["noscript", "stale", "no_mandatory_keys", "movablekeys"],
     reply: "an error",
     examples: &[("FCALL f 0", "ERR Function not found")],
     run: Run::Session(run),

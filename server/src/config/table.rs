@@ -123,6 +123,12 @@ pub static SETTINGS: &[Setting] = &[
         |s| s.client_query_buffer_limit.to_string(),
         |s, v| put(&mut s.client_query_buffer_limit, memory(v, MIB..=i64::MAX)),
     ),
+    Setting::fixed(
+        "cluster-enabled",
+        "Always no: there is no cluster.",
+        |_| "no".to_owned(),
+        |_, v| only(v, "no", "there is no cluster"),
+    ),
     Setting::live(
         "cursor-max-age",
         "Seconds after which a cursor is closed, read or not: it holds back storage.",
@@ -171,6 +177,12 @@ pub static SETTINGS: &[Setting] = &[
         "Milliseconds from which on LATENCY keeps what took long; 0 is off.",
         |s| s.latency_monitor_threshold_ms.to_string(),
         |s, v| put(&mut s.latency_monitor_threshold_ms, integer(v, 0..=i64::MAX)),
+    ),
+    Setting::fixed(
+        "latency-tracking",
+        "Always yes: LATENCY HISTOGRAM and INFO latencystats count every call.",
+        |_| "yes".to_owned(),
+        |_, v| only(v, "yes", "every call is counted"),
     ),
     Setting::fixed(
         "log-format",

@@ -62,6 +62,7 @@ impl Connection {
         let filled = self.input.len() == self.input.capacity();
         self.read_bytes = if filled { (self.read_bytes * 2).min(READ_AHEAD_MAX) } else { READ_MIN };
         self.server.metrics.net_input_bytes.fetch_add(count as u64, Relaxed);
+        self.server.metrics.reads_processed.fetch_add(1, Relaxed);
         self.client.touch();
         self.note_buffers();
         Ok(())
@@ -137,6 +138,7 @@ impl Connection {
             self.output = BytesMut::new();
         }
         self.server.metrics.net_output_bytes.fetch_add(length as u64, Relaxed);
+        self.server.metrics.writes_processed.fetch_add(1, Relaxed);
         self.client.output_length.store(0, Relaxed);
         self.client.touch();
         Ok(())

@@ -14,7 +14,7 @@ pub static SPEC: Command = Command {
     summary: "Marks the connection so; VedDB never closes connections to free memory, so nothing else changes.",
     arity: 3,
     args: &[Arg::one_of("enabled", &[Arg::word("ON"), Arg::word("OFF")])],
-    flags: &["noscript", "loading", "stale"],
+    flags: &["admin", "noscript", "loading", "stale"],
     reply: "OK",
     examples: &[("CLIENT NO-EVICT ON", "OK")],
     run: Run::Session(no_evict),

@@ -1,5 +1,6 @@
 //! COMMAND GETKEYS.
 
+use super::access::{counts_keys, keys};
 use crate::args::Args;
 use crate::context::Session;
 use crate::error::CommandError;
@@ -24,24 +25,27 @@ pub static SPEC: Command = Command {
 };
 
 fn getkeys(args: &Args, _session: &mut dyn Session) -> Result<Reply, CommandError> {
+    Ok(Reply::Array(keys_of(args)?.into_iter().map(|(key, _)| Reply::Bulk(key)).collect()))
+}
+
+/// A key, and what is done to it.
+type Key = (bytes::Bytes, &'static [&'static str]);
+
+/// The keys of the command line that follows the subcommand.
+pub(super) fn keys_of(args: &Args) -> Result<Vec<Key>, CommandError> {
     let inner = Args::new(args.from(2).to_vec());
     let Lookup::Found(entry) = find(&inner) else {
         return Err(CommandError::err("Invalid command specified"));
     };
-    if entry.command.keys == Keys::NONE {
+    if entry.command.keys == Keys::NONE && !counts_keys(entry.command) {
         return Err(CommandError::err("The command has no key arguments"));
     }
     if !entry.command.accepts(inner.len()) {
         return Err(CommandError::err("Invalid number of arguments specified for command"));
     }
-    Ok(Reply::Array(keys(entry.command.keys, &inner).into_iter().map(Reply::Bulk).collect()))
-}
-
-/// The arguments at the key positions.
-fn keys(keys: Keys, args: &Args) -> Vec<bytes::Bytes> {
-    let count = i32::try_from(args.len()).unwrap_or(i32::MAX);
-    let last = if keys.last < 0 { count + keys.last } else { keys.last };
-    let step = usize::try_from(keys.step).unwrap_or(1).max(1);
-    let positions = (keys.first..=last).step_by(step).filter_map(|at| usize::try_from(at).ok());
-    positions.filter_map(|at| args.get(at).cloned()).collect()
+    let keys = keys(entry, &inner);
+    if keys.is_empty() && !counts_keys(entry.command) {
+        return Err(CommandError::err("Invalid arguments specified for command"));
+    }
+    Ok(keys)
 }

@@ -9,6 +9,7 @@ pub static SPEC: Command = Command {
     group: Group::Server,
     summary: "The subcommands of COMMAND.",
     arity: 2,
+    categories: &["connection"],
     flags: &["loading", "stale"],
     reply: "array of lines",
     examples: &[("COMMAND HELP", "1) COMMAND <subcommand> [<arg> [value] [opt] ...]. Subcommands are: ...")],

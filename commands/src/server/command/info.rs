@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use super::access::{access, counts_keys};
+use super::tips::tips;
 use crate::args::Args;
 use crate::context::Session;
 use crate::error::CommandError;
@@ -45,18 +47,21 @@ pub(super) fn describe(command: &'static Command, container: Option<&str>) -> Re
     let status = |words: Vec<&'static str>| Reply::Set(words.into_iter().map(|w| Reply::Simple(w.into())).collect());
     let categories = categories(command).into_iter().map(|c| Reply::Simple(Cow::Owned(format!("@{c}"))));
     Reply::Array(vec![
-        Reply::text(name),
+        Reply::text(name.clone()),
         Reply::Integer(command.arity.into()),
         status(flags(command)),
         Reply::Integer(command.keys.first.into()),
         Reply::Integer(command.keys.last.into()),
         Reply::Integer(command.keys.step.into()),
         Reply::Set(categories.collect()),
-        Reply::Set(Vec::new()),
-        key_specifications(command),
+        Reply::Set(tips(&name).iter().map(|tip| Reply::constant(tip)).collect()),
+        key_specifications(command, &name),
         Reply::Set(command.subcommands.iter().map(|sub| describe(sub, Some(&own))).collect()),
     ])
 }
+
+/// Flags for dispatch, which Redis does not show either or does not know.
+const INTERNAL: &[&str] = &["slow-read", "may_replicate", "protected"];
 
 /// Redis's flags: those that follow from `run`, then the declared ones.
 pub(super) fn flags(command: &Command) -> Vec<&'static str> {
@@ -66,8 +71,7 @@ pub(super) fn flags(command: &Command) -> Vec<&'static str> {
         Run::Write(_) | Run::Mixed { .. } => flags.push("write"),
         Run::Session(_) | Run::Exec | Run::Container => {}
     }
-    // `slow-read` is for dispatch; no client knows it.
-    flags.extend(command.flags.iter().filter(|flag| **flag != "slow-read"));
+    flags.extend(command.flags.iter().filter(|flag| !INTERNAL.contains(flag)));
     flags
 }
 
@@ -80,6 +84,8 @@ pub(super) fn categories(command: &Command) -> Vec<&'static str> {
         Run::Session(_) | Run::Exec | Run::Container => {}
     }
     match command.group {
+        // A container by itself does nothing.
+        _ if matches!(command.run, Run::Container) => {}
         Group::Document => found.push("doc"),
         Group::Index => found.push("idx"),
         Group::Key => found.push("key"),
@@ -107,43 +113,68 @@ pub(super) fn categories(command: &Command) -> Vec<&'static str> {
 }
 
 /// The order in which Redis lists categories, VedDB's own last.
-const CATEGORIES: &[&str] =
-    &["keyspace", "read", "write", "admin", "fast", "slow", "dangerous", "connection", "doc", "idx", "key"];
+const CATEGORIES: &[&str] = &[
+    "keyspace",
+    "read",
+    "write",
+    "string",
+    "pubsub",
+    "admin",
+    "fast",
+    "slow",
+    "blocking",
+    "dangerous",
+    "connection",
+    "transaction",
+    "scripting",
+    "doc",
+    "idx",
+    "key",
+    "json",
+];
 
-/// One specification in Redis 7's form: keys begin at an index and stand in a range.
-fn key_specifications(command: &Command) -> Reply {
-    if command.keys == Keys::NONE {
-        return Reply::Set(Vec::new());
-    }
-    let access = match command.run {
-        Run::Write(_) | Run::Mixed { .. } => ["RW", "UPDATE"],
-        _ => ["RO", "ACCESS"],
-    };
+/// In Redis 7's form: keys begin at an index and stand in a range, or an argument says how many there are.
+fn key_specifications(command: &Command, name: &str) -> Reply {
     let Keys { first, last, step } = command.keys;
     // Redis counts a positive last key from the first.
     let last_from_first = if last >= 0 { last - first } else { last };
+    let specifications = access(command, name);
+    if counts_keys(command) {
+        let find = [("keynumidx", 0), ("firstkey", 1), ("keystep", 1)];
+        let flags = specifications.first().copied().unwrap_or(&[]);
+        return Reply::Set(vec![key_specification(flags, 2, "keynum", &find)]);
+    }
+    if command.keys == Keys::NONE {
+        return Reply::Set(Vec::new());
+    }
+    match specifications {
+        [flags] => {
+            let find = [("lastkey", last_from_first), ("keystep", step), ("limit", 0)];
+            Reply::Set(vec![key_specification(flags, first, "range", &find)])
+        }
+        several => {
+            let one = |(flags, at): (&&'static [&'static str], i32)| {
+                key_specification(flags, at, "range", &[("lastkey", 0), ("keystep", 1), ("limit", 0)])
+            };
+            Reply::Set(several.iter().zip(first..).map(one).collect())
+        }
+    }
+}
+
+fn key_specification(
+    flags: &'static [&'static str],
+    index: i32,
+    found_by: &'static str,
+    find: &[(&'static str, i32)],
+) -> Reply {
     let map = |pairs: Vec<(&'static str, Reply)>| {
         Reply::Map(pairs.into_iter().map(|(name, value)| (Reply::constant(name), value)).collect())
     };
-    Reply::Set(vec![map(vec![
-        ("flags", Reply::Set(access.map(|flag| Reply::Simple(flag.into())).to_vec())),
-        (
-            "begin_search",
-            map(vec![("type", Reply::constant("index")), ("spec", map(vec![("index", Reply::Integer(first.into()))]))]),
-        ),
-        (
-            "find_keys",
-            map(vec![
-                ("type", Reply::constant("range")),
-                (
-                    "spec",
-                    map(vec![
-                        ("lastkey", Reply::Integer(last_from_first.into())),
-                        ("keystep", Reply::Integer(step.into())),
-                        ("limit", Reply::Integer(0)),
-                    ]),
-                ),
-            ]),
-        ),
-    ])])
+    let begin = map(vec![("index", Reply::Integer(index.into()))]);
+    let find = map(find.iter().map(|(name, value)| (*name, Reply::Integer((*value).into()))).collect());
+    map(vec![
+        ("flags", Reply::Set(flags.iter().map(|flag| Reply::Simple((*flag).into())).collect())),
+        ("begin_search", map(vec![("type", Reply::constant("index")), ("spec", begin)])),
+        ("find_keys", map(vec![("type", Reply::constant(found_by)), ("spec", find)])),
+    ])
 }

@@ -1,11 +1,14 @@
 //! COMMAND: what commands there are. One file a subcommand; plain COMMAND is COMMAND INFO of all.
 
+mod access;
 pub mod count;
 pub mod docs;
 pub mod getkeys;
+pub mod getkeysandflags;
 pub mod help;
 pub mod info;
 pub mod list;
+mod tips;
 
 use crate::args::Args;
 use crate::context::Session;
@@ -25,7 +28,15 @@ pub static SPEC: Command = Command {
     flags: &["loading", "stale"],
     reply: "array: as COMMAND INFO, of every command",
     examples: &[("COMMAND", "1) 1) \"doc.create\" ...")],
-    subcommands: &[&count::SPEC, &docs::SPEC, &getkeys::SPEC, &help::SPEC, &info::SPEC, &list::SPEC],
+    subcommands: &[
+        &count::SPEC,
+        &docs::SPEC,
+        &getkeys::SPEC,
+        &getkeysandflags::SPEC,
+        &help::SPEC,
+        &info::SPEC,
+        &list::SPEC,
+    ],
     run: Run::Session(command),
     ..Command::BLANK
 };

@@ -1,0 +1,134 @@
+//! What a command does to its keys, in Redis's words, and which of its arguments are keys.
+//!
+//! `RO RW OW RM`: reads, changes, overwrites, removes the value; `access update insert delete`: hands it out, changes it, adds to it,
+//! takes of it.
+
+use bytes::Bytes;
+
+use crate::args::Args;
+use crate::lookup::Entry;
+use crate::spec::{Command, Keys, Run};
+
+/// Where it is not what follows from reading or writing: by name, for each key specification.
+const ACCESS: &[(&str, &[&[&str]])] = &[
+    ("append", &[&["RW", "insert"]]),
+    ("copy", &[&["RO", "access"], &["OW", "update"]]),
+    ("decr", &[COUNTS]),
+    ("decrby", &[COUNTS]),
+    ("del", &[&["RM", "delete"]]),
+    ("doc.rename", &[&["RW", "access", "delete"], &["OW", "update"]]),
+    ("doc.set", &[&["RW", "insert", "update"]]),
+    ("eval", &[COUNTS]),
+    ("evalsha", &[COUNTS]),
+    ("exists", &[&["RO"]]),
+    ("fcall", &[COUNTS]),
+    ("fcall_ro", &[&["RO", "access"]]),
+    ("getdel", &[&["RW", "access", "delete"]]),
+    ("getex", &[COUNTS]),
+    ("getset", &[COUNTS]),
+    ("incr", &[COUNTS]),
+    ("incrby", &[COUNTS]),
+    ("incrbyfloat", &[COUNTS]),
+    ("move", &[COUNTS]),
+    ("mset", &[&["OW", "update"]]),
+    ("msetnx", &[&["OW", "insert"]]),
+    ("object|encoding", &[&["RO"]]),
+    ("object|freq", &[&["RO"]]),
+    ("object|idletime", &[&["RO"]]),
+    ("object|refcount", &[&["RO"]]),
+    ("psetex", &[&["OW", "update"]]),
+    ("rename", &[&["RW", "access", "delete"], &["OW", "update"]]),
+    ("renamenx", &[&["RW", "access", "delete"], &["OW", "insert"]]),
+    ("set", &[&["RW", "access", "update", "variable_flags"]]),
+    ("setex", &[&["OW", "update"]]),
+    ("setnx", &[&["OW", "insert"]]),
+    ("strlen", &[&["RO"]]),
+    ("touch", &[&["RO"]]),
+    ("type", &[&["RO"]]),
+    ("unlink", &[&["RM", "delete"]]),
+    ("watch", &[&["RO"]]),
+];
+
+const COUNTS: &[&str] = &["RW", "access", "update"];
+
+/// The flags of each of a command's key specifications, the command being of this full lower-case name.
+pub(super) fn access(command: &Command, name: &str) -> &'static [&'static [&'static str]] {
+    let found = ACCESS.binary_search_by_key(&name, |(known, _)| known);
+    match (found.ok().and_then(|at| ACCESS.get(at)), command.run) {
+        (Some((_, flags)), _) => flags,
+        (None, Run::Write(_) | Run::Mixed { .. }) => &[&["RW", "update"]],
+        (None, _) => &[&["RO", "access"]],
+    }
+}
+
+/// Whether an argument says how many keys follow it: the second.
+pub(super) fn counts_keys(command: &Command) -> bool {
+    command.flags.contains(&"movablekeys")
+}
+
+/// The keys among a request's arguments, and what is done to each.
+pub(super) fn keys(entry: &Entry, args: &Args) -> Vec<(Bytes, &'static [&'static str])> {
+    let Keys { first, last, step } = entry.command.keys;
+    let count = i32::try_from(args.len()).unwrap_or(i32::MAX);
+    let (first, last, step) = if counts_keys(entry.command) {
+        let keys = args.integer(2).ok().and_then(|keys| i32::try_from(keys).ok());
+        // More keys than arguments is no key at all, as in Redis.
+        (3, keys.filter(|keys| *keys <= count - 3).map_or(0, |keys| keys + 2), 1)
+    } else {
+        (first, if last < 0 { count + last } else { last }, usize::try_from(step).unwrap_or(1).max(1))
+    };
+    let specifications = access(entry.command, &entry.name);
+    let positions = (first..=last).step_by(step).filter_map(|at| usize::try_from(at).ok()).filter(|at| *at > 0);
+    let key = |(number, at): (usize, usize)| {
+        let flags = specifications.get(number).or(specifications.last()).copied().unwrap_or(&[]);
+        Some((args.get(at)?.clone(), depending(flags, args)))
+    };
+    positions.enumerate().filter_map(key).collect()
+}
+
+/// What SET does depends on whether it is asked for what was there.
+fn depending(flags: &'static [&'static str], args: &Args) -> &'static [&'static str] {
+    if !flags.contains(&"variable_flags") {
+        return flags;
+    }
+    if (3..args.len()).any(|at| args.is(at, "GET")) { COUNTS } else { &["OW", "update"] }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lookup::{Lookup, find};
+
+    #[track_caller]
+    fn check(line: &'static str, expected: &str) {
+        let args = Args::new(line.split(' ').map(|word| Bytes::from_static(word.as_bytes())).collect());
+        let Lookup::Found(entry) = find(&args) else { panic!("{line}: no such command") };
+        let keys = keys(entry, &args);
+        let shown = keys.iter().map(|(key, flags)| format!("{}:{}", String::from_utf8_lossy(key), flags.join("+")));
+        assert_eq!(shown.collect::<Vec<_>>().join(" "), expected, "{line}");
+    }
+
+    #[test]
+    fn the_table_is_sorted_and_names_commands() {
+        assert!(ACCESS.is_sorted_by_key(|(name, _)| name));
+        for (name, _) in ACCESS {
+            assert!(crate::lookup::by_name(name.as_bytes()).is_some(), "{name}");
+        }
+    }
+
+    #[test]
+    fn keys_are_found_with_what_is_done_to_them() {
+        check("GET a", "a:RO+access");
+        check("SET a b", "a:OW+update");
+        check("SET a b GET", "a:RW+access+update");
+        check("MSET a 1 b 2", "a:OW+update b:OW+update");
+        check("RENAME a b", "a:RW+access+delete b:OW+update");
+        check("DEL a b", "a:RM+delete b:RM+delete");
+        check("EVAL s 2 a b c", "a:RW+access+update b:RW+access+update");
+        check("EVAL s 0", "");
+        check("EVAL s 99999999999 a", "");
+        check("EVAL s 9 a", "");
+        check("DOC.FIND users {}", "users:RO+access");
+        check("PING", "");
+    }
+}
