@@ -57,6 +57,8 @@ pub struct Asker<'a> {
     pub cancelled: &'a AtomicBool,
     /// When the request came: MAXTIME counts from here.
     pub started: Instant,
+    /// The connection speaks RESP3, which some answers depend on in more than their encoding.
+    pub resp3: bool,
 }
 
 /// What a reading command works with.
@@ -78,6 +80,8 @@ pub struct ReadContext<'a> {
     pub cancelled: &'a AtomicBool,
     /// When the request came: MAXTIME counts from here.
     pub started: Instant,
+    /// The connection speaks RESP3.
+    pub resp3: bool,
     /// What a read may cost here, ns; none where it may take its time.
     pub patience_ns: Option<f64>,
     /// When the run began: a request may have waited for those before it.
@@ -91,7 +95,7 @@ pub struct ReadContext<'a> {
 impl<'a> ReadContext<'a> {
     /// A context of the view's time, in which a read may take its own.
     pub fn new(view: &'a View, asker: Asker<'a>) -> ReadContext<'a> {
-        let Asker { db, client, limits, queries, cancelled, started } = asker;
+        let Asker { db, client, limits, queries, cancelled, started, resp3 } = asker;
         ReadContext {
             view,
             db,
@@ -101,6 +105,7 @@ impl<'a> ReadContext<'a> {
             queries,
             cancelled,
             started,
+            resp3,
             patience_ns: None,
             begun: Instant::now(),
             deferred: Cell::new(false),
@@ -110,8 +115,8 @@ impl<'a> ReadContext<'a> {
 
     /// The same for what a query of this database and moment left, where a read may take its time.
     pub fn resumed<'b>(&'b self, view: &'b View, db: u8) -> ReadContext<'b> {
-        let ReadContext { client, limits, queries, cancelled, started, .. } = *self;
-        ReadContext::new(view, Asker { db, client, limits, queries, cancelled, started })
+        let ReadContext { client, limits, queries, cancelled, started, resp3, .. } = *self;
+        ReadContext::new(view, Asker { db, client, limits, queries, cancelled, started, resp3 })
     }
 
     /// Ends a read that would cost too much here. Asked before anything is done.
@@ -155,6 +160,8 @@ pub struct WriteContext<'a> {
     pub now_ms: u64,
     /// The language's bounds.
     pub limits: &'a Limits,
+    /// The connection speaks RESP3.
+    pub resp3: bool,
 }
 
 /// One atomic unit of work for the committer. An error undoes all that the unit did, and nothing is logged.

@@ -136,7 +136,7 @@ mod tests {
     #[track_caller]
     fn check_time(clock: Clock, text: &str, expected: Result<u64, &str>) {
         let limits = Limits::default();
-        let context = WriteContext { db: 0, now_ms: 5000, limits: &limits };
+        let context = WriteContext { db: 0, now_ms: 5000, limits: &limits, resp3: false };
         let read = clock.read(&args(&[text]), 0, &context, "c").map(|moment| moment.expires_ms(5000));
         assert_eq!(read.map_err(|error| error.to_string()), expected.map_err(str::to_owned), "{text}");
     }

@@ -17,6 +17,8 @@ pub(crate) mod class {
     pub(crate) const GENERIC: char = 'g';
     /// Commands on strings.
     pub(crate) const STRING: char = '$';
+    /// Commands on JSON values, which Redis leaves to a module.
+    pub(crate) const MODULE: char = 'd';
     /// A key that was not there before.
     pub(crate) const NEW: char = 'n';
 }

@@ -15,6 +15,7 @@ mod expiry;
 pub mod figures;
 pub mod glob;
 pub mod idx;
+pub mod json;
 pub mod keys;
 mod keyspace;
 pub mod language;

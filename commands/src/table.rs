@@ -3,12 +3,13 @@
 use crate::connection::{auth, client, cluster, echo, hello, ping, quit, readonly, readwrite, reset, select};
 use crate::doc;
 use crate::idx;
+use crate::json;
 use crate::keys;
 use crate::pubsub;
 use crate::scripting::{eval, evalsha, fcall, fcall_ro, function, script};
 use crate::server::{
-    command, config, dbsize, debug, flushall, flushdb, info, latency, lolwut, memory, monitor, shutdown, slowlog, time,
-    wait, waitaof,
+    command, config, dbsize, debug, flushall, flushdb, info, latency, lolwut, memory, module, monitor, shutdown,
+    slowlog, time, wait, waitaof,
 };
 use crate::spec::Command;
 use crate::string;
@@ -88,6 +89,31 @@ pub static COMMANDS: &[&Command] = &[
     &idx::drop::SPEC,
     &idx::list::SPEC,
     &idx::verify::SPEC,
+    // JSON
+    &json::arrappend::SPEC,
+    &json::arrindex::SPEC,
+    &json::arrinsert::SPEC,
+    &json::arrlen::SPEC,
+    &json::arrpop::SPEC,
+    &json::arrtrim::SPEC,
+    &json::clear::SPEC,
+    &json::debug::SPEC,
+    &json::del::SPEC,
+    &json::forget::SPEC,
+    &json::get::SPEC,
+    &json::merge::SPEC,
+    &json::mget::SPEC,
+    &json::mset::SPEC,
+    &json::numincrby::SPEC,
+    &json::nummultby::SPEC,
+    &json::objkeys::SPEC,
+    &json::objlen::SPEC,
+    &json::resp::SPEC,
+    &json::set::SPEC,
+    &json::strappend::SPEC,
+    &json::strlen::SPEC,
+    &json::toggle::SPEC,
+    &json::r#type::SPEC,
     // Pub/sub
     &pubsub::psubscribe::SPEC,
     &pubsub::publish::SPEC,
@@ -116,6 +142,7 @@ pub static COMMANDS: &[&Command] = &[
     &latency::SPEC,
     &lolwut::SPEC,
     &memory::SPEC,
+    &module::SPEC,
     &monitor::SPEC,
     &shutdown::SPEC,
     &slowlog::SPEC,

@@ -71,7 +71,7 @@ impl Database {
     fn prepare(&self, parts: &[&str]) -> Prepared {
         let args = args(parts);
         let Run::Write(run) = &command(parts[0]).run else { panic!("not a write") };
-        run(&args, &WriteContext { db: 0, now_ms: 0, limits: &self.limits }).unwrap()
+        run(&args, &WriteContext { db: 0, now_ms: 0, limits: &self.limits, resp3: false }).unwrap()
     }
 
     /// One step of a phased write on a view.
@@ -91,6 +91,7 @@ impl Database {
             queries: &queries,
             cancelled: &cancelled,
             started: Instant::now(),
+            resp3: false,
         };
         let context = ReadContext::new(view, asker);
         phased.next(&context, before)
@@ -127,6 +128,7 @@ impl Database {
                 queries: &queries,
                 cancelled: &cancelled,
                 started: Instant::now(),
+                resp3: false,
             };
             let context = ReadContext::new(&view, asker);
             return run(&args(parts), &context).unwrap();

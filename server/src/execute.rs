@@ -36,6 +36,8 @@ pub struct Caller {
     pub limits: Limits,
     /// When the request came.
     pub started: Instant,
+    /// The connection speaks RESP3.
+    pub resp3: bool,
 }
 
 /// Milliseconds since 1970.
@@ -105,6 +107,7 @@ impl Caller {
             queries: &self.server.queries,
             cancelled: &self.client.cancelled,
             started: self.started,
+            resp3: self.resp3,
         };
         ReadContext::new(view, asker)
     }

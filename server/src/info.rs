@@ -26,7 +26,12 @@ pub(crate) fn fields(server: &Server, section: InfoSection) -> Fields {
             field("master_repl_offset", server.store.stats().lsn_written),
         ],
         InfoSection::Cpu => cpu(),
-        InfoSection::Modules => Vec::new(),
+        InfoSection::Modules => {
+            // Clients look here before they use the commands of the module.
+            let (name, version) = veddb_commands::json::MODULE;
+            let options = "api=1,filters=0,usedby=[],using=[],options=[]";
+            vec![field("module", format!("name={name},ver={version},{options}"))]
+        }
         InfoSection::Keyspace => keyspace(server),
         InfoSection::Encryption => vec![field("master_key_origin", server.store.key_origin())],
         InfoSection::Commandstats => commandstats(server),

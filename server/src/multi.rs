@@ -143,7 +143,7 @@ impl Plan {
             match entry.command.run.with(args, &caller.limits) {
                 Run::Read(run) => plan.data.push((place, db, Data::Read(run, args.clone()))),
                 Run::Write(prepare) => {
-                    let context = WriteContext { db, now_ms, limits: &caller.limits };
+                    let context = WriteContext { db, now_ms, limits: &caller.limits, resp3: caller.resp3 };
                     plan.data.push((place, db, Data::Write(prepare(args, &context))));
                     plan.writes = true;
                 }

@@ -80,6 +80,7 @@ async fn a_phased_write_sees_what_its_units_did() {
         db: 0,
         limits: Limits::default(),
         started: Instant::now(),
+        resp3: false,
     };
     let outcome = caller.phased(Box::new(OneByOne { left: vec!["b", "a"], seen: Vec::new() })).await;
     assert_eq!(outcome, Ok(Reply::Array(vec![Reply::Integer(0), Reply::Integer(1), Reply::Integer(2)])));

@@ -106,7 +106,10 @@ fn run(args: &Args, context: &ReadContext<'_>) -> Result<Reply, CommandError> {
             let name = if least == 4 { "doc.update" } else { "doc.delete" };
             return Err(CommandError::arity(name));
         }
-        let write = parse(&inner, &WriteContext { db: context.db, now_ms: context.now_ms, limits: context.limits })?;
+        let write = parse(
+            &inner,
+            &WriteContext { db: context.db, now_ms: context.now_ms, limits: context.limits, resp3: context.resp3 },
+        )?;
         match &collection {
             Some(collection) => {
                 let choice = write.choose(context, collection)?;

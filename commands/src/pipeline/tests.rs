@@ -47,6 +47,7 @@ impl Bench {
             queries: &queries,
             cancelled: &cancelled,
             started: Instant::now(),
+            resp3: false,
         };
         let context = ReadContext::new(&view, asker);
         let account = Account::new(&self.memory);

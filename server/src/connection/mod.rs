@@ -27,6 +27,7 @@ use veddb_storage::View;
 use crate::client::Client;
 use crate::config::{Protected, Settings};
 use crate::dispatch::{Admission, Standing, admit};
+use crate::encode::Protocol;
 use crate::execute::{Caller, Outcome, ReadFn, commit, now_ms, read};
 use crate::framer::{Bounds, Framer, ProtocolError};
 use crate::metrics::Ran;
@@ -245,7 +246,12 @@ impl Connection {
         }
         match entry.command.run.with(&args, &self.settings.limits) {
             Run::Write(prepare) => {
-                let context = WriteContext { db: self.state.db, now_ms: now_ms(), limits: &self.settings.limits };
+                let context = WriteContext {
+                    db: self.state.db,
+                    now_ms: now_ms(),
+                    limits: &self.settings.limits,
+                    resp3: self.state.protocol == Protocol::Resp3,
+                };
                 match prepare(&args, &context) {
                     Ok(Prepared::Unit(unit)) => {
                         self.writes.units.push(unit);
@@ -327,6 +333,7 @@ impl Connection {
             queries: &self.server.queries,
             cancelled: &self.client.cancelled,
             started,
+            resp3: self.state.protocol == Protocol::Resp3,
         };
         let context = ReadContext { patience_ns: Some(PATIENCE_NS), ..ReadContext::new(view, asker) };
         let outcome = read(run, args, &context);
@@ -381,6 +388,7 @@ impl Connection {
             db: self.state.db,
             limits: self.settings.limits,
             started,
+            resp3: self.state.protocol == Protocol::Resp3,
         }
     }
 

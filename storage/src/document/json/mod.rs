@@ -9,5 +9,5 @@ mod tests;
 pub(crate) use tests::any_value;
 
 pub use extended::is_wrapper;
-pub use parse::{IdSource, ParseLimits, ParsedDocument, pack_document, parse_document, parse_value};
+pub use parse::{IdSource, ParseLimits, ParsedDocument, pack_document, parse_document, parse_plain, parse_value};
 pub use render::{put_double, put_string, render_object, render_value};

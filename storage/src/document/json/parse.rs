@@ -47,7 +47,7 @@ pub struct ParsedDocument {
 
 /// Reads one document.
 pub fn parse_document(text: &[u8], limits: ParseLimits, ids: IdSource<'_>) -> Result<ParsedDocument, Error> {
-    let packed = parse(text, limits)?;
+    let packed = parse(text, limits, Notation::Extended)?;
     let Some((&tag::OBJECT, body)) = packed.split_first() else {
         let kind = Packed(packed.into_boxed_slice()).get().kind().name();
         return Err(Error::BadDocument(format!("a document is a JSON object, not {kind}")));
@@ -57,7 +57,13 @@ pub fn parse_document(text: &[u8], limits: ParseLimits, ids: IdSource<'_>) -> Re
 
 /// Reads any JSON value.
 pub fn parse_value(text: &[u8], limits: ParseLimits) -> Result<Packed, Error> {
-    Ok(Packed(parse(text, limits)?.into_boxed_slice()))
+    Ok(Packed(parse(text, limits, Notation::Extended)?.into_boxed_slice()))
+}
+
+/// Reads any JSON value as what it says: `{"$oid": ..}` is an object of one member. Its text is that again when it is rendered,
+/// since nothing else is made of it.
+pub fn parse_plain(text: &[u8], limits: ParseLimits) -> Result<Packed, Error> {
+    Ok(Packed(parse(text, limits, Notation::Plain)?.into_boxed_slice()))
 }
 
 /// The stored form of an object: the same members with `_id` first, added where it is missing.
@@ -113,8 +119,17 @@ fn set(out: &mut [u8], at: usize, byte: u8) {
     }
 }
 
+/// What an object that looks like a typed value is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Notation {
+    /// The typed value.
+    Extended,
+    /// An object.
+    Plain,
+}
+
 /// The text as tag and payload.
-fn parse(text: &[u8], limits: ParseLimits) -> Result<Vec<u8>, Error> {
+fn parse(text: &[u8], limits: ParseLimits, notation: Notation) -> Result<Vec<u8>, Error> {
     if text.len() > limits.size {
         return Err(Error::TooBig(format!("{} bytes of JSON, more than {}", text.len(), limits.size)));
     }
@@ -126,6 +141,7 @@ fn parse(text: &[u8], limits: ParseLimits) -> Result<Vec<u8>, Error> {
         fault: None,
         depth_max: limits.depth,
         wrapped: 0,
+        notation,
     };
     let mut source = serde_json::Deserializer::from_str(text);
     source.disable_recursion_limit();
@@ -172,6 +188,7 @@ struct Sink {
     depth_max: usize,
     /// How many Extended JSON wrappers we are inside of.
     wrapped: u8,
+    notation: Notation,
 }
 
 /// One member that was written.
@@ -374,7 +391,14 @@ fn typed<'de, A: MapAccess<'de>>(
     if sink.wrapped >= 2 {
         return Err(sink.fail(Fault::Wrapper(name, "it stands inside other typed values")));
     }
-    let mut content = Sink { out: vec![0], members: Vec::new(), fault: None, depth_max: 1, wrapped: sink.wrapped + 1 };
+    let mut content = Sink {
+        out: vec![0],
+        members: Vec::new(),
+        fault: None,
+        depth_max: 1,
+        wrapped: sink.wrapped + 1,
+        notation: sink.notation,
+    };
     if let Err(error) = members.next_value_seed(ValueSeed { sink: &mut content, tag_at: 0, depth: 0 }) {
         sink.fault = content.fault.map(|fault| match fault {
             Fault::Depth => Fault::Wrapper(name, "its content nests too deep"),
@@ -422,6 +446,7 @@ impl<'de> Visitor<'de> for NameSeed<'_> {
 
     fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
         if self.first
+            && self.sink.notation == Notation::Extended
             && let Some(wrapper) = wrapper(name)
         {
             return Ok(Some(wrapper));

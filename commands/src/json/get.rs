@@ -1,0 +1,119 @@
+//! JSON.GET.
+
+use veddb_storage::document::ValueRef;
+
+use super::layout::{Format, Layout};
+use super::path::Path;
+use super::{find, no_path};
+use crate::args::Args;
+use crate::context::ReadContext;
+use crate::error::CommandError;
+use crate::queries;
+use crate::reply::Reply;
+use crate::spec::{Arg, Command, Group, Keys, Run};
+
+/// The declaration.
+pub static SPEC: Command = Command {
+    name: "JSON.GET",
+    group: Group::Json,
+    summary: "Returns the JSON at paths of a key.",
+    complexity: "O(N) of the value",
+    arity: -2,
+    args: &[
+        Arg::key("key"),
+        Arg::string("indent").after("INDENT").optional(),
+        Arg::string("newline").after("NEWLINE").optional(),
+        Arg::string("space").after("SPACE").optional(),
+        Arg::one_of(
+            "format",
+            &[Arg::word("STRING").required(), Arg::word("EXPAND1").required(), Arg::word("EXPAND").required()],
+        )
+        .after("FORMAT")
+        .optional(),
+        Arg::string("path").optional().multiple(),
+    ],
+    keys: Keys::FIRST,
+    flags: &[],
+    reply: "the JSON array of the path's values, or in the older notation the first value, the root's without a path; several paths: a JSON object from path to that. Null without such a key. INDENT, NEWLINE and SPACE are put before each level, at ends of lines and behind a name's colon. Under RESP3 FORMAT has arrays of values answered, EXPAND1, and those in them too, EXPAND",
+    examples: &[
+        (r#"JSON.GET user:1 $.name"#, r#""[\"Ada\"]""#),
+        (r#"JSON.GET user:1 .name"#, r#""\"Ada\"""#),
+        (r#"JSON.GET user:1 $.name $.visits"#, r#""{\"$.name\":[\"Ada\"],\"$.visits\":[1]}""#),
+    ],
+    run: Run::Read(run),
+    ..Command::BLANK
+};
+
+fn run(args: &Args, context: &ReadContext<'_>) -> Result<Reply, CommandError> {
+    let (mut format, mut layout, mut named, mut at) = (Format::Text, Layout::default(), Vec::new(), 2);
+    while at < args.len() {
+        let option = ["FORMAT", "INDENT", "NEWLINE", "SPACE"].into_iter().find(|word| args.is(at, word));
+        if let Some(option) = option {
+            at += 1;
+            let Some(value) = args.get(at) else { return Err(CommandError::arity("json.get")) };
+            match option {
+                "FORMAT" if !context.resp3 && named.is_empty() => {
+                    return Err(CommandError::err("FORMAT argument is not supported on RESP2"));
+                }
+                "FORMAT" => format = Format::parse(value).ok_or_else(Format::unknown)?,
+                "INDENT" => layout.indent = value.clone(),
+                "NEWLINE" => layout.newline = value.clone(),
+                _ => layout.space = value.clone(),
+            }
+        } else if !args.is(at, "NOESCAPE") {
+            // That is an option of RedisJSON 1, which does nothing.
+            named.push(args.bytes(at));
+        }
+        at += 1;
+    }
+    let paths = match named.as_slice() {
+        [] => vec![Path::parse(b".")?],
+        named => named.iter().map(|path| Path::parse(path)).collect::<Result<_, _>>()?,
+    };
+    let Some(found) = find(args, 1, context)? else { return Ok(Reply::Null) };
+    let root = found.value();
+    if context.resp3 && format != Format::Text {
+        return queries::gather(context, paths.iter().map(|path| expanded(path, root, format, &layout)));
+    }
+    let mut out = Vec::new();
+    match paths.as_slice() {
+        [path] => put(&mut out, &layout, &selected(path, root, path.legacy)?, 0),
+        paths => {
+            // One JSONPath makes all paths such.
+            let legacy = paths.iter().all(|path| path.legacy);
+            let mut members: Vec<(&str, Selected<'_>)> = Vec::new();
+            for path in paths {
+                if !members.iter().any(|(name, _)| *name == path.original) {
+                    members.push((&path.original, selected(path, root, legacy)?));
+                }
+            }
+            layout.put_object(&mut out, members.into_iter(), 0, |out, selected| put(out, &layout, &selected, 1));
+        }
+    }
+    Ok(Reply::Bulk(out.into()))
+}
+
+/// What a path selects.
+enum Selected<'v> {
+    First(ValueRef<'v>),
+    All(Vec<ValueRef<'v>>),
+}
+
+fn selected<'v>(path: &Path, root: ValueRef<'v>, legacy: bool) -> Result<Selected<'v>, CommandError> {
+    if !legacy {
+        return Ok(Selected::All(path.values(root)?));
+    }
+    path.first(root)?.map(Selected::First).ok_or_else(|| no_path(&path.text, ""))
+}
+
+fn put(out: &mut Vec<u8>, layout: &Layout, selected: &Selected<'_>, level: usize) {
+    match selected {
+        Selected::First(value) => layout.put(out, *value, level),
+        Selected::All(values) => layout.put_array(out, values.iter().copied(), level),
+    }
+}
+
+fn expanded(path: &Path, root: ValueRef<'_>, format: Format, layout: &Layout) -> Result<Reply, CommandError> {
+    let values = path.values(root)?.into_iter();
+    Ok(Reply::Array(values.map(|value| format.reply(value, layout)).collect()))
+}

@@ -1,0 +1,94 @@
+//! JSON.MERGE.
+
+use veddb_storage::document::{Object, Value, ValueRef};
+
+use super::parse;
+use super::path::{Path, at};
+use super::set::{Condition, Plan, not_at_the_root, read_format};
+use super::update::Target;
+use crate::args::Args;
+use crate::context::{Prepared, WriteContext};
+use crate::error::CommandError;
+use crate::reply::Reply;
+use crate::spec::{Arg, Command, Group, Keys, Run};
+
+/// The declaration.
+pub static SPEC: Command = Command {
+    name: "JSON.MERGE",
+    group: Group::Json,
+    summary: "Merges a JSON value into what is at a path, as RFC 7396 has it.",
+    complexity: "O(N) of the value",
+    arity: -4,
+    args: &[
+        Arg::key("key"),
+        Arg::string("path"),
+        Arg::json("value"),
+        Arg::one_of("format", &[Arg::word("JSON").required(), Arg::word("STRING").required()])
+            .after("FORMAT")
+            .optional(),
+    ],
+    keys: Keys::FIRST,
+    flags: &["denyoom"],
+    reply: "OK, or null when the path leads nowhere. Members of an object replace those of their names, null takes them away, and what is no object replaces the whole. A path that selects nothing is JSON.SET's. An expiry stays",
+    examples: &[(r#"JSON.MERGE user:1 $ '{"visits":null,"mail":"ada@example.org"}'"#, r#"OK"#)],
+    run: Run::Write(run),
+    ..Command::BLANK
+};
+
+fn run(args: &Args, context: &WriteContext<'_>) -> Result<Prepared, CommandError> {
+    let (target, path) = (Target::new(args, context, "json.merge"), Path::parse(args.bytes(2))?);
+    let mut at_format = 4;
+    while at_format < args.len() {
+        if !args.is(at_format, "FORMAT") || at_format + 1 == args.len() {
+            return Err(CommandError::syntax());
+        }
+        read_format(args.bytes(at_format + 1))?;
+        at_format += 2;
+    }
+    let patch = parse(args.bytes(3), context.limits)?;
+    Ok(Prepared::Unit(Box::new(move |tx| {
+        let Some(held) = target.find(tx)? else {
+            if !path.is_root() {
+                return Err(not_at_the_root());
+            }
+            target.put(tx, None, patch.get())?;
+            return Ok(Reply::OK);
+        };
+        let places = path.places(held.value())?;
+        if places.is_empty() {
+            let plan = Plan::new(&path, held.value(), Some(Condition::New))?;
+            return Ok(if plan.carry_out(&target, tx, &held, patch.get())? { Reply::OK } else { Reply::Null });
+        }
+        let mut root = held.value().to_value();
+        for (_, place) in places {
+            if let Some(value) = at(&mut root, &place) {
+                merge(value, patch.get());
+            }
+        }
+        target.put_changed(tx, &held, &root)?;
+        Ok(Reply::OK)
+    })))
+}
+
+/// Recursion is bounded by the depth of a document.
+fn merge(value: &mut Value, patch: ValueRef<'_>) {
+    let ValueRef::Object(changes) = patch else {
+        *value = patch.to_value();
+        return;
+    };
+    if !matches!(value, Value::Object(_)) {
+        *value = Value::Object(Object::default());
+    }
+    let Value::Object(members) = value else { return };
+    for (name, change) in changes.iter() {
+        if matches!(change, ValueRef::Null) {
+            members.remove(name);
+        } else if let Some(member) = members.get_mut(name) {
+            merge(member, change);
+        } else {
+            let mut member = Value::Null;
+            merge(&mut member, change);
+            members.0.push((name.to_owned(), member));
+        }
+    }
+}

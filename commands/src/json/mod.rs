@@ -1,0 +1,173 @@
+//! JSON.*: JSON values under keys, as the module RedisJSON has them. One file a command, and the few things they share.
+//!
+//! Values are plain JSON: `{"$oid": ..}` is an object of one member. Paths are RedisJSON's (`path/`).
+
+pub mod arrappend;
+pub mod arrindex;
+pub mod arrinsert;
+pub mod arrlen;
+pub mod arrpop;
+pub mod arrtrim;
+pub mod clear;
+pub mod debug;
+pub mod del;
+pub mod forget;
+pub mod get;
+mod layout;
+pub mod merge;
+pub mod mget;
+pub mod mset;
+mod number;
+pub mod numincrby;
+pub mod nummultby;
+pub mod objkeys;
+pub mod objlen;
+mod path;
+pub mod resp;
+pub mod set;
+pub mod strappend;
+pub mod strlen;
+pub mod toggle;
+pub mod r#type;
+mod update;
+
+use std::sync::Arc;
+
+use veddb_storage::document::json::{parse_plain, render_value};
+use veddb_storage::document::{Packed, ValueRef};
+use veddb_storage::{Document, Error, KeyValue, key_value};
+
+use crate::args::Args;
+use crate::context::{Limits, ReadContext};
+use crate::error::{CommandError, ErrorCode};
+use crate::query::text_limits;
+use crate::reply::Reply;
+use crate::spec::Arg;
+use path::Path;
+
+/// The module that INFO and MODULE LIST name: what clients look at before they use these commands.
+pub const MODULE: (&str, u32) = ("ReJSON", 20_809);
+
+/// A path that may be left out.
+const PATH: Arg = Arg::string("path").optional();
+
+/// What reading or writing a byte of a value takes, about: a read of more than some hundred kilobytes is better made elsewhere.
+const BYTE_NS: f64 = 2.0;
+
+/// RedisJSON's answer to a key of another type.
+fn wrong_type() -> CommandError {
+    CommandError::new(ErrorCode::WrongType, "Existing key has wrong Redis type")
+}
+
+/// RedisJSON's answer where there is no key.
+fn no_key() -> CommandError {
+    CommandError::err("could not perform this operation on a key that doesn't exist")
+}
+
+/// RedisJSON's answer to a path in the older notation that selects nothing that would do.
+fn no_path(path: &str, or: &str) -> CommandError {
+    let or = if or.is_empty() { String::new() } else { format!(" or {or}") };
+    CommandError::err(format!("Path '{path}' does not exist{or}"))
+}
+
+/// RedisJSON's answer to a value of another type.
+fn expected(what: &str, found: ValueRef<'_>) -> CommandError {
+    let found = type_name(found);
+    let message = format!("wrong type of path value - expected {what} but found {found}");
+    CommandError::new(ErrorCode::WrongType, message)
+}
+
+/// The JSON that a document of the keyspace holds.
+fn json_of(document: &Document) -> Result<ValueRef<'_>, CommandError> {
+    match key_value(document) {
+        KeyValue::Json(value) => Ok(value),
+        KeyValue::String(_) => Err(wrong_type()),
+    }
+}
+
+/// The JSON of a key, as a read sees it.
+struct Found(Arc<Document>);
+
+impl Found {
+    /// What it is.
+    fn value(&self) -> ValueRef<'_> {
+        json_of(&self.0).unwrap_or(ValueRef::Null)
+    }
+}
+
+/// What argument `at`, a key, holds.
+fn find(args: &Args, at: usize, context: &ReadContext<'_>) -> Result<Option<Found>, CommandError> {
+    let Some(document) = context.view.key(context.db, args.bytes(at))? else { return Ok(None) };
+    json_of(&document)?;
+    context.afford(document.body.len() as f64 * BYTE_NS)?;
+    Ok(Some(Found(document)))
+}
+
+/// The path at argument `at`; the root where it is left out.
+fn path_at(args: &Args, at: usize) -> Result<Path, CommandError> {
+    Path::parse(args.get(at).map_or(b".", |path| path))
+}
+
+/// JSON text that a client sent.
+fn parse(text: &[u8], limits: &Limits) -> Result<Packed, CommandError> {
+    parse_plain(text, text_limits(limits)).map_err(|error| match error {
+        Error::BadDocument(what) => CommandError::err(what),
+        other => other.into(),
+    })
+}
+
+/// The arguments from `from` on, each as JSON.
+fn parse_all(args: &Args, from: usize, limits: &Limits) -> Result<Vec<Packed>, CommandError> {
+    args.from(from).iter().map(|text| parse(text, limits)).collect()
+}
+
+/// A value's text as a reply.
+fn text(value: ValueRef<'_>) -> Reply {
+    let mut out = Vec::new();
+    render_value(&mut out, value);
+    Reply::Bulk(out.into())
+}
+
+/// How JSON.TYPE names a value's type.
+fn type_name(value: ValueRef<'_>) -> &'static str {
+    match value {
+        ValueRef::Bool(_) => "boolean",
+        ValueRef::Int32(_) | ValueRef::Int64(_) => "integer",
+        ValueRef::Double(_) => "number",
+        ValueRef::String(_) => "string",
+        ValueRef::Array(_) => "array",
+        ValueRef::Object(_) => "object",
+        // Nothing else is stored.
+        _ => "null",
+    }
+}
+
+/// What JSON.STRLEN and its like answer: for each value of the path what `measure` says, null where it says nothing. In the
+/// older notation, for the first value alone; `without` says what then is answered without a key.
+struct Measure<'m> {
+    measure: &'m dyn Fn(ValueRef<'_>) -> Option<Reply>,
+    /// Where the first value is none that can be measured.
+    refuse: &'m dyn Fn(&Path, ValueRef<'_>) -> CommandError,
+    /// Where there is no such value.
+    missing: &'m dyn Fn(&Path) -> Result<Reply, CommandError>,
+    /// Where there is no key, and the path is none in the older notation: those are answered null.
+    no_key: &'m dyn Fn(&Path) -> CommandError,
+}
+
+impl Measure<'_> {
+    /// Of the key at argument 1 and the path at argument 2.
+    fn run(&self, args: &Args, context: &ReadContext<'_>) -> Result<Reply, CommandError> {
+        let path = path_at(args, 2)?;
+        let Some(found) = find(args, 1, context)? else {
+            return if path.legacy { Ok(Reply::Null) } else { Err((self.no_key)(&path)) };
+        };
+        if !path.legacy {
+            let values = path.values(found.value())?.into_iter();
+            return Ok(Reply::Array(values.map(|value| (self.measure)(value).unwrap_or(Reply::Null)).collect()));
+        }
+        match path.first(found.value())? {
+            None => (self.missing)(&path),
+            Some(value) => (self.measure)(value).ok_or_else(|| (self.refuse)(&path, value)),
+        }
+    }
+}

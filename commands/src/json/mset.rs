@@ -1,0 +1,59 @@
+//! JSON.MSET.
+
+use super::parse;
+use super::path::Path;
+use super::set::{Plan, not_at_the_root};
+use super::update::Target;
+use crate::args::Args;
+use crate::context::{Prepared, WriteContext};
+use crate::error::CommandError;
+use crate::reply::Reply;
+use crate::spec::{Arg, Command, Group, Keys, Run};
+
+/// The declaration.
+pub static SPEC: Command = Command {
+    name: "JSON.MSET",
+    group: Group::Json,
+    summary: "Sets what is at paths of several keys, all or none.",
+    complexity: "O(N) of the values",
+    arity: -4,
+    args: &[Arg::block("triplet", &[Arg::key("key"), Arg::string("path"), Arg::json("value")]).multiple()],
+    keys: Keys { first: 1, last: -1, step: 3 },
+    flags: &["denyoom"],
+    reply: "OK; what a path does with its value is said at JSON.SET. A key that was not there before the command has the root's path. Expiries stay",
+    examples: &[(r#"JSON.MSET user:1 $.visits 7 user:2 $ '{"name":"Bob"}'"#, r#"OK"#)],
+    run: Run::Write(run),
+    ..Command::BLANK
+};
+
+fn run(args: &Args, context: &WriteContext<'_>) -> Result<Prepared, CommandError> {
+    let (triplets, rest) = args.from(1).as_chunks::<3>();
+    if !rest.is_empty() {
+        return Err(CommandError::arity("json.mset"));
+    }
+    let mut all = Vec::with_capacity(triplets.len());
+    for [key, path, value] in triplets {
+        let target = Target { db: context.db, key: key.clone(), limits: *context.limits, event: "json.mset" };
+        all.push((target, Path::parse(path)?, parse(value, context.limits)?));
+    }
+    Ok(Prepared::Unit(Box::new(move |tx| {
+        // Where all of them go is settled before the first is set, so that one does not change the way of another.
+        let mut plans = Vec::with_capacity(all.len());
+        for (target, path, _) in &all {
+            plans.push(match target.find(tx)? {
+                _ if path.is_root() => None,
+                Some(held) => Some(Plan::new(path, held.value(), None)?),
+                None => return Err(not_at_the_root()),
+            });
+        }
+        for ((target, _, value), plan) in all.iter().zip(&plans) {
+            match (target.find(tx)?, plan) {
+                (Some(held), Some(plan)) => {
+                    plan.carry_out(target, tx, &held, value.get())?;
+                }
+                (held, _) => target.put(tx, held.as_ref(), value.get())?,
+            }
+        }
+        Ok(Reply::OK)
+    })))
+}

@@ -1,0 +1,29 @@
+//! JSON.NUMINCRBY.
+
+use super::number::Operation;
+use crate::args::Args;
+use crate::context::{Prepared, WriteContext};
+use crate::error::CommandError;
+use crate::spec::{Arg, ArgKind, Command, Group, Keys, Run};
+
+/// The declaration.
+pub static SPEC: Command = Command {
+    name: "JSON.NUMINCRBY",
+    group: Group::Json,
+    summary: "Adds a number to numbers.",
+    complexity: "O(N) of the value",
+    arity: 4,
+    args: &[Arg::key("key"), Arg::string("path"), Arg::new("number", ArgKind::Double)],
+    keys: Keys::FIRST,
+    flags: &["denyoom"],
+    reply: "JSON array: what each number of the path is now, null for what is none; under RESP3 an array of numbers. In the older notation, under RESP2, the last of these alone. An integer that has no 64 bits, and what is no finite number, is an error",
+    examples: &[(r#"JSON.NUMINCRBY user:1 $.visits 2"#, r#""[3]""#)],
+    run: Run::Write(run),
+    ..Command::BLANK
+};
+
+const OPERATION: Operation = Operation { integers: i64::checked_add, doubles: |a, b| a + b };
+
+fn run(args: &Args, context: &WriteContext<'_>) -> Result<Prepared, CommandError> {
+    OPERATION.run(args, context, "json.numincrby")
+}

@@ -1,0 +1,152 @@
+//! `[?(..)]`: what a filter of a path is, and when it holds.
+//!
+//! As in RedisJSON a term that selects nothing, or several values, is none: it is unequal to everything and holds nothing. Numbers
+//! compare with numbers, text with text; objects and arrays only with what two paths select.
+
+use std::cmp::Ordering;
+
+use regex::{Regex, RegexBuilder};
+use veddb_storage::document::ValueRef;
+
+use super::Segment;
+
+/// A condition on a value.
+#[derive(Debug, Clone)]
+pub(super) enum Filter {
+    Any(Vec<Filter>),
+    All(Vec<Filter>),
+    /// The term selects something.
+    Some(Term),
+    Compare(Term, Operator, Term),
+}
+
+/// One side of a comparison.
+#[derive(Debug, Clone)]
+pub(super) enum Term {
+    /// `@..`
+    Current(Vec<Segment>),
+    /// `$..`
+    Root(Vec<Segment>),
+    Literal(Literal),
+}
+
+#[derive(Debug, Clone)]
+pub(super) enum Literal {
+    Null,
+    Bool(bool),
+    Integer(i64),
+    Double(f64),
+    /// With the pattern that it is, where it stands behind `=~`.
+    Text(String, Option<Regex>),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Operator {
+    Equal,
+    Unequal,
+    Less,
+    LessOrEqual,
+    Greater,
+    GreaterOrEqual,
+    Matches,
+}
+
+/// One side of a comparison, looked up.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Side<'a> {
+    Missing,
+    Value(ValueRef<'a>),
+    Literal(&'a Literal),
+}
+
+/// Bytes of a compiled pattern.
+const PATTERN_SIZE_MAX: usize = 1 << 20;
+
+/// A pattern, if it is one that can be.
+pub(super) fn pattern(text: &str) -> Option<Regex> {
+    RegexBuilder::new(text).size_limit(PATTERN_SIZE_MAX).build().ok()
+}
+
+impl Operator {
+    /// Whether it holds.
+    pub(super) fn holds(self, left: Side<'_>, right: Side<'_>) -> bool {
+        match self {
+            Operator::Equal => equal(left, right),
+            Operator::Unequal => !equal(left, right),
+            Operator::Less => order(left, right).is_some_and(Ordering::is_lt),
+            Operator::LessOrEqual => order(left, right).is_some_and(Ordering::is_le),
+            Operator::Greater => order(left, right).is_some_and(Ordering::is_gt),
+            Operator::GreaterOrEqual => order(left, right).is_some_and(Ordering::is_ge),
+            Operator::Matches => matches(left, right),
+        }
+    }
+}
+
+/// A scalar as it compares.
+enum Scalar<'a> {
+    Null,
+    Bool(bool),
+    Integer(i64),
+    Double(f64),
+    Text(&'a str),
+}
+
+fn scalar(side: Side<'_>) -> Option<Scalar<'_>> {
+    Some(match side {
+        Side::Missing => return None,
+        Side::Literal(Literal::Null) | Side::Value(ValueRef::Null) => Scalar::Null,
+        Side::Literal(Literal::Bool(value)) => Scalar::Bool(*value),
+        Side::Literal(Literal::Integer(value)) => Scalar::Integer(*value),
+        Side::Literal(Literal::Double(value)) => Scalar::Double(*value),
+        Side::Literal(Literal::Text(text, _)) => Scalar::Text(text),
+        Side::Value(ValueRef::Bool(value)) => Scalar::Bool(value),
+        Side::Value(ValueRef::Int32(value)) => Scalar::Integer(i64::from(value)),
+        Side::Value(ValueRef::Int64(value)) => Scalar::Integer(value),
+        Side::Value(ValueRef::Double(value)) => Scalar::Double(value),
+        Side::Value(ValueRef::String(text)) => Scalar::Text(text),
+        Side::Value(_) => return None,
+    })
+}
+
+fn order(left: Side<'_>, right: Side<'_>) -> Option<Ordering> {
+    match (scalar(left)?, scalar(right)?) {
+        (Scalar::Null, Scalar::Null) => Some(Ordering::Equal),
+        (Scalar::Bool(a), Scalar::Bool(b)) => Some(a.cmp(&b)),
+        (Scalar::Integer(a), Scalar::Integer(b)) => Some(a.cmp(&b)),
+        (Scalar::Integer(a), Scalar::Double(b)) => (a as f64).partial_cmp(&b),
+        (Scalar::Double(a), Scalar::Integer(b)) => a.partial_cmp(&(b as f64)),
+        (Scalar::Double(a), Scalar::Double(b)) => a.partial_cmp(&b),
+        (Scalar::Text(a), Scalar::Text(b)) => Some(a.cmp(b)),
+        _ => None,
+    }
+}
+
+fn equal(left: Side<'_>, right: Side<'_>) -> bool {
+    match (left, right) {
+        (Side::Value(a), Side::Value(b)) => same(a, b),
+        _ => order(left, right).is_some_and(Ordering::is_eq),
+    }
+}
+
+/// Whether two values are equal; the order of members is none of it. Recursion is bounded by the depth of a document.
+fn same(a: ValueRef<'_>, b: ValueRef<'_>) -> bool {
+    match (a, b) {
+        (ValueRef::Array(a), ValueRef::Array(b)) => {
+            a.len() == b.len() && a.iter().zip(b.iter()).all(|(a, b)| same(a, b))
+        }
+        (ValueRef::Object(a), ValueRef::Object(b)) => {
+            a.iter().count() == b.iter().count()
+                && a.iter().all(|(name, value)| b.get(name).is_some_and(|other| same(value, other)))
+        }
+        (a, b) => order(Side::Value(a), Side::Value(b)).is_some_and(Ordering::is_eq),
+    }
+}
+
+fn matches(left: Side<'_>, right: Side<'_>) -> bool {
+    let (Some(Scalar::Text(text)), Side::Value(_)) = (scalar(left), left) else { return false };
+    match right {
+        Side::Literal(Literal::Text(_, Some(pattern))) => pattern.is_match(text),
+        Side::Value(ValueRef::String(found)) => pattern(found).is_some_and(|pattern| pattern.is_match(text)),
+        _ => false,
+    }
+}

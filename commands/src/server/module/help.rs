@@ -1,0 +1,17 @@
+//! MODULE HELP.
+
+use crate::server::help::help;
+use crate::spec::{Command, Group, Run};
+
+/// The declaration.
+pub static SPEC: Command = Command {
+    name: "HELP",
+    group: Group::Server,
+    summary: "The subcommands of MODULE.",
+    arity: 2,
+    flags: &["loading", "stale"],
+    reply: "array of lines",
+    examples: &[("MODULE HELP", "1) MODULE <subcommand> [<arg> [value] [opt] ...]. Subcommands are: ...")],
+    run: Run::Session(|_, _| Ok(help(&super::SPEC))),
+    ..Command::BLANK
+};
