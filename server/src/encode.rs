@@ -4,7 +4,8 @@
 //! because its maps and sets are hash tables that drop what they hold twice and its RESP2 knows no null array; and
 //! doubles, because it writes `1e300` as three hundred digits where Redis writes the shortest text.
 //!
-//! Replies nest as deep as commands build them, a handful of levels, never as deep as a client asks.
+//! Replies nest as deep as commands build them: a handful of levels, and those of a JSON value (JSON.RESP, `FORMAT EXPAND`), which
+//! `max-document-depth` bounds.
 
 use std::cell::RefCell;
 

@@ -25,5 +25,5 @@ pub static SPEC: Command = Command {
 };
 
 fn run(args: &Args, context: &ReadContext<'_>) -> Result<Reply, CommandError> {
-    show(args, context, |expires_ms| seconds(expires_ms))
+    show(args, context, seconds)
 }

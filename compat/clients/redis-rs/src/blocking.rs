@@ -268,7 +268,8 @@ fn json_commands(client: &Client) -> Result<()> {
     equal(connection.json_arr_append(&key, "$.list", &3)?, vec![3_i64])?;
     equal(connection.json_arr_len(&key, "$.list")?, vec![3_i64])?;
     equal(connection.json_del(&key, "$.n")?, 1_i64)?;
-    equal(connection.json_get(&key, "$")?, r#"[{"name":"Ada","list":[1,2,3]}]"#.to_owned())?;
+    // serde_json has sent the names in their order.
+    equal(connection.json_get(&key, "$")?, r#"[{"list":[1,2,3],"name":"Ada"}]"#.to_owned())?;
     equal(connection.del(&key)?, 1_i64)
 }
 
