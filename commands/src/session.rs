@@ -80,6 +80,8 @@ pub trait Session {
     fn config_set(&mut self, changes: &[(Bytes, Bytes)]) -> Result<(), CommandError>;
     /// Writes the settings back to the configuration file.
     fn config_rewrite(&mut self) -> Result<(), CommandError>;
+    /// The last unit of the log, and when the last checkpoint was written, seconds since 1970.
+    fn position(&self) -> (u64, u64);
     /// Starts the counters of INFO again.
     fn reset_statistics(&mut self);
     /// The measured fields of one section of INFO.

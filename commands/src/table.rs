@@ -8,8 +8,8 @@ use crate::keys;
 use crate::pubsub;
 use crate::scripting::{eval, evalsha, fcall, fcall_ro, function, script};
 use crate::server::{
-    command, config, dbsize, debug, flushall, flushdb, info, latency, lolwut, memory, module, monitor, shutdown,
-    slowlog, time, wait, waitaof,
+    command, config, dbsize, debug, flushall, flushdb, info, lastsave, latency, lolwut, memory, module, monitor, role,
+    shutdown, slowlog, time, wait, waitaof,
 };
 use crate::spec::Command;
 use crate::string;
@@ -139,11 +139,13 @@ pub static COMMANDS: &[&Command] = &[
     &flushall::SPEC,
     &flushdb::SPEC,
     &info::SPEC,
+    &lastsave::SPEC,
     &latency::SPEC,
     &lolwut::SPEC,
     &memory::SPEC,
     &module::SPEC,
     &monitor::SPEC,
+    &role::SPEC,
     &shutdown::SPEC,
     &slowlog::SPEC,
     &time::SPEC,

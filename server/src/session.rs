@@ -347,6 +347,11 @@ impl Session for ConnectionSession<'_> {
             .map_err(|error| CommandError::err(format!("Rewriting config file: {error}")))
     }
 
+    fn position(&self) -> (u64, u64) {
+        let stats = self.server.store.stats();
+        (stats.lsn_written, stats.checkpointed_ms / 1000)
+    }
+
     fn reset_statistics(&mut self) {
         self.server.metrics.reset();
     }

@@ -64,6 +64,8 @@ pub(crate) struct Control {
     pub(crate) units: AtomicU64,
     pub(crate) log_bytes: AtomicU64,
     pub(crate) checkpoints: AtomicU64,
+    /// When the last one was written, milliseconds since 1970; at first when the store was opened.
+    pub(crate) checkpointed_ms: AtomicU64,
     pub(crate) lsn_applied: AtomicU64,
     /// Bytes of index entries that no checkpoint has written yet.
     pub(crate) recent_bytes: AtomicU64,
@@ -78,6 +80,7 @@ impl Control {
             units: AtomicU64::new(0),
             log_bytes: AtomicU64::new(0),
             checkpoints: AtomicU64::new(0),
+            checkpointed_ms: AtomicU64::new(now_ms()),
             lsn_applied: AtomicU64::new(0),
             recent_bytes: AtomicU64::new(0),
         };
@@ -410,6 +413,7 @@ impl Committer {
         self.lsn_applied = done.lsn;
         self.control.lsn_applied.store(done.lsn, Ordering::Relaxed);
         self.control.checkpoints.fetch_add(1, Ordering::Relaxed);
+        self.control.checkpointed_ms.store(now_ms(), Ordering::Relaxed);
         for (collection, id) in std::mem::take(&mut self.adopted) {
             // It may be gone by now, with its collection or alone.
             if let Ok(state) = self.working.touch(collection, 0)

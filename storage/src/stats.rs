@@ -27,6 +27,8 @@ pub struct Stats {
     pub engine_disk_bytes: u64,
     /// Checkpoints made since the start.
     pub checkpoints: u64,
+    /// When the last one was written, milliseconds since 1970; at first when the store was opened.
+    pub checkpointed_ms: u64,
     /// Bytes of documents and index entries that no checkpoint has written yet.
     pub write_memory_bytes: u64,
     /// Bytes of index pages in memory.

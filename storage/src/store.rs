@@ -268,6 +268,7 @@ impl Store {
             log_disk_bytes: log::disk_space(&self.shared.log_dir),
             engine_disk_bytes: self.shared.engine.disk_space(),
             checkpoints: self.control.checkpoints.load(Ordering::Relaxed),
+            checkpointed_ms: self.control.checkpointed_ms.load(Ordering::Relaxed),
             write_memory_bytes: tables as u64 + self.control.recent_bytes.load(Ordering::Relaxed),
             index_memory_bytes: self.shared.pager.resident_bytes() as u64,
             index_loads,

@@ -81,20 +81,21 @@ pub fn addresses(text: &str) -> Result<Vec<IpAddr>, Refusal> {
 pub fn output_limits(text: &str, before: OutputLimits) -> Result<OutputLimits, Refusal> {
     let words: Vec<&str> = text.split_whitespace().collect();
     let mut limits = before;
+    let bad = |_| "Error in hard, soft or soft_seconds setting in buffer limit configuration.".to_owned();
     let (parts, rest) = words.as_chunks::<4>();
     if parts.is_empty() || !rest.is_empty() {
-        return Err("argument must be '<class> <hard limit> <soft limit> <soft seconds>', once or more".to_owned());
+        return Err("Wrong number of arguments in buffer limit configuration.".to_owned());
     }
     for [class, hard, soft, seconds] in parts {
         let limit = match class.to_ascii_lowercase().as_str() {
             "normal" => &mut limits.normal,
             "pubsub" => &mut limits.pubsub,
-            _ => return Err(format!("invalid client class '{class}': there are normal and pubsub")),
+            _ => return Err("Invalid client class specified in buffer limit configuration.".to_owned()),
         };
         *limit = OutputLimit {
-            hard_bytes: memory(hard, 0..=i64::MAX)?,
-            soft_bytes: memory(soft, 0..=i64::MAX)?,
-            soft_s: integer(seconds, 0..=i64::from(i32::MAX))?,
+            hard_bytes: memory(hard, 0..=i64::MAX).map_err(bad)?,
+            soft_bytes: memory(soft, 0..=i64::MAX).map_err(bad)?,
+            soft_s: integer(seconds, 0..=i64::from(i32::MAX)).map_err(bad)?,
         };
     }
     Ok(limits)
