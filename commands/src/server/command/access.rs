@@ -29,6 +29,7 @@ const ACCESS: &[(&str, &[&[&str]])] = &[
     ("incr", &[COUNTS]),
     ("incrby", &[COUNTS]),
     ("incrbyfloat", &[COUNTS]),
+    ("memory|usage", &[&["RO"]]),
     ("move", &[COUNTS]),
     ("mset", &[&["OW", "update"]]),
     ("msetnx", &[&["OW", "insert"]]),

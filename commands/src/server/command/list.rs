@@ -13,7 +13,7 @@ use crate::spec::{Arg, Command, Group, Run};
 pub static SPEC: Command = Command {
     name: "LIST",
     group: Group::Server,
-    summary: "The names of the commands, or of those of an ACL category or matching a glob.",
+    summary: "The names of the commands and subcommands, or of those of an ACL category or matching a glob.",
     complexity: "O(n), n being the number of commands",
     arity: -2,
     args: &[Arg::one_of(
