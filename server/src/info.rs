@@ -189,7 +189,8 @@ fn stats(server: &Server) -> Fields {
         field("document_cache_misses", store.cache_misses),
         field("index_page_loads", store.index_loads),
         field("index_page_evictions", store.index_evictions),
-        field("expired_ttl_documents", store.ttl_deleted),
+        field("expired_keys", store.keys_expired),
+        field("expired_ttl_documents", store.ttl_deleted - store.keys_expired.min(store.ttl_deleted)),
         field("ttl_sweeps", store.ttl_sweeps),
         field("query_spilled_bytes", server.queries.memory().spilled()),
         field("open_cursors", server.queries.cursors()),
@@ -229,7 +230,7 @@ fn cpu() -> Fields {
 }
 
 fn commandstats(server: &Server) -> Fields {
-    let figures = server.metrics.commands();
+    let figures = server.metrics.commands(&[]);
     let line = |f: crate::metrics::CommandFigures| {
         let per_call = f.usec as f64 / f.calls.max(1) as f64;
         (
@@ -244,13 +245,14 @@ fn commandstats(server: &Server) -> Fields {
 }
 
 fn latencystats(server: &Server) -> Fields {
-    let figures = server.metrics.commands().into_iter();
-    let line = |f: crate::metrics::CommandFigures| {
-        let [p50, p99, p999] = f.percentiles_us?;
-        let name = format!("latency_percentiles_usec_{}", f.name);
-        Some((name, format!("p50={p50}.000,p99={p99}.000,p99.9={p999}.000")))
+    let settings = server.config.load();
+    let percentiles = &settings.latency_percentiles;
+    let line = |figures: crate::metrics::CommandFigures| {
+        let pairs = percentiles.iter().zip(figures.percentiles_us?);
+        let all: Vec<String> = pairs.map(|(at, us)| format!("p{at}={us}.000")).collect();
+        Some((format!("latency_percentiles_usec_{}", figures.name), all.join(",")))
     };
-    figures.filter_map(line).collect()
+    server.metrics.commands(percentiles).into_iter().filter_map(line).collect()
 }
 
 #[cfg(test)]

@@ -67,8 +67,9 @@ pub struct CommandFigures {
     pub usec: u64,
     pub rejected: u64,
     pub failed: u64,
-    /// The 50th, 99th and 99.9th percentile, microseconds; from the request being framed to its reply being ready.
-    pub percentiles_us: Option<[u64; 3]>,
+    /// The percentiles that were asked for, microseconds; from the request being framed to its reply being ready. None where no
+    /// call was timed.
+    pub percentiles_us: Option<Vec<u64>>,
 }
 
 impl Default for Metrics {
@@ -95,14 +96,17 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// Counts commands that ran. Taken in runs, since all connections count in the same places.
-    pub fn ran(&self, commands: &mut Vec<Ran>) {
+    /// Counts commands that ran, `timed` also how long they took. Taken in runs, since all connections count in the same places.
+    pub fn ran(&self, commands: &mut Vec<Ran>, timed: bool) {
         self.commands_processed.fetch_add(commands.len() as u64, Relaxed);
         for run in commands.chunk_by(|a, b| a.index == b.index) {
             let Some(command) = run.first().and_then(|ran| self.commands.get(ran.index)) else { continue };
             command.calls.fetch_add(run.len() as u64, Relaxed);
             command.usec.fetch_add(run.iter().map(|ran| ran.took_us).sum(), Relaxed);
             command.failed.fetch_add(run.iter().filter(|ran| ran.error.is_some()).count() as u64, Relaxed);
+            if !timed {
+                continue;
+            }
             let mut latency = command.latency_us.lock();
             if latency.is_none() {
                 *latency = Histogram::new_with_bounds(1, LATENCY_MAX_US, 2).ok();
@@ -133,7 +137,7 @@ impl Metrics {
     }
 
     /// The commands that were called or turned away.
-    pub fn commands(&self) -> Vec<CommandFigures> {
+    pub fn commands(&self, percentiles: &[f64]) -> Vec<CommandFigures> {
         let figures = entries().iter().zip(&self.commands).map(|(entry, command)| CommandFigures {
             name: &entry.name,
             calls: command.calls.load(Relaxed),
@@ -144,7 +148,7 @@ impl Metrics {
                 .latency_us
                 .lock()
                 .as_ref()
-                .map(|latency| [0.5, 0.99, 0.999].map(|quantile| latency.value_at_quantile(quantile))),
+                .map(|latency| percentiles.iter().map(|at| latency.value_at_quantile(at / 100.0)).collect()),
         });
         figures.filter(|figures| figures.calls + figures.rejected > 0).collect()
     }
@@ -207,7 +211,7 @@ mod tests {
         assert_eq!(metrics.latencies(0), None);
         let mut ran: Vec<Ran> =
             [0, 3, 30, 33, 100, 90_000_000].map(|took_us| Ran { index: 0, took_us, error: None }).to_vec();
-        metrics.ran(&mut ran);
+        metrics.ran(&mut ran, true);
         let latencies = metrics.latencies(0).unwrap();
         assert_eq!(latencies.calls, 6);
         assert_eq!(latencies.cumulative, [(1, 1), (4, 2), (33, 4), (132, 5), (69_256_347, 6)]);

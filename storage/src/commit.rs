@@ -67,6 +67,7 @@ pub(crate) struct Control {
     /// When the last one was written, milliseconds since 1970; at first when the store was opened.
     pub(crate) checkpointed_ms: AtomicU64,
     pub(crate) lsn_applied: AtomicU64,
+    pub(crate) keys_expired: AtomicU64,
     /// Bytes of index entries that no checkpoint has written yet.
     pub(crate) recent_bytes: AtomicU64,
 }
@@ -82,6 +83,7 @@ impl Control {
             checkpoints: AtomicU64::new(0),
             checkpointed_ms: AtomicU64::new(now_ms()),
             lsn_applied: AtomicU64::new(0),
+            keys_expired: AtomicU64::new(0),
             recent_bytes: AtomicU64::new(0),
         };
         control.set_fsync(policy);
@@ -205,8 +207,9 @@ impl Committer {
             let mut transaction = Transaction::new(&self.shared, &mut self.working, lsn, now_ms, &mut self.effects);
             if job.run(at, &mut transaction) {
                 let count = transaction.count();
-                let notes = transaction.take_notes();
+                let (notes, keys_expired) = transaction.take_notes();
                 self.notes.extend(notes);
+                self.control.keys_expired.fetch_add(keys_expired, Ordering::Relaxed);
                 if count > 0 {
                     append_unit(&mut self.group, count, &self.effects.bytes);
                     self.group_lsn = lsn;

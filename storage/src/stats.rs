@@ -45,6 +45,8 @@ pub struct Stats {
     pub cache_misses: u64,
     /// Documents deleted because their time had come, since the start.
     pub ttl_deleted: u64,
+    /// Keys that were deleted since they had expired.
+    pub keys_expired: u64,
     /// Looks for such documents since the start.
     pub ttl_sweeps: u64,
     /// Units replayed from the log at the start.

@@ -276,6 +276,7 @@ impl Store {
             cache_bytes: self.shared.cache.bytes() as u64,
             cache_hits,
             cache_misses,
+            keys_expired: self.control.keys_expired.load(Ordering::Relaxed),
             ttl_deleted: self.ttl.deleted.load(Ordering::Relaxed),
             ttl_sweeps: self.ttl.sweeps.load(Ordering::Relaxed),
             replayed_units: self.replayed_units,

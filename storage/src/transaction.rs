@@ -44,6 +44,7 @@ pub struct Mark {
     effect_bytes: usize,
     effects: u32,
     notes: usize,
+    keys_expired: u64,
 }
 
 /// One atomic unit. Sees its own changes; an error from its closure undoes all of them.
@@ -55,6 +56,7 @@ pub struct Transaction<'a> {
     effects: &'a mut EffectWriter,
     undo: Vec<Undo>,
     notes: Vec<Note>,
+    keys_expired: u64,
 }
 
 impl std::fmt::Debug for Transaction<'_> {
@@ -72,7 +74,7 @@ impl<'a> Transaction<'a> {
         now_ms: u64,
         effects: &'a mut EffectWriter,
     ) -> Transaction<'a> {
-        Transaction { shared, working, lsn, now_ms, effects, undo: Vec::new(), notes: Vec::new() }
+        Transaction { shared, working, lsn, now_ms, effects, undo: Vec::new(), notes: Vec::new(), keys_expired: 0 }
     }
 
     /// How many effects there are, once the unit has succeeded.
@@ -92,6 +94,7 @@ impl<'a> Transaction<'a> {
             effect_bytes: self.effects.bytes.len(),
             effects: self.effects.count,
             notes: self.notes.len(),
+            keys_expired: self.keys_expired,
         }
     }
 
@@ -137,6 +140,7 @@ impl<'a> Transaction<'a> {
         self.effects.bytes.truncate(mark.effect_bytes);
         self.effects.count = mark.effects;
         self.notes.truncate(mark.notes);
+        self.keys_expired = mark.keys_expired;
         Ok(())
     }
 
@@ -145,9 +149,9 @@ impl<'a> Transaction<'a> {
         self.now_ms
     }
 
-    /// What the unit noted.
-    pub(crate) fn take_notes(&mut self) -> Vec<Note> {
-        std::mem::take(&mut self.notes)
+    /// What the unit noted, and how many keys it deleted that had expired.
+    pub(crate) fn take_notes(&mut self) -> (Vec<Note>, u64) {
+        (std::mem::take(&mut self.notes), self.keys_expired)
     }
 
     /// Has those who listen told, once the unit is durable, that this happened to a key; `class` is a letter of Redis's
@@ -421,7 +425,9 @@ impl<'a> Transaction<'a> {
         self.delete(collection, record, &document)?;
         let meta = &self.existing(collection)?.meta;
         if meta.name == KEYS {
-            self.note_key(meta.db, 'x', "expired", key_of(&document));
+            let db = meta.db;
+            self.keys_expired += 1;
+            self.note_key(db, 'x', "expired", key_of(&document));
         }
         Ok(true)
     }

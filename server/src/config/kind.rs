@@ -77,6 +77,15 @@ pub fn addresses(text: &str) -> Result<Vec<IpAddr>, Refusal> {
     if all.is_empty() { Err("at least one address is needed".to_owned()) } else { Ok(all) }
 }
 
+/// Numbers from 0 to 100.
+pub fn percentiles(text: &str) -> Result<Vec<f64>, Refusal> {
+    let one = |word: &str| {
+        let number = word.parse().map_err(|_| "Invalid latency-tracking-info-percentiles parameters".to_owned())?;
+        if (0.0..=100.0).contains(&number) { Ok(number) } else { Err("percentiles are from 0.0 to 100.0".to_owned()) }
+    };
+    text.split_whitespace().map(one).collect()
+}
+
 /// `<class> <hard> <soft> <seconds>`, once or several times. Classes that are not named stay as they are.
 pub fn output_limits(text: &str, before: OutputLimits) -> Result<OutputLimits, Refusal> {
     let words: Vec<&str> = text.split_whitespace().collect();

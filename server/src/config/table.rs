@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::kind::{Refusal, addresses, boolean, choice, integer, memory, only, output_limits, word};
+use super::kind::{Refusal, addresses, boolean, choice, integer, memory, only, output_limits, percentiles, word};
 use super::{LogFormat, LogLevel, OutputLimit, Protected, Secret, Settings};
 use crate::notify::KeyEvents;
 use veddb_storage::FsyncPolicy;
@@ -178,11 +178,17 @@ pub static SETTINGS: &[Setting] = &[
         |s| s.latency_monitor_threshold_ms.to_string(),
         |s, v| put(&mut s.latency_monitor_threshold_ms, integer(v, 0..=i64::MAX)),
     ),
-    Setting::fixed(
+    Setting::live(
         "latency-tracking",
-        "Always yes: LATENCY HISTOGRAM and INFO latencystats count every call.",
-        |_| "yes".to_owned(),
-        |_, v| only(v, "yes", "every call is counted"),
+        "Whether LATENCY HISTOGRAM and INFO latencystats count how long calls take.",
+        |s| yes_no(s.latency_tracking),
+        |s, v| put(&mut s.latency_tracking, boolean(v)),
+    ),
+    Setting::live(
+        "latency-tracking-info-percentiles",
+        "Which percentiles INFO latencystats shows.",
+        |s| s.latency_percentiles.iter().map(f64::to_string).collect::<Vec<_>>().join(" "),
+        |s, v| put(&mut s.latency_percentiles, percentiles(v)),
     ),
     Setting::fixed(
         "log-format",

@@ -124,7 +124,7 @@ impl Connection {
     /// Serves it to its end.
     pub async fn run(mut self) {
         let ended = self.serve().await;
-        self.server.metrics.ran(&mut self.ran);
+        self.server.metrics.ran(&mut self.ran, self.settings.latency_tracking);
         self.client.cancelled.store(true, Relaxed);
         mailbox::wake(&mut self.state.filled);
         self.server.monitors.leave(self.client.id);
@@ -182,14 +182,14 @@ impl Connection {
                 }
             }
             if self.output.len() > FLUSH_BYTES {
-                self.server.metrics.ran(&mut self.ran);
+                self.server.metrics.ran(&mut self.ran, self.settings.latency_tracking);
                 self.flush().await?;
             }
             // A long pipeline of cheap commands lets other connections have their turn.
             tokio::task::coop::consume_budget().await;
         }
         self.finish_writes().await;
-        self.server.metrics.ran(&mut self.ran);
+        self.server.metrics.ran(&mut self.ran, self.settings.latency_tracking);
         mailbox::wake(&mut self.state.filled);
         Ok(())
     }
@@ -306,7 +306,7 @@ impl Connection {
         let about_server = entry.command.group == Group::Server;
         if about_server {
             // What INFO shows includes the requests before it.
-            self.server.metrics.ran(&mut self.ran);
+            self.server.metrics.ran(&mut self.ran, self.settings.latency_tracking);
         }
         let mut session = ConnectionSession {
             server: &self.server,
