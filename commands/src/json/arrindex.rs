@@ -3,6 +3,7 @@
 use veddb_storage::document::{RawArray, ValueRef};
 
 use super::path::Path;
+use super::same::same;
 use super::{expected, find, no_path, parse};
 use crate::args::Args;
 use crate::context::ReadContext;
@@ -46,10 +47,10 @@ fn run(args: &Args, context: &ReadContext<'_>) -> Result<Reply, CommandError> {
         _ => None,
     };
     if !path.legacy {
-        let values = path.values(found.value())?.into_iter();
+        let values = found.values(&path)?.into_iter();
         return Ok(Reply::Array(values.map(|value| index(value).unwrap_or(Reply::Null)).collect()));
     }
-    let value = path.first(found.value())?.ok_or_else(|| no_path(&path.text, ""))?;
+    let value = found.first(&path)?.ok_or_else(|| no_path(&path.text, ""))?;
     index(value).ok_or_else(|| expected("array", value))
 }
 
@@ -62,11 +63,11 @@ fn index_of(elements: RawArray<'_>, wanted: ValueRef<'_>, start: i64, stop: i64)
         stop => stop.min(length),
     };
     let places = (0..length).zip(elements.iter()).filter(|(at, _)| (start..stop).contains(at));
-    places.into_iter().find(|(_, value)| same(*value, wanted)).map_or(-1, |(at, _)| at)
+    places.into_iter().find(|(_, value)| same(*value, wanted, equal)).map_or(-1, |(at, _)| at)
 }
 
-/// Whether two values are equal, of the same type. Recursion is bounded by the depth of a document.
-fn same(a: ValueRef<'_>, b: ValueRef<'_>) -> bool {
+/// An integer equals no double.
+fn equal(a: ValueRef<'_>, b: ValueRef<'_>) -> bool {
     match (a, b) {
         (ValueRef::Null, ValueRef::Null) => true,
         (ValueRef::Bool(a), ValueRef::Bool(b)) => a == b,
@@ -75,13 +76,6 @@ fn same(a: ValueRef<'_>, b: ValueRef<'_>) -> bool {
         (ValueRef::Int64(a), ValueRef::Int64(b)) => a == b,
         (ValueRef::Double(a), ValueRef::Double(b)) => a == b,
         (ValueRef::String(a), ValueRef::String(b)) => a == b,
-        (ValueRef::Array(a), ValueRef::Array(b)) => {
-            a.len() == b.len() && a.iter().zip(b.iter()).all(|(a, b)| same(a, b))
-        }
-        (ValueRef::Object(a), ValueRef::Object(b)) => {
-            a.iter().count() == b.iter().count()
-                && a.iter().all(|(name, value)| b.get(name).is_some_and(|other| same(value, other)))
-        }
         _ => false,
     }
 }

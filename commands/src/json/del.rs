@@ -1,6 +1,6 @@
 //! JSON.DEL.
 
-use super::path::{outermost, remove};
+use super::path::{GONE, at, outermost, sweep};
 use super::update::Target;
 use super::{PATH, path_at};
 use crate::args::Args;
@@ -38,14 +38,20 @@ pub(super) fn delete(args: &Args, context: &WriteContext<'_>) -> Result<Prepared
             target.take(tx, &held)?;
             return Ok(Reply::Integer(1));
         }
-        let places = path.places(held.value())?.into_iter().map(|(_, place)| place).collect();
-        let places = outermost(places);
+        // A filter may select the root, which is not deleted by it.
+        let places = held.places(&path)?.into_iter().map(|(_, place)| place).filter(|place| !place.is_empty());
+        let places = outermost(places.collect());
         if places.is_empty() {
             return Ok(Reply::Integer(0));
         }
         let mut root = held.value().to_value();
-        let deleted = places.iter().filter(|place| remove(&mut root, place)).count();
+        for place in &places {
+            if let Some(value) = at(&mut root, place) {
+                *value = GONE;
+            }
+        }
+        sweep(&mut root);
         target.put_changed(tx, &held, &root)?;
-        Ok(Reply::count(deleted))
+        Ok(Reply::count(places.len()))
     })))
 }

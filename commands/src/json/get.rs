@@ -4,10 +4,10 @@ use veddb_storage::document::ValueRef;
 
 use super::layout::{Format, Layout};
 use super::path::Path;
-use super::{find, no_path};
+use super::{Found, find, no_path};
 use crate::args::Args;
 use crate::context::ReadContext;
-use crate::error::CommandError;
+use crate::error::{CommandError, ErrorCode};
 use crate::queries;
 use crate::reply::Reply;
 use crate::spec::{Arg, Command, Group, Keys, Run};
@@ -56,6 +56,11 @@ fn run(args: &Args, context: &ReadContext<'_>) -> Result<Reply, CommandError> {
                     return Err(CommandError::err("FORMAT argument is not supported on RESP2"));
                 }
                 "FORMAT" => format = Format::parse(value).ok_or_else(Format::unknown)?,
+                // Each is written again and again.
+                _ if value.len() > LAYOUT_BYTES_MAX => {
+                    let what = format!("{option} is longer than {LAYOUT_BYTES_MAX} bytes");
+                    return Err(CommandError::new(ErrorCode::TooBig, what));
+                }
                 "INDENT" => layout.indent = value.clone(),
                 "NEWLINE" => layout.newline = value.clone(),
                 _ => layout.space = value.clone(),
@@ -71,20 +76,19 @@ fn run(args: &Args, context: &ReadContext<'_>) -> Result<Reply, CommandError> {
         named => named.iter().map(|path| Path::parse(path)).collect::<Result<_, _>>()?,
     };
     let Some(found) = find(args, 1, context)? else { return Ok(Reply::Null) };
-    let root = found.value();
     if context.resp3 && format != Format::Text {
-        return queries::gather(context, paths.iter().map(|path| expanded(path, root, format, &layout)));
+        return queries::gather(context, paths.iter().map(|path| expanded(path, &found, format, &layout)));
     }
     let mut out = Vec::new();
     match paths.as_slice() {
-        [path] => put(&mut out, &layout, &selected(path, root, path.legacy)?, 0),
+        [path] => put(&mut out, &layout, &selected(path, &found, path.legacy, &layout)?, 0),
         paths => {
             // One JSONPath makes all paths such.
             let legacy = paths.iter().all(|path| path.legacy);
             let mut members: Vec<(&str, Selected<'_>)> = Vec::new();
             for path in paths {
                 if !members.iter().any(|(name, _)| *name == path.original) {
-                    members.push((&path.original, selected(path, root, legacy)?));
+                    members.push((&path.original, selected(path, &found, legacy, &layout)?));
                 }
             }
             layout.put_object(&mut out, members.into_iter(), 0, |out, selected| put(out, &layout, &selected, 1));
@@ -93,17 +97,34 @@ fn run(args: &Args, context: &ReadContext<'_>) -> Result<Reply, CommandError> {
     Ok(Reply::Bulk(out.into()))
 }
 
+/// The longest of what lays out.
+const LAYOUT_BYTES_MAX: usize = 64;
+
 /// What a path selects.
 enum Selected<'v> {
     First(ValueRef<'v>),
     All(Vec<ValueRef<'v>>),
 }
 
-fn selected<'v>(path: &Path, root: ValueRef<'v>, legacy: bool) -> Result<Selected<'v>, CommandError> {
-    if !legacy {
-        return Ok(Selected::All(path.values(root)?));
+fn selected<'v>(
+    path: &Path,
+    found: &'v Found<'_>,
+    legacy: bool,
+    layout: &Layout,
+) -> Result<Selected<'v>, CommandError> {
+    let selected = if legacy {
+        Selected::First(found.first(path)?.ok_or_else(|| no_path(&path.text, ""))?)
+    } else {
+        Selected::All(found.values(path)?)
+    };
+    if !layout.is_compact() {
+        // Where several paths are asked for, their values stand two levels deep.
+        found.claim(match &selected {
+            Selected::First(value) => layout.added(*value, 2),
+            Selected::All(values) => values.iter().map(|value| layout.added(*value, 2)).sum(),
+        })?;
     }
-    path.first(root)?.map(Selected::First).ok_or_else(|| no_path(&path.text, ""))
+    Ok(selected)
 }
 
 fn put(out: &mut Vec<u8>, layout: &Layout, selected: &Selected<'_>, level: usize) {
@@ -113,7 +134,8 @@ fn put(out: &mut Vec<u8>, layout: &Layout, selected: &Selected<'_>, level: usize
     }
 }
 
-fn expanded(path: &Path, root: ValueRef<'_>, format: Format, layout: &Layout) -> Result<Reply, CommandError> {
-    let values = path.values(root)?.into_iter();
-    Ok(Reply::Array(values.map(|value| format.reply(value, layout)).collect()))
+fn expanded(path: &Path, found: &Found<'_>, format: Format, layout: &Layout) -> Result<Reply, CommandError> {
+    let values = found.values(path)?;
+    found.claim_replies(&values)?;
+    Ok(Reply::Array(values.into_iter().map(|value| format.reply(value, layout)).collect()))
 }

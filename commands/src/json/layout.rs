@@ -16,7 +16,7 @@ pub(super) struct Layout {
 }
 
 impl Layout {
-    fn is_compact(&self) -> bool {
+    pub(super) fn is_compact(&self) -> bool {
         self.indent.is_empty() && self.newline.is_empty() && self.space.is_empty()
     }
 
@@ -24,6 +24,22 @@ impl Layout {
     pub(super) fn line(&self, out: &mut Vec<u8>, level: usize) {
         out.extend_from_slice(&self.newline);
         (0..level).for_each(|_| out.extend_from_slice(&self.indent));
+    }
+
+    /// How many bytes the laying out of a value adds to its text. Recursion is bounded by the depth of a document.
+    pub(super) fn added(&self, value: ValueRef<'_>, level: usize) -> usize {
+        let line = |level: usize| self.newline.len() + level * self.indent.len();
+        match value {
+            ValueRef::Array(elements) if !elements.is_empty() => {
+                let inner = elements.iter().map(|value| line(level + 1) + self.added(value, level + 1));
+                line(level) + inner.sum::<usize>()
+            }
+            ValueRef::Object(members) if !members.is_empty() => {
+                let one = line(level + 1) + self.space.len();
+                line(level) + members.iter().map(|(_, value)| one + self.added(value, level + 1)).sum::<usize>()
+            }
+            _ => 0,
+        }
     }
 
     /// Appends a value that stands `level` levels deep. Recursion is bounded by the depth of a document.

@@ -1,9 +1,11 @@
 //! JSON.MERGE.
 
+use std::collections::HashMap;
+
 use veddb_storage::document::{Object, Value, ValueRef};
 
 use super::parse;
-use super::path::{Path, at};
+use super::path::{GONE, Path, at, sweep};
 use super::set::{Condition, Plan, not_at_the_root, read_format};
 use super::update::Target;
 use crate::args::Args;
@@ -54,23 +56,29 @@ fn run(args: &Args, context: &WriteContext<'_>) -> Result<Prepared, CommandError
             target.put(tx, None, patch.get())?;
             return Ok(Reply::OK);
         };
-        let places = path.places(held.value())?;
+        let places = held.places(&path)?;
         if places.is_empty() {
-            let plan = Plan::new(&path, held.value(), Some(Condition::New))?;
+            let plan = Plan::new(&path, &held, Some(Condition::New))?;
             return Ok(if plan.carry_out(&target, tx, &held, patch.get())? { Reply::OK } else { Reply::Null });
         }
         let mut root = held.value().to_value();
         for (_, place) in places {
-            if let Some(value) = at(&mut root, &place) {
-                merge(value, patch.get());
+            match at(&mut root, &place) {
+                // One above it took it away.
+                None | Some(Value::MinKey) => {}
+                Some(value) => merge(value, patch.get()),
             }
         }
+        sweep(&mut root);
         target.put_changed(tx, &held, &root)?;
         Ok(Reply::OK)
     })))
 }
 
-/// Recursion is bounded by the depth of a document.
+/// The members of so many changes are sought one by one.
+const CHANGES_SOUGHT_MAX: usize = 8;
+
+/// Members that go are [`GONE`] from then on. Recursion is bounded by the depth of a document.
 fn merge(value: &mut Value, patch: ValueRef<'_>) {
     let ValueRef::Object(changes) = patch else {
         *value = patch.to_value();
@@ -79,16 +87,28 @@ fn merge(value: &mut Value, patch: ValueRef<'_>) {
     if !matches!(value, Value::Object(_)) {
         *value = Value::Object(Object::default());
     }
-    let Value::Object(members) = value else { return };
+    let Value::Object(Object(members)) = value else { return };
+    // Both may have many members; then a table finds them.
+    let mut places: HashMap<Box<str>, usize> = HashMap::new();
+    let many = changes.iter().nth(CHANGES_SOUGHT_MAX).is_some();
+    if many {
+        places.extend(members.iter().enumerate().map(|(place, (name, _))| (Box::from(name.as_str()), place)));
+    }
     for (name, change) in changes.iter() {
-        if matches!(change, ValueRef::Null) {
-            members.remove(name);
-        } else if let Some(member) = members.get_mut(name) {
-            merge(member, change);
-        } else {
-            let mut member = Value::Null;
-            merge(&mut member, change);
-            members.0.push((name.to_owned(), member));
+        let place = match many {
+            true => places.get(name).copied(),
+            false => members.iter().position(|(member, _)| member == name),
+        };
+        let member = place.and_then(|place| members.get_mut(place)).map(|(_, member)| member);
+        match (member, change) {
+            (Some(member), ValueRef::Null) => *member = GONE,
+            (Some(member), change) => merge(member, change),
+            (None, ValueRef::Null) => {}
+            (None, change) => {
+                let mut member = Value::Null;
+                merge(&mut member, change);
+                members.push((name.to_owned(), member));
+            }
         }
     }
 }

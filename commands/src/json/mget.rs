@@ -36,10 +36,10 @@ fn run(args: &Args, context: &ReadContext<'_>) -> Result<Reply, CommandError> {
             Err(error) => return Err(error),
         };
         if path.legacy {
-            return Ok(path.first(found.value())?.map_or(Reply::Null, text));
+            return Ok(found.first(&path)?.map_or(Reply::Null, text));
         }
         let mut out = Vec::new();
-        Layout::default().put_array(&mut out, path.values(found.value())?.into_iter(), 0);
+        Layout::default().put_array(&mut out, found.values(&path)?.into_iter(), 0);
         Ok(Reply::Bulk(out.into()))
     };
     queries::gather(context, (1..last).map(one))

@@ -24,6 +24,7 @@ pub mod objkeys;
 pub mod objlen;
 mod path;
 pub mod resp;
+mod same;
 pub mod set;
 pub mod strappend;
 pub mod strlen;
@@ -31,6 +32,7 @@ pub mod toggle;
 pub mod r#type;
 mod update;
 
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use veddb_storage::document::json::{parse_plain, render_value};
@@ -40,10 +42,11 @@ use veddb_storage::{Document, Error, KeyValue, key_value};
 use crate::args::Args;
 use crate::context::{Limits, ReadContext};
 use crate::error::{CommandError, ErrorCode};
+use crate::pipeline::memory::{Account, Held};
 use crate::query::text_limits;
 use crate::reply::Reply;
 use crate::spec::Arg;
-use path::Path;
+use path::{Effort, Path};
 
 /// The module that INFO and MODULE LIST name: what clients look at before they use these commands.
 pub const MODULE: (&str, u32) = ("ReJSON", 20_809);
@@ -85,22 +88,79 @@ fn json_of(document: &Document) -> Result<ValueRef<'_>, CommandError> {
     }
 }
 
-/// The JSON of a key, as a read sees it.
-struct Found(Arc<Document>);
+/// Bytes of a value in its packed form, about.
+fn size(value: ValueRef<'_>) -> usize {
+    match value {
+        ValueRef::Object(members) => members.size(),
+        ValueRef::Array(elements) => elements.size(),
+        ValueRef::String(text) => text.len(),
+        _ => size_of::<u64>(),
+    }
+}
 
-impl Found {
+/// How many values it is, with those in it. Recursion is bounded by the depth of a document.
+fn nodes(value: ValueRef<'_>) -> usize {
+    match value {
+        ValueRef::Object(members) => 1 + members.iter().map(|(_, member)| 1 + nodes(member)).sum::<usize>(),
+        ValueRef::Array(elements) => 1 + elements.iter().map(nodes).sum::<usize>(),
+        _ => 1,
+    }
+}
+
+/// The JSON of a key, as a read sees it.
+struct Found<'c> {
+    document: Arc<Document>,
+    context: &'c ReadContext<'c>,
+    /// What is answered of it.
+    held: RefCell<Held>,
+}
+
+impl Found<'_> {
     /// What it is.
     fn value(&self) -> ValueRef<'_> {
-        json_of(&self.0).unwrap_or(ValueRef::Null)
+        json_of(&self.document).unwrap_or(ValueRef::Null)
+    }
+
+    /// What a path selects. Counted is what it takes as text too, since values may be selected again and again.
+    fn values(&self, path: &Path) -> Result<Vec<ValueRef<'_>>, CommandError> {
+        let mut values = Vec::new();
+        path.values(self.value(), Effort::read(self.context), &mut |value| {
+            self.claim(size_of::<Reply>() + 2 * size(value))?;
+            values.push(value);
+            Ok(())
+        })?;
+        Ok(values)
+    }
+
+    /// Counts what values take as replies within replies.
+    fn claim_replies(&self, values: &[ValueRef<'_>]) -> Result<(), CommandError> {
+        let replies: usize = values.iter().map(|value| nodes(*value)).sum();
+        self.claim(replies.saturating_mul(2 * size_of::<Reply>()))
+    }
+
+    /// Counts so many bytes more.
+    fn claim(&self, bytes: usize) -> Result<(), CommandError> {
+        self.held.borrow_mut().claim(bytes)
+    }
+
+    /// The first value that it selects.
+    fn first(&self, path: &Path) -> Result<Option<ValueRef<'_>>, CommandError> {
+        let mut first = None;
+        path.values(self.value(), Effort::read(self.context), &mut |value| {
+            first.get_or_insert(value);
+            Ok(())
+        })?;
+        Ok(first)
     }
 }
 
 /// What argument `at`, a key, holds.
-fn find(args: &Args, at: usize, context: &ReadContext<'_>) -> Result<Option<Found>, CommandError> {
+fn find<'c>(args: &Args, at: usize, context: &'c ReadContext<'_>) -> Result<Option<Found<'c>>, CommandError> {
     let Some(document) = context.view.key(context.db, args.bytes(at))? else { return Ok(None) };
     json_of(&document)?;
     context.afford(document.body.len() as f64 * BYTE_NS)?;
-    Ok(Some(Found(document)))
+    let held = RefCell::new(Account::new(context.queries.memory()).part());
+    Ok(Some(Found { document, context, held }))
 }
 
 /// The path at argument `at`; the root where it is left out.
@@ -162,10 +222,10 @@ impl Measure<'_> {
             return if path.legacy { Ok(Reply::Null) } else { Err((self.no_key)(&path)) };
         };
         if !path.legacy {
-            let values = path.values(found.value())?.into_iter();
+            let values = found.values(&path)?.into_iter();
             return Ok(Reply::Array(values.map(|value| (self.measure)(value).unwrap_or(Reply::Null)).collect()));
         }
-        match path.first(found.value())? {
+        match found.first(&path)? {
             None => (self.missing)(&path),
             Some(value) => (self.measure)(value).ok_or_else(|| (self.refuse)(&path, value)),
         }

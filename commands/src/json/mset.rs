@@ -42,7 +42,7 @@ fn run(args: &Args, context: &WriteContext<'_>) -> Result<Prepared, CommandError
         for (target, path, _) in &all {
             plans.push(match target.find(tx)? {
                 _ if path.is_root() => None,
-                Some(held) => Some(Plan::new(path, held.value(), None)?),
+                Some(held) => Some(Plan::new(path, &held, None)?),
                 None => return Err(not_at_the_root()),
             });
         }

@@ -28,10 +28,13 @@ pub static SPEC: Command = Command {
 fn run(args: &Args, context: &ReadContext<'_>) -> Result<Reply, CommandError> {
     let path = path_at(args, 2)?;
     let Some(found) = find(args, 1, context)? else { return Ok(Reply::Null) };
-    if !path.legacy {
-        return Ok(Reply::Array(path.values(found.value())?.into_iter().map(reply).collect()));
-    }
-    path.first(found.value())?.map(reply).ok_or_else(|| no_path(&path.text, ""))
+    let values = match path.legacy {
+        true => vec![found.first(&path)?.ok_or_else(|| no_path(&path.text, ""))?],
+        false => found.values(&path)?,
+    };
+    found.claim_replies(&values)?;
+    let mut replies: Vec<Reply> = values.into_iter().map(reply).collect();
+    Ok(if path.legacy { replies.pop().unwrap_or(Reply::Null) } else { Reply::Array(replies) })
 }
 
 /// Recursion is bounded by the depth of a document.

@@ -75,7 +75,7 @@ fn run(args: &Args, context: &WriteContext<'_>) -> Result<Prepared, CommandError
             return Ok(Reply::OK);
         }
         let held = held.ok_or_else(not_at_the_root)?;
-        let plan = Plan::new(&path, held.value(), condition)?;
+        let plan = Plan::new(&path, &held, condition)?;
         Ok(if plan.carry_out(&target, tx, &held, value.get())? { Reply::OK } else { Reply::Null })
     })))
 }
@@ -101,14 +101,10 @@ pub(super) enum Plan<'p> {
 }
 
 impl<'p> Plan<'p> {
-    /// What JSON.SET would do with a path of this value.
-    pub(super) fn new(
-        path: &'p Path,
-        root: ValueRef<'_>,
-        condition: Option<Condition>,
-    ) -> Result<Plan<'p>, CommandError> {
+    /// What JSON.SET would do with a path into this.
+    pub(super) fn new(path: &'p Path, held: &Held, condition: Option<Condition>) -> Result<Plan<'p>, CommandError> {
         if condition != Some(Condition::New) {
-            let places = outermost(path.places(root)?.into_iter().map(|(_, place)| place).collect());
+            let places = outermost(held.places(path)?.into_iter().map(|(_, place)| place).collect());
             if !places.is_empty() {
                 return Ok(Plan::Replace(places));
             }
@@ -116,7 +112,7 @@ impl<'p> Plan<'p> {
         if condition == Some(Condition::Existing) {
             return Ok(Plan::Nothing);
         }
-        Ok(path.addition(root)?.map_or(Plan::Nothing, Plan::Add))
+        Ok(held.addition(path)?.map_or(Plan::Nothing, Plan::Add))
     }
 
     /// Puts the value there; whether anywhere.

@@ -28,8 +28,8 @@ fn run(args: &Args, context: &ReadContext<'_>) -> Result<Reply, CommandError> {
     let name = |value| Reply::constant(type_name(value));
     let found = match find(args, 1, context)? {
         None => Reply::Null,
-        Some(found) if path.legacy => path.first(found.value())?.map_or(Reply::Null, name),
-        Some(found) => Reply::Array(path.values(found.value())?.into_iter().map(name).collect()),
+        Some(found) if path.legacy => found.first(&path)?.map_or(Reply::Null, name),
+        Some(found) => Reply::Array(found.values(&path)?.into_iter().map(name).collect()),
     };
     Ok(if context.resp3 { Reply::Array(vec![found]) } else { found })
 }

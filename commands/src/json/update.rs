@@ -9,7 +9,7 @@ use veddb_storage::document::json::render_value;
 use veddb_storage::document::{Packed, Value, ValueRef};
 use veddb_storage::{KeyValue, Transaction};
 
-use super::path::{Path, Place, at};
+use super::path::{Addition, Effort, Path, Place, at};
 use super::{no_key, no_path, wrong_type};
 use crate::args::Args;
 use crate::context::{Limits, WriteContext};
@@ -40,6 +40,7 @@ pub(super) struct Change {
 /// What a key's JSON is in this unit.
 pub(super) struct Held {
     slot: Slot,
+    effort: Effort<'static>,
 }
 
 impl Held {
@@ -50,6 +51,16 @@ impl Held {
             // [`Target::find`] has looked.
             KeyValue::String(_) => ValueRef::Null,
         }
+    }
+
+    /// What a path selects, with the places.
+    pub(super) fn places(&self, path: &Path) -> Result<Vec<(ValueRef<'_>, Place)>, CommandError> {
+        path.places(self.value(), self.effort)
+    }
+
+    /// Where a value would be put that is not there yet.
+    pub(super) fn addition<'p>(&self, path: &'p Path) -> Result<Option<Addition<'p>>, CommandError> {
+        path.addition(self.value(), self.effort)
     }
 }
 
@@ -63,7 +74,10 @@ impl Target {
     pub(super) fn find(&self, tx: &mut Transaction<'_>) -> Result<Option<Held>, CommandError> {
         let Some(slot) = keyspace::find(tx, self.db, &self.key)? else { return Ok(None) };
         match slot.value() {
-            KeyValue::Json(_) => Ok(Some(Held { slot })),
+            KeyValue::Json(_) => {
+                let effort = Effort::write(&self.limits, slot.document.body.len());
+                Ok(Some(Held { slot, effort }))
+            }
             KeyValue::String(_) => Err(wrong_type()),
         }
     }
@@ -105,7 +119,7 @@ impl Target {
         mut each: impl FnMut(&mut Value) -> Result<T, CommandError>,
     ) -> Result<Vec<Option<T>>, CommandError> {
         let held = self.find(tx)?.ok_or_else(no_key)?;
-        let places = path.places(held.value())?;
+        let places = held.places(path)?;
         let places: Vec<Option<Place>> =
             places.into_iter().map(|(value, place)| (change.fits)(value).then_some(place)).collect();
         let mut outcomes: Vec<Option<T>> = places.iter().map(|_| None).collect();

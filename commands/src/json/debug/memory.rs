@@ -31,7 +31,7 @@ fn run(args: &Args, context: &ReadContext<'_>) -> Result<Reply, CommandError> {
     Ok(match found {
         None if path.legacy => Reply::Integer(0),
         None => Reply::Array(Vec::new()),
-        Some(found) if path.legacy => size(path.first(found.value())?.ok_or_else(|| no_path(&path.text, ""))?),
-        Some(found) => Reply::Array(path.values(found.value())?.into_iter().map(size).collect()),
+        Some(found) if path.legacy => size(found.first(&path)?.ok_or_else(|| no_path(&path.text, ""))?),
+        Some(found) => Reply::Array(found.values(&path)?.into_iter().map(size).collect()),
     })
 }

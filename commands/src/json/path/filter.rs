@@ -9,6 +9,8 @@ use regex::{Regex, RegexBuilder};
 use veddb_storage::document::ValueRef;
 
 use super::Segment;
+use crate::json::same::same;
+use crate::json::size;
 
 /// A condition on a value.
 #[derive(Debug, Clone)]
@@ -60,7 +62,9 @@ pub(super) enum Side<'a> {
 }
 
 /// Bytes of a compiled pattern.
-const PATTERN_SIZE_MAX: usize = 1 << 20;
+const PATTERN_SIZE_MAX: usize = 256 << 10;
+/// What compiling one may take, in visits.
+const PATTERN_VISITS: u64 = 10_000;
 
 /// A pattern, if it is one that can be.
 pub(super) fn pattern(text: &str) -> Option<Regex> {
@@ -68,6 +72,15 @@ pub(super) fn pattern(text: &str) -> Option<Regex> {
 }
 
 impl Operator {
+    /// What it takes beyond the visits of its sides: a pattern that a path found is compiled, and large values are compared.
+    pub(super) fn cost(self, left: Side<'_>, right: Side<'_>) -> u64 {
+        match (self, left, right) {
+            (Operator::Matches, Side::Value(_), Side::Value(_)) => PATTERN_VISITS,
+            (_, Side::Value(a), Side::Value(b)) => u64::try_from(size(a).min(size(b)) / 16).unwrap_or(u64::MAX),
+            _ => 0,
+        }
+    }
+
     /// Whether it holds.
     pub(super) fn holds(self, left: Side<'_>, right: Side<'_>) -> bool {
         match self {
@@ -123,22 +136,10 @@ fn order(left: Side<'_>, right: Side<'_>) -> Option<Ordering> {
 
 fn equal(left: Side<'_>, right: Side<'_>) -> bool {
     match (left, right) {
-        (Side::Value(a), Side::Value(b)) => same(a, b),
+        (Side::Value(a), Side::Value(b)) => {
+            same(a, b, |a, b| order(Side::Value(a), Side::Value(b)).is_some_and(Ordering::is_eq))
+        }
         _ => order(left, right).is_some_and(Ordering::is_eq),
-    }
-}
-
-/// Whether two values are equal; the order of members is none of it. Recursion is bounded by the depth of a document.
-fn same(a: ValueRef<'_>, b: ValueRef<'_>) -> bool {
-    match (a, b) {
-        (ValueRef::Array(a), ValueRef::Array(b)) => {
-            a.len() == b.len() && a.iter().zip(b.iter()).all(|(a, b)| same(a, b))
-        }
-        (ValueRef::Object(a), ValueRef::Object(b)) => {
-            a.iter().count() == b.iter().count()
-                && a.iter().all(|(name, value)| b.get(name).is_some_and(|other| same(value, other)))
-        }
-        (a, b) => order(Side::Value(a), Side::Value(b)).is_some_and(Ordering::is_eq),
     }
 }
 

@@ -8,10 +8,12 @@ mod filter;
 mod parse;
 mod walk;
 
+pub(super) use walk::Effort;
+
 use veddb_storage::document::ValueRef;
 use veddb_storage::document::value::{Object, Value};
 
-use crate::error::CommandError;
+use crate::error::{CommandError, ErrorCode};
 use filter::Filter;
 
 /// A path, read.
@@ -43,41 +45,26 @@ enum Segment {
     Filter(Filter),
 }
 
-/// How to get one level down.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Step {
-    /// To the member of this name.
-    Name(String),
-    /// To the element at this index.
-    Index(usize),
-}
+/// Where a value stands: of which member or element it is, from the root. Not by name, so that many places in one large object
+/// are found as fast as few.
+pub(super) type Place = Vec<u32>;
 
-/// Where a value stands, from the root.
-pub(super) type Place = Vec<Step>;
+/// What the places that one update changes may take. They are held while all other writes wait.
+const PLACES_BYTES_MAX: usize = 128 << 20;
 
 /// The value at a place, if there still is one.
-pub(super) fn at<'v>(root: &'v mut Value, place: &[Step]) -> Option<&'v mut Value> {
-    place.iter().try_fold(root, |value, step| match (value, step) {
-        (Value::Object(members), Step::Name(name)) => members.get_mut(name),
-        (Value::Array(elements), Step::Index(index)) => elements.get_mut(*index),
-        _ => None,
+pub(super) fn at<'v>(root: &'v mut Value, place: &[u32]) -> Option<&'v mut Value> {
+    place.iter().try_fold(root, |value, step| {
+        let step = usize::try_from(*step).ok()?;
+        match value {
+            Value::Object(Object(members)) => members.get_mut(step).map(|(_, member)| member),
+            Value::Array(elements) => elements.get_mut(step),
+            _ => None,
+        }
     })
 }
 
-/// Takes the value at a place out; whether there was one. The root stays.
-pub(super) fn remove(root: &mut Value, place: &[Step]) -> bool {
-    let Some((last, parent)) = place.split_last() else { return false };
-    match (at(root, parent), last) {
-        (Some(Value::Object(members)), Step::Name(name)) => members.remove(name).is_some(),
-        (Some(Value::Array(elements)), Step::Index(index)) if *index < elements.len() => {
-            elements.remove(*index);
-            true
-        }
-        _ => false,
-    }
-}
-
-/// The outermost of these places, each once, from the last to the first: what is done at one does not move the next.
+/// The outermost of these places, each once.
 pub(super) fn outermost(mut places: Vec<Place>) -> Vec<Place> {
     // A place comes right before those below it.
     places.sort_unstable();
@@ -87,8 +74,26 @@ pub(super) fn outermost(mut places: Vec<Place>) -> Vec<Place> {
             kept.push(place);
         }
     }
-    kept.reverse();
     kept
+}
+
+/// What stands for a value that is taken out until [`sweep`], so that the others stay where they are. No JSON is this.
+pub(super) const GONE: Value = Value::MinKey;
+
+/// Takes out what is [`GONE`]. Recursion is bounded by the depth of a document.
+pub(super) fn sweep(value: &mut Value) {
+    let stays = |value: &Value| !matches!(value, Value::MinKey);
+    match value {
+        Value::Object(Object(members)) => {
+            members.retain(|(_, member)| stays(member));
+            members.iter_mut().for_each(|(_, member)| sweep(member));
+        }
+        Value::Array(elements) => {
+            elements.retain(stays);
+            elements.iter_mut().for_each(sweep);
+        }
+        _ => {}
+    }
 }
 
 /// Where a value would be put that is not there yet.
@@ -110,28 +115,43 @@ impl Path {
         self.segments.is_empty()
     }
 
-    /// The values that it selects, in order.
-    pub(super) fn values<'v>(&self, root: ValueRef<'v>) -> Result<Vec<ValueRef<'v>>, CommandError> {
-        let mut values = Vec::new();
-        walk::walk(self, &self.segments, root, &mut |value, _| values.push(value))?;
-        Ok(values)
-    }
-
-    /// The first of them.
-    pub(super) fn first<'v>(&self, root: ValueRef<'v>) -> Result<Option<ValueRef<'v>>, CommandError> {
-        Ok(self.values(root)?.first().copied())
+    /// Hands over the values that it selects, in order.
+    pub(super) fn values<'v>(
+        &self,
+        root: ValueRef<'v>,
+        effort: Effort<'_>,
+        found: &mut dyn FnMut(ValueRef<'v>) -> Result<(), CommandError>,
+    ) -> Result<(), CommandError> {
+        walk::walk(self, &self.segments, root, effort, &mut |value, _| found(value))
     }
 
     /// The values that it selects, with their places.
-    pub(super) fn places<'v>(&self, root: ValueRef<'v>) -> Result<Vec<(ValueRef<'v>, Place)>, CommandError> {
-        let mut found = Vec::new();
-        walk::walk(self, &self.segments, root, &mut |value, trail| found.push((value, walk::place(trail))))?;
-        Ok(found)
+    pub(super) fn places<'v>(
+        &self,
+        root: ValueRef<'v>,
+        effort: Effort<'_>,
+    ) -> Result<Vec<(ValueRef<'v>, Place)>, CommandError> {
+        let (mut places, mut bytes) = (Vec::new(), 0);
+        walk::walk(self, &self.segments, root, effort, &mut |value, trail| {
+            let place = walk::place(trail);
+            bytes += size_of::<(ValueRef<'_>, Place)>() + 16 + place.capacity() * size_of::<u32>();
+            if bytes > PLACES_BYTES_MAX {
+                let what = format!("{}: it selects more values than can be changed at once", self.original);
+                return Err(CommandError::new(ErrorCode::TooBig, what));
+            }
+            places.push((value, place));
+            Ok(())
+        })?;
+        Ok(places)
     }
 
     /// Where a value is to be put when the path selects none, as RedisJSON has it: the path may select one place at most, and
     /// its last step is a name. None where it ends in an index of an element that is there.
-    pub(super) fn addition(&self, root: ValueRef<'_>) -> Result<Option<Addition<'_>>, CommandError> {
+    pub(super) fn addition(
+        &self,
+        root: ValueRef<'_>,
+        effort: Effort<'_>,
+    ) -> Result<Option<Addition<'_>>, CommandError> {
         let single = |segment: &Segment| match segment {
             Segment::Names(names) => names.len() == 1,
             Segment::Indexes(indexes) => indexes.len() == 1,
@@ -143,12 +163,17 @@ impl Path {
         match self.segments.split_last() {
             Some((Segment::Names(names), above)) => {
                 let mut parents = Vec::new();
-                walk::walk(self, above, root, &mut |_, trail| parents.push(walk::place(trail)))?;
+                walk::walk(self, above, root, effort, &mut |_, trail| {
+                    parents.push(walk::place(trail));
+                    Ok(())
+                })?;
                 let name = names.first().map_or("", String::as_str);
                 Ok(Some(Addition { parents, name }))
             }
-            Some(_) if self.first(root)?.is_some() => Ok(None),
-            Some(_) => Err(CommandError::err("array index out of range")),
+            Some(_) => {
+                let found = self.places(root, effort)?;
+                if found.is_empty() { Err(CommandError::err("array index out of range")) } else { Ok(None) }
+            }
             None => Err(CommandError::err("path must end with object key to set")),
         }
     }
@@ -174,14 +199,11 @@ impl Addition<'_> {
 mod tests {
     use super::*;
 
-    fn place(text: &str) -> Place {
-        text.chars().map(|c| c.to_digit(10).map_or(Step::Name(c.into()), |n| Step::Index(n as usize))).collect()
-    }
-
     #[test]
-    fn the_outermost_come_once_and_last_first() {
-        let places = ["a", "ab", "a", "b0c", "b1", "b0", "b11", "bb"].map(place).to_vec();
-        assert_eq!(outermost(places), ["b1", "b0", "bb", "a"].map(place));
-        assert_eq!(outermost(vec![place("a"), place("")]), [place("")]);
+    fn the_outermost_come_once() {
+        let places: [&[u32]; 8] = [&[0], &[0, 1], &[0], &[1, 0, 2], &[1, 1], &[1, 0], &[1, 1, 1], &[10]];
+        let kept = outermost(places.iter().map(|place| place.to_vec()).collect());
+        assert_eq!(kept, [vec![0], vec![1, 0], vec![1, 1], vec![10]]);
+        assert_eq!(outermost(vec![vec![0], vec![]]), [Place::new()]);
     }
 }

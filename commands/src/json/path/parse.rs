@@ -288,6 +288,8 @@ impl<'t> Reader<'t> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::context::Limits;
+    use crate::json::path::Effort;
     use veddb_storage::document::json::{ParseLimits, parse_plain, render_value};
 
     const STORE: &str = r#"{"a":{"b":[1,2.0,{"a":"x'\"\\y"},"5"]},"c d":null,"e-f":{"a":7,"b":-1},"ü":true,"":0}"#;
@@ -299,10 +301,13 @@ mod tests {
             Err(error) => error.to_string(),
             Ok(path) => {
                 let mut out = Vec::new();
-                for value in path.values(root.get()).unwrap() {
+                let effort = Effort::write(&Limits::default(), STORE.len());
+                path.values(root.get(), effort, &mut |value| {
                     out.push(b' ');
                     render_value(&mut out, value);
-                }
+                    Ok(())
+                })
+                .unwrap();
                 String::from_utf8(out).unwrap()
             }
         };
@@ -361,6 +366,20 @@ mod tests {
         check("$[?(@.a==7)].b", " -1");
         check("$[?(@==null)]", " null");
         check("$.a[?(@[?(@>1)])]", r#" [1,2.0,{"a":"x'\"\\y"},"5"]"#);
+    }
+
+    #[test]
+    fn work_is_bounded() {
+        let deep = format!("{}1{}", "[".repeat(100), "]".repeat(100));
+        let wide = format!("[{}1]", "1,".repeat(100_000));
+        let often = format!("$[{}-1]", "-1,".repeat(1000));
+        for (text, path) in [(&deep, "$..*..*..*..*..*"), (&wide, &*often), (&wide, "$[?(@==$[99999])]")] {
+            let root = parse_plain(text.as_bytes(), ParseLimits::default()).unwrap();
+            let effort = Effort::write(&Limits::default(), text.len());
+            let path = Path::parse(path.as_bytes()).unwrap();
+            let error = path.values(root.get(), effort, &mut |_| Ok(())).unwrap_err();
+            assert_eq!(error.code, ErrorCode::TooBig);
+        }
     }
 
     #[test]

@@ -5,23 +5,45 @@
 use veddb_storage::document::ValueRef;
 
 use super::filter::{Filter, Side, Term};
-use super::{Path, Place, Segment, Step};
+use super::{Path, Place, Segment};
+use crate::context::{Limits, ReadContext};
 use crate::error::{CommandError, ErrorCode};
 
-/// The most nodes that one path may visit; several `..` multiply.
+/// The most values that one path may visit; several `..` multiply.
 const VISITS_MAX: u64 = 10_000_000;
+/// After so many visits a read looks whether it may go on.
+const VISITS_BETWEEN: u64 = 4096;
+/// So many members or elements are stepped over in about the time of one visit.
+const STEPS_A_VISIT: usize = 16;
+
+/// What a walk may cost.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::json) struct Effort<'c> {
+    visits_max: u64,
+    context: Option<&'c ReadContext<'c>>,
+}
+
+impl<'c> Effort<'c> {
+    /// Of a read, which ends where its client is gone and moves where it may take longer.
+    pub(in crate::json) fn read(context: &'c ReadContext<'c>) -> Effort<'c> {
+        Effort { visits_max: VISITS_MAX, context: Some(context) }
+    }
+}
+
+impl Effort<'static> {
+    /// Of a unit, for which all other writes wait: a few visits of each value of these bytes, and what any unit may take.
+    pub(in crate::json) fn write(limits: &Limits, bytes: usize) -> Effort<'static> {
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        let visits_max = limits.max_commit_work.saturating_add(bytes.saturating_mul(4)).min(VISITS_MAX);
+        Effort { visits_max, context: None }
+    }
+}
 
 /// The way from the root to where the walk is.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Trail<'t> {
     above: Option<&'t Trail<'t>>,
-    step: Way<'t>,
-}
-
-#[derive(Debug, Clone, Copy)]
-enum Way<'t> {
-    Name(&'t str),
-    Index(usize),
+    step: usize,
 }
 
 /// The place at the end of a trail.
@@ -29,80 +51,100 @@ pub(super) fn place(trail: Option<&Trail<'_>>) -> Place {
     let mut place = Place::new();
     let mut end = trail;
     while let Some(trail) = end {
-        place.push(match trail.step {
-            Way::Name(name) => Step::Name(name.to_owned()),
-            Way::Index(index) => Step::Index(index),
-        });
+        place.push(u32::try_from(trail.step).unwrap_or(u32::MAX));
         end = trail.above;
     }
     place.reverse();
     place
 }
 
-/// Hands over what the segments select, one by one, with the trails to it.
+/// Told what the segments select, one by one, with the trails to it.
+type Found<'f, 'v> = &'f mut dyn FnMut(ValueRef<'v>, Option<&Trail<'_>>) -> Result<(), CommandError>;
+
+/// What is done with each member or element.
+type Then<'f, 'v, 'c> =
+    &'f mut dyn FnMut(&mut Walk<'v, 'c>, ValueRef<'v>, Option<&Trail<'_>>) -> Result<(), CommandError>;
+
+/// Hands over what the segments of a path select.
 pub(super) fn walk<'v>(
     path: &Path,
     segments: &[Segment],
     root: ValueRef<'v>,
-    found: &mut dyn FnMut(ValueRef<'v>, Option<&Trail<'_>>),
+    effort: Effort<'_>,
+    found: Found<'_, 'v>,
 ) -> Result<(), CommandError> {
-    let mut walk = Walk { root, visits_left: VISITS_MAX };
-    walk.visit(segments, root, None, found).map_err(|TooLong| {
-        let what = format!("{}: it visits more than {VISITS_MAX} values", path.original);
-        CommandError::new(ErrorCode::TooBig, what)
-    })
+    let mut walk = Walk { path, root, effort, visits: 0, looked_at: 0 };
+    walk.visit(segments, root, None, found)
 }
 
-/// There is more to visit than may be.
-struct TooLong;
-
-type Found<'f, 'v> = &'f mut dyn FnMut(ValueRef<'v>, Option<&Trail<'_>>);
-
-/// What is done with each member or element.
-type Then<'f, 'v> = &'f mut dyn FnMut(&mut Walk<'v>, ValueRef<'v>, Option<&Trail<'_>>) -> Result<(), TooLong>;
-
-struct Walk<'v> {
+struct Walk<'v, 'c> {
+    path: &'c Path,
     root: ValueRef<'v>,
-    visits_left: u64,
+    effort: Effort<'c>,
+    visits: u64,
+    /// After how many visits it was last asked whether it may go on.
+    looked_at: u64,
 }
 
-impl<'v> Walk<'v> {
+impl<'v, 'c> Walk<'v, 'c> {
+    fn charge(&mut self, visits: u64) -> Result<(), CommandError> {
+        self.visits = self.visits.saturating_add(visits);
+        if self.visits > self.effort.visits_max {
+            let what = format!("{}: it visits more than {} values", self.path.original, self.effort.visits_max);
+            return Err(CommandError::new(ErrorCode::TooBig, what));
+        }
+        if self.visits - self.looked_at >= VISITS_BETWEEN {
+            self.looked_at = self.visits;
+            if let Some(context) = self.effort.context {
+                context.check(None)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn charge_steps(&mut self, steps: usize) -> Result<(), CommandError> {
+        self.charge(u64::try_from(steps / STEPS_A_VISIT).unwrap_or(u64::MAX))
+    }
+
     fn visit(
         &mut self,
         segments: &[Segment],
         value: ValueRef<'v>,
         trail: Option<&Trail<'_>>,
         found: Found<'_, 'v>,
-    ) -> Result<(), TooLong> {
-        self.visits_left = self.visits_left.checked_sub(1).ok_or(TooLong)?;
-        let Some((segment, rest)) = segments.split_first() else {
-            found(value, trail);
-            return Ok(());
-        };
+    ) -> Result<(), CommandError> {
+        self.charge(1)?;
+        let Some((segment, rest)) = segments.split_first() else { return found(value, trail) };
         let on = |step| Trail { above: trail, step };
         match (segment, value) {
             (Segment::Names(names), ValueRef::Object(members)) => {
                 for name in names {
-                    if let Some(member) = members.get(name) {
-                        self.visit(rest, member, Some(&on(Way::Name(name))), found)?;
+                    let (member, steps) = members.find(name);
+                    self.charge_steps(steps)?;
+                    if let Some((step, member)) = member {
+                        self.visit(rest, member, Some(&on(step)), found)?;
                     }
                 }
             }
             (Segment::Indexes(indexes), ValueRef::Array(elements)) => {
+                let length = elements.len();
+                self.charge_steps(length)?;
                 for index in indexes {
-                    let index = absolute(*index, elements.len());
+                    let index = absolute(*index, length);
+                    self.charge_steps(index)?;
                     if let Some(element) = elements.get(index) {
-                        self.visit(rest, element, Some(&on(Way::Index(index))), found)?;
+                        self.visit(rest, element, Some(&on(index)), found)?;
                     }
                 }
             }
             (Segment::Range { start, end, step }, ValueRef::Array(elements)) => {
                 let length = elements.len();
+                self.charge_steps(length)?;
                 let start = start.map_or(0, |start| absolute(start, length));
                 let end = end.map_or(length, |end| absolute(end, length));
                 let range = elements.iter().enumerate().take(end).skip(start).step_by(*step);
                 for (index, element) in range {
-                    self.visit(rest, element, Some(&on(Way::Index(index))), found)?;
+                    self.visit(rest, element, Some(&on(index)), found)?;
                 }
             }
             (Segment::All, _) => {
@@ -112,7 +154,7 @@ impl<'v> Walk<'v> {
             (Segment::Filter(filter), ValueRef::Object(_) | ValueRef::Array(_)) => {
                 self.each(value, trail, &mut |walk, child, trail| {
                     if walk.holds(filter, child)? { walk.visit(rest, child, trail, found) } else { Ok(()) }
-                })?
+                })?;
             }
             // RedisJSON asks a scalar itself.
             (Segment::Filter(filter), scalar) if self.holds(filter, scalar)? => {
@@ -130,22 +172,27 @@ impl<'v> Walk<'v> {
         value: ValueRef<'v>,
         trail: Option<&Trail<'_>>,
         found: Found<'_, 'v>,
-    ) -> Result<(), TooLong> {
+    ) -> Result<(), CommandError> {
         self.visit(rest, value, trail, found)?;
         self.each(value, trail, &mut |walk, child, trail| walk.below(rest, child, trail, found))
     }
 
     /// The members or elements.
-    fn each(&mut self, value: ValueRef<'v>, trail: Option<&Trail<'_>>, then: Then<'_, 'v>) -> Result<(), TooLong> {
+    fn each(
+        &mut self,
+        value: ValueRef<'v>,
+        trail: Option<&Trail<'_>>,
+        then: Then<'_, 'v, 'c>,
+    ) -> Result<(), CommandError> {
         match value {
             ValueRef::Object(members) => {
-                for (name, member) in members.iter() {
-                    then(self, member, Some(&Trail { above: trail, step: Way::Name(name) }))?;
+                for (step, (_, member)) in members.iter().enumerate() {
+                    then(self, member, Some(&Trail { above: trail, step }))?;
                 }
             }
             ValueRef::Array(elements) => {
-                for (index, element) in elements.iter().enumerate() {
-                    then(self, element, Some(&Trail { above: trail, step: Way::Index(index) }))?;
+                for (step, element) in elements.iter().enumerate() {
+                    then(self, element, Some(&Trail { above: trail, step }))?;
                 }
             }
             _ => {}
@@ -153,7 +200,7 @@ impl<'v> Walk<'v> {
         Ok(())
     }
 
-    fn holds(&mut self, filter: &Filter, current: ValueRef<'v>) -> Result<bool, TooLong> {
+    fn holds(&mut self, filter: &Filter, current: ValueRef<'v>) -> Result<bool, CommandError> {
         match filter {
             Filter::Any(filters) => {
                 for filter in filters {
@@ -174,12 +221,13 @@ impl<'v> Walk<'v> {
             Filter::Some(term) => Ok(!matches!(self.side(term, current)?, Side::Missing)),
             Filter::Compare(left, operator, right) => {
                 let (left, right) = (self.side(left, current)?, self.side(right, current)?);
+                self.charge(operator.cost(left, right))?;
                 Ok(operator.holds(left, right))
             }
         }
     }
 
-    fn side<'t>(&mut self, term: &'t Term, current: ValueRef<'v>) -> Result<Side<'t>, TooLong>
+    fn side<'t>(&mut self, term: &'t Term, current: ValueRef<'v>) -> Result<Side<'t>, CommandError>
     where
         'v: 't,
     {
@@ -192,6 +240,7 @@ impl<'v> Walk<'v> {
         self.visit(segments, from, None, &mut |value, _| {
             count += 1;
             first.get_or_insert(value);
+            Ok(())
         })?;
         Ok(first.filter(|_| count == 1).map_or(Side::Missing, Side::Value))
     }

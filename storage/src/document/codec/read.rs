@@ -160,6 +160,32 @@ impl<'a> RawObject<'a> {
         }
     }
 
+    /// The member of this name with its place among the members, and how many were stepped over to find that out.
+    pub fn find(&self, name: &str) -> (Option<(usize, ValueRef<'a>)>, usize) {
+        let mut cursor = Cursor(self.0);
+        let mut place = 0;
+        let mut next = || {
+            let tag = cursor.u8()?;
+            if cursor.text()? == name.as_bytes() {
+                return Some(Some(cursor.value(tag)?));
+            }
+            cursor.skip(tag)?;
+            Some(None)
+        };
+        loop {
+            match next() {
+                None => return (None, place),
+                Some(Some(value)) => return (Some((place, value)), place),
+                Some(None) => place += 1,
+            }
+        }
+    }
+
+    /// How many bytes its members take.
+    pub fn size(&self) -> usize {
+        self.0.len()
+    }
+
     /// An owned copy.
     pub fn to_object(&self) -> Object {
         Object(self.iter().map(|(name, value)| (name.to_owned(), value.to_value())).collect())
@@ -200,6 +226,11 @@ impl<'a> RawArray<'a> {
     /// Whether there is no element.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// How many bytes its elements take.
+    pub fn size(&self) -> usize {
+        self.0.len()
     }
 
     /// The element at this index; those before it are stepped over unread.
