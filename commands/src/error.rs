@@ -213,6 +213,7 @@ impl From<veddb_storage::Error> for CommandError {
             E::BadDocument(_) => ErrorCode::BadDoc,
             E::Schema { .. } => ErrorCode::Schema,
             E::TooBig(_) => ErrorCode::TooBig,
+            E::Busy(_) => ErrorCode::Busy,
             E::NoSpace => ErrorCode::NoSpace,
             E::LogFailed(_) => ErrorCode::Misconf,
             E::CollectionExists(_) | E::NoSuchCollection(_) | E::BadCollectionName(_) | E::BadIndex(_) => {

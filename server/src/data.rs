@@ -31,7 +31,7 @@ pub fn open(settings: &Settings) -> Result<Arc<Store>, Error> {
     };
     let store = Store::open(options, &master_key(settings)?)?;
     tracing::info!(
-        master_key = %store.key_origin(),
+        master_key = %store.data_keys().origin(),
         replayed_units = store.stats().replayed_units,
         documents = store.stats().documents,
         "the store is open"

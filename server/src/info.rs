@@ -33,7 +33,7 @@ pub(crate) fn fields(server: &Server, section: InfoSection) -> Fields {
             vec![field("module", format!("name={name},ver={version},{options}"))]
         }
         InfoSection::Keyspace => keyspace(server),
-        InfoSection::Encryption => vec![field("master_key_origin", server.store.key_origin())],
+        InfoSection::Encryption => vec![field("master_key_origin", server.store.data_keys().origin())],
         InfoSection::Commandstats => commandstats(server),
         InfoSection::Errorstats => {
             let errors = server.metrics.errors();

@@ -103,6 +103,15 @@ fn put(path: &Path, sealer: &Sealer, checkpoint: &Checkpoint) -> Result<(), Erro
 /// The last key of a key space; its value says up to which LSN the space was written.
 const MARKER_KEY: [u8; 12] = [0xff; 12];
 
+/// What the value of a key is sealed as.
+pub(crate) fn place(space: Space, key: &[u8]) -> (Purpose, &[u8]) {
+    match space {
+        _ if key == MARKER_KEY => (Purpose::Catalog, marker_context(space)),
+        Space::Documents => (Purpose::Documents, key),
+        Space::Pages => (Purpose::Pages, key),
+    }
+}
+
 fn marker_context(space: Space) -> &'static [u8] {
     match space {
         Space::Documents => b"marker documents",
@@ -185,8 +194,8 @@ fn write(shared: &Shared, request: Request, reclaim: &mut Vec<u32>) -> Result<Do
         let value = version.as_ref().map(|document| seal_document(&shared.sealer, &key, document));
         (Bytes::copy_from_slice(&key), value)
     });
-    let document_marker = marker(Space::Documents, &shared.sealer, state.lsn);
-    shared.engine.ingest(Space::Documents, &mut (&mut entries).chain([document_marker]))?;
+    let document_marker = std::iter::once_with(|| marker(Space::Documents, &shared.sealer, state.lsn));
+    shared.engine.ingest(Space::Documents, &mut (&mut entries).chain(document_marker))?;
     let (trees, replaced) = bring_up(shared, &collections, state.lsn)?;
     let mut pages = Vec::new();
     for collection in &collections {
@@ -316,7 +325,7 @@ fn write_pages(shared: &Shared, pages: &[DirtyPage], freed: &[PageId], lsn: Opti
         Some(page) => page.entry(&shared.pager),
         None => (Bytes::copy_from_slice(&page_key(id)), None),
     });
-    let marker = lsn.map(|lsn| marker(Space::Pages, &shared.sealer, lsn));
+    let marker = lsn.into_iter().map(|lsn| marker(Space::Pages, &shared.sealer, lsn));
     shared.engine.ingest(Space::Pages, &mut (&mut entries).chain(marker))
 }
 

@@ -42,8 +42,17 @@ pub(crate) enum Message {
     Job(Box<dyn Job>),
     /// A checkpoint is done; only there to wake an idle committer.
     CheckpointDone,
+    /// Make a checkpoint now, and tell when it is published.
+    Checkpoint(WantedCheckpoint),
     /// Write everything out and stop.
     Close,
+}
+
+/// A checkpoint that somebody waits for.
+pub(crate) struct WantedCheckpoint {
+    /// Whether the log is to begin a new segment first, so that nothing before it is kept.
+    pub(crate) roll: bool,
+    pub(crate) done: SyncSender<Result<(), Error>>,
 }
 
 /// A group is closed when it has this many units or this many bytes.
@@ -140,6 +149,9 @@ pub(crate) struct Committer {
     pub(crate) group: Vec<u8>,
     /// What the units of the group noted.
     pub(crate) notes: Vec<Note>,
+    /// Who waits for a checkpoint that has not begun, and who for the one that is being written.
+    pub(crate) wanted: Vec<WantedCheckpoint>,
+    pub(crate) awaited: Vec<SyncSender<Result<(), Error>>>,
 }
 
 /// Milliseconds since 1970.
@@ -173,6 +185,7 @@ impl Committer {
                 match message {
                     Message::Job(job) => self.run_job(job, &mut jobs)?,
                     Message::CheckpointDone => {}
+                    Message::Checkpoint(wanted) => self.wanted.push(wanted),
                     Message::Close => closing = true,
                 }
                 if jobs.len() < GROUP_UNITS_MAX && self.group.len() < GROUP_BYTES_MAX && !closing {
@@ -188,6 +201,7 @@ impl Committer {
             }
             self.commit_group(jobs)?;
             self.collect_checkpoint(false)?;
+            self.checkpoint_if_wanted()?;
             self.checkpoint_if_due()?;
             if closing {
                 return self.close();
@@ -335,6 +349,32 @@ impl Committer {
         self.working.lsn_oldest_reader = self.readers.front().map_or(self.group_lsn, |(lsn, _)| *lsn);
     }
 
+    fn checkpoint_if_wanted(&mut self) -> Result<(), Error> {
+        if self.wanted.is_empty() {
+            return Ok(());
+        }
+        let wanted = std::mem::take(&mut self.wanted);
+        if wanted.iter().any(|wanted| wanted.roll) {
+            // The background sync must not sync the old segment for what goes to the new one.
+            let mut target = self.control.sync_target.lock();
+            match self.log.roll() {
+                Ok(()) => {
+                    let (file, path, _) = self.log.sync_handle();
+                    *target = Some((file, path));
+                }
+                Err(AppendError::NoSpace) => {
+                    // Whoever is gone does not wait for an answer.
+                    wanted.into_iter().for_each(|wanted| drop(wanted.done.send(Err(Error::NoSpace))));
+                    return Ok(());
+                }
+                Err(AppendError::Fatal(error)) => return Err(error),
+            }
+        }
+        self.collect_checkpoint(true)?;
+        self.awaited.extend(wanted.into_iter().map(|wanted| wanted.done));
+        self.begin_checkpoint()
+    }
+
     fn checkpoint_if_due(&mut self) -> Result<(), Error> {
         let memory = self.working.sources.active.bytes() + self.working.recent_bytes;
         // Dirty pages cannot leave memory, so they may take half of the index budget at most.
@@ -428,6 +468,7 @@ impl Committer {
         }
         self.publish();
         self.shared.builds.notify();
+        self.awaited.drain(..).for_each(|done| drop(done.send(Ok(()))));
         Ok(())
     }
 

@@ -49,6 +49,9 @@ pub enum Error {
     /// An index that cannot be, or not beside what is there; the message says why.
     #[error("{0}")]
     BadIndex(String),
+    /// Something that excludes this is going on; the message names it.
+    #[error("{0}")]
+    Busy(String),
     /// The disk is full; nothing was changed.
     #[error("no space: the disk is full, or less is free than disk-reserve asks for; nothing was changed")]
     NoSpace,

@@ -18,6 +18,7 @@ use crate::kv::fjall::Fjall;
 use crate::log::{self, LogIdentity, Tail};
 use crate::lsn::Lsn;
 use crate::memtable::Memtable;
+use crate::rotate::DataKeys;
 use crate::seal::Sealer;
 use crate::shared::{Shared, Sources};
 use crate::spill::Spills;
@@ -36,6 +37,8 @@ pub(crate) struct Layout {
     pub(crate) trial: PathBuf,
     pub(crate) log: PathBuf,
     pub(crate) checkpoint: PathBuf,
+    /// How far a rotation has come.
+    pub(crate) rotation: PathBuf,
     /// Temporary files; nothing in it outlives a process.
     pub(crate) tmp: PathBuf,
 }
@@ -50,12 +53,25 @@ impl Layout {
             trial: dir.join("kv.trial"),
             log: dir.join("log"),
             checkpoint: dir.join("checkpoint"),
+            rotation: crate::rotate::progress_file(dir),
             tmp: dir.join("tmp"),
         }
     }
 
-    fn known(&self) -> [&Path; 7] {
-        [&self.keyring, &self.lock, &self.engine, &self.trial, &self.log, &self.checkpoint, &self.tmp]
+    fn known(&self) -> [&Path; 8] {
+        [&self.keyring, &self.lock, &self.engine, &self.trial, &self.log, &self.checkpoint, &self.rotation, &self.tmp]
+    }
+
+    /// Takes away what a crash left of files that were being replaced, which may be under a key that is to be erased.
+    pub(crate) fn remove_unfinished(&self) -> Result<(), Error> {
+        for path in [&self.keyring, &self.checkpoint, &self.rotation] {
+            let unfinished = path.with_extension("tmp");
+            match std::fs::remove_file(&unfinished) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(io(&unfinished, error)),
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     /// Whether the directory holds a store. An error when it holds something else.
@@ -132,7 +148,12 @@ fn open_engine(layout: &Layout, sealer: &Sealer, checkpoint: Option<&Checkpoint>
 }
 
 /// Brings a store to the state that its log ends with.
-pub(crate) fn recover(layout: &Layout, options: &Options, identity: &LogIdentity) -> Result<Recovered, Error> {
+pub(crate) fn recover(
+    layout: &Layout,
+    options: &Options,
+    identity: &LogIdentity,
+    keys: Arc<DataKeys>,
+) -> Result<Recovered, Error> {
     let sealer = &identity.sealer;
     let found = checkpoint::read(&layout.checkpoint, sealer)?;
     let had_log = has_segments(&layout.log);
@@ -158,7 +179,7 @@ pub(crate) fn recover(layout: &Layout, options: &Options, identity: &LogIdentity
         None => checkpoint::write_first(&layout.checkpoint, &*engine, sealer)?,
     };
     std::fs::create_dir_all(&layout.log).map_err(|e| io(&layout.log, e))?;
-    let shared = open_shared(layout, options, engine, sealer.clone(), &checkpoint)?;
+    let shared = open_shared(layout, options, engine, (sealer.clone(), keys), &checkpoint)?;
     let state = Arc::clone(&shared.state.read());
     let mut working = Working::of(&state);
     let mut replayed_units = 0;
@@ -194,7 +215,7 @@ fn open_shared(
     layout: &Layout,
     options: &Options,
     engine: Arc<dyn Engine>,
-    sealer: Sealer,
+    (sealer, keys): (Sealer, Arc<DataKeys>),
     checkpoint: &Checkpoint,
 ) -> Result<Arc<Shared>, Error> {
     let pager = Pager::new(Arc::clone(&engine), sealer.clone(), options.index_memory_bytes);
@@ -221,6 +242,7 @@ fn open_shared(
         spills: Spills::new(layout.tmp.clone(), sealer.clone(), options.disk_reserve_bytes),
         engine,
         sealer,
+        data_keys: keys,
         pager,
         cache: crate::cache::DocumentCache::new(options.cache_memory_bytes),
         builds: crate::build::Builds::default(),

@@ -15,6 +15,7 @@ use crate::lsn::Lsn;
 use crate::memtable::{Memtable, RecordKey, Version};
 use crate::note::Notes;
 use crate::record_id::document_key;
+use crate::rotate::DataKeys;
 use crate::seal::{Purpose, Sealer};
 use crate::spill::Spills;
 use crate::view::State;
@@ -24,6 +25,7 @@ use crate::view::State;
 pub(crate) struct Shared {
     pub(crate) engine: Arc<dyn Engine>,
     pub(crate) sealer: Sealer,
+    pub(crate) data_keys: Arc<DataKeys>,
     pub(crate) pager: Pager,
     pub(crate) cache: DocumentCache,
     pub(crate) builds: Builds,

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use crate::Error;
 use crate::error::io;
-use crate::seal::{Purpose, Sealer};
+use crate::seal::{OwnKey, Purpose, Sealer};
 
 /// Where temporary files are made.
 #[derive(Debug, Clone)]
@@ -24,6 +24,8 @@ pub struct SpillWriter {
     file: BufWriter<File>,
     path: PathBuf,
     spills: Spills,
+    /// The whole file is under one key, so that a change of keys need not know of it.
+    key: OwnKey,
     id: [u8; 16],
     blocks: u64,
     bytes: u64,
@@ -33,7 +35,7 @@ pub struct SpillWriter {
 pub struct SpillReader {
     file: BufReader<File>,
     path: PathBuf,
-    sealer: Sealer,
+    key: OwnKey,
     id: [u8; 16],
     blocks: u64,
     at: u64,
@@ -77,7 +79,8 @@ impl Spills {
         let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path);
         let file = file.map_err(|e| failed(&path, e))?;
         std::fs::remove_file(&path).map_err(|e| io(&path, e))?;
-        Ok(SpillWriter { file: BufWriter::new(file), path, spills: self.clone(), id, blocks: 0, bytes: 0 })
+        let (spills, key) = (self.clone(), self.sealer.own_key());
+        Ok(SpillWriter { file: BufWriter::new(file), path, spills, key, id, blocks: 0, bytes: 0 })
     }
 
     /// Whether there is room for more.
@@ -97,7 +100,7 @@ impl SpillWriter {
     /// `NoSpace` where the disk is full, up to its reserve.
     pub fn write(&mut self, plain: &[u8]) -> Result<(), Error> {
         let mut sealed = Vec::with_capacity(plain.len() + crate::seal::OVERHEAD);
-        self.spills.sealer.seal(Purpose::Spill, &context(&self.id, self.blocks), plain, &mut sealed);
+        self.key.seal(Purpose::Spill, &context(&self.id, self.blocks), plain, &mut sealed);
         self.blocks += 1;
         let length = (sealed.len() as u32).to_le_bytes();
         let before = self.bytes;
@@ -116,10 +119,10 @@ impl SpillWriter {
 
     /// Ends writing; what is read back begins with the first block.
     pub fn finish(self) -> Result<SpillReader, Error> {
-        let SpillWriter { file, path, spills, id, blocks, .. } = self;
+        let SpillWriter { file, path, key, id, blocks, .. } = self;
         let mut file = file.into_inner().map_err(|e| failed(&path, e.into_error()))?;
         file.rewind().map_err(|e| io(&path, e))?;
-        Ok(SpillReader { file: BufReader::new(file), path, sealer: spills.sealer, id, blocks, at: 0 })
+        Ok(SpillReader { file: BufReader::new(file), path, key, id, blocks, at: 0 })
     }
 }
 
@@ -152,7 +155,7 @@ impl SpillReader {
         self.file.read_exact(&mut length).map_err(|e| io(&self.path, e))?;
         let mut sealed = vec![0; u32::from_le_bytes(length) as usize];
         self.file.read_exact(&mut sealed).map_err(|e| io(&self.path, e))?;
-        let plain = self.sealer.open(Purpose::Spill, &context(&self.id, self.at), &sealed)?;
+        let plain = self.key.open(Purpose::Spill, &context(&self.id, self.at), &sealed)?;
         self.at += 1;
         Ok(Some(plain.to_vec()))
     }

@@ -17,7 +17,8 @@ use crate::effect::EffectWriter;
 use crate::log::{self, Log, LogIdentity, Progress};
 use crate::note::Listener;
 use crate::recover::{Layout, Recovered, recover};
-use crate::seal::{Keyring, MasterKeySource, Origin, Sealer, resolve};
+use crate::rotate::{self, DataKeys, Rotator};
+use crate::seal::{Keyring, MasterKeySource, Sealer, resolve};
 use crate::shared::Shared;
 use crate::ttl::{Sweeper, Ttl};
 use crate::view::{Names, View};
@@ -33,7 +34,6 @@ pub struct Store {
     closing: Arc<AtomicBool>,
     ttl: Arc<Ttl>,
     replayed_units: u64,
-    key_origin: Origin,
     lock: Mutex<Option<File>>,
 }
 
@@ -64,8 +64,12 @@ impl Store {
         let keyring =
             if exists { Keyring::load(&layout.dir, &key)? } else { Keyring::create(&layout.dir, &key, now_ms())? };
         let identity = LogIdentity { sealer: Sealer::new(&keyring), history_id: keyring.history_id() };
-        let recovered = recover(&layout, &options, &identity)?;
-        Store::start(options, &layout, identity, recovered, key_origin, lock)
+        let found = (master.clone(), key_origin);
+        let keys = Arc::new(DataKeys::new(&layout.dir, identity.sealer.clone(), keyring, &key, found));
+        drop(key);
+        let rotated = rotate::opened(&keys)?;
+        let recovered = recover(&layout, &options, &identity, keys)?;
+        Store::start(options, &layout, identity, recovered, rotated, lock)
     }
 
     fn start(
@@ -73,11 +77,12 @@ impl Store {
         layout: &Layout,
         identity: LogIdentity,
         recovered: Recovered,
-        key_origin: Origin,
+        rotated: Option<rotate::Progress>,
         lock: File,
     ) -> Result<Store, Error> {
         let Recovered { shared, mut working, checkpoint, tail, replayed_units } = recovered;
         crate::spill::prepare(&layout.tmp)?;
+        layout.remove_unfinished()?;
         if tail.torn_bytes > 0 {
             tracing::warn!(bytes = tail.torn_bytes, "the log's torn tail, never acknowledged as durable, is cut");
         }
@@ -120,6 +125,8 @@ impl Store {
             effects: EffectWriter::default(),
             group: Vec::new(),
             notes: Vec::new(),
+            wanted: Vec::new(),
+            awaited: Vec::new(),
         };
         let first_own =
             first.databases.iter().flat_map(Names::values).any(|collection| is_temporary(collection.name()));
@@ -143,6 +150,17 @@ impl Store {
                 memory_bytes: options.index_build_memory_bytes,
             };
             spawn("veddb-index", move || builder.run())?
+        });
+        threads.push({
+            let rotator = Rotator {
+                shared: Arc::clone(&shared),
+                queue: queue.clone(),
+                closing: Arc::clone(&closing),
+                disk_reserve_bytes: options.disk_reserve_bytes,
+                progress: rotated,
+                now_ms,
+            };
+            spawn("veddb-rotate", move || rotator.run())?
         });
         let ttl = Arc::new(Ttl {
             interval_ms: AtomicU64::new(options.ttl_sweep_ms),
@@ -182,14 +200,13 @@ impl Store {
             closing,
             ttl,
             replayed_units,
-            key_origin,
             lock: Mutex::new(Some(lock)),
         })
     }
 
-    /// Where the master key was found.
-    pub fn key_origin(&self) -> &Origin {
-        &self.key_origin
+    /// The data keys, and where the master key is.
+    pub fn data_keys(&self) -> &Arc<DataKeys> {
+        &self.shared.data_keys
     }
 
     /// The data as it is now; `now_ms`, milliseconds since 1970, says what has expired.
@@ -289,6 +306,7 @@ impl Store {
             return;
         }
         self.shared.builds.notify();
+        self.shared.data_keys.wake();
         // A full queue is being worked off, so waiting for a place is bounded.
         let _ = self.queue.send(Message::Close);
         for thread in self.threads.lock().drain(..) {

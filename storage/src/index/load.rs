@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::ids::ReservedIds;
 use super::node::{INNER_BYTES_MAX, INNER_CHILDREN_MIN, Inner, LEAF_BYTES_MAX, Leaf, Node, Slot};
+use super::page;
 use super::pager::{PageId, Pager, page_key};
 use super::tree::{Tree, shortest_between};
 use crate::Error;
@@ -72,12 +73,12 @@ impl<'a> Loader<'a> {
         self.add_child(before, slot, entries)
     }
 
-    /// Seals a node; it stays in the engine only.
+    /// Hands a node to the engine, where alone it stays.
     fn store(&mut self, node: &Node) -> Result<Arc<Slot>, Error> {
         let id = self.ids.next(self.pager);
-        let sealed = self.pager.seal(id, node);
-        self.batch_bytes += sealed.len();
-        self.batch.push((id, sealed));
+        let plain = page::encode(node);
+        self.batch_bytes += plain.len();
+        self.batch.push((id, plain));
         if self.batch_bytes > BATCH_BYTES {
             self.flush()?;
         }
@@ -86,8 +87,11 @@ impl<'a> Loader<'a> {
 
     fn flush(&mut self) -> Result<(), Error> {
         self.batch_bytes = 0;
-        let entry =
-            |(id, sealed): (PageId, Vec<u8>)| -> Entry { (Bytes::copy_from_slice(&page_key(id)), Some(sealed.into())) };
+        let pager = self.pager;
+        // Sealed as the engine takes them, see `Engine::ingest`.
+        let entry = |(id, plain): (PageId, Vec<u8>)| -> Entry {
+            (Bytes::copy_from_slice(&page_key(id)), Some(pager.seal_page(id, &plain).into()))
+        };
         let batch = std::mem::take(&mut self.batch);
         if batch.is_empty() { Ok(()) } else { self.engine.ingest(Space::Pages, &mut batch.into_iter().map(entry)) }
     }

@@ -161,15 +161,22 @@ impl Pager {
         let key = page_key(id);
         let missing =
             |what: &str| Error::Damaged { path: "kv".into(), at: format!("index page {id}"), what: what.to_owned() };
+        // Held from before the reading: a rotation may be completed between the two.
+        let keys = self.sealer.held();
         let sealed = self.engine.get(Space::Pages, &key)?.ok_or_else(|| missing("the page is not there"))?;
-        let bytes = self.sealer.open(Purpose::Pages, &key, &sealed)?;
+        let bytes = keys.open(Purpose::Pages, &key, &sealed)?;
         page::decode(&bytes, &self.resident_bytes).ok_or_else(|| missing("not an index page"))
     }
 
     /// The page of a node, sealed for its place.
     pub(super) fn seal(&self, id: PageId, node: &Node) -> Vec<u8> {
+        self.seal_page(id, &page::encode(node))
+    }
+
+    /// The same, of a page's bytes.
+    pub(super) fn seal_page(&self, id: PageId, plain: &[u8]) -> Vec<u8> {
         let mut sealed = Vec::new();
-        self.sealer.seal(Purpose::Pages, &page_key(id), &page::encode(node), &mut sealed);
+        self.sealer.seal(Purpose::Pages, &page_key(id), plain, &mut sealed);
         sealed
     }
 

@@ -5,11 +5,13 @@
 
 use ::fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions, Readable as _, config::CompressionPolicy};
 use bytes::Bytes;
+use lsm_tree::AbstractTree as _;
 use parking_lot::Mutex;
+use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{Engine, Entry, Pairs, Snapshot, Space};
+use super::{Batch, Engine, Entry, Moment, Pairs, Renew, Renewed, Snapshot, Space};
 use crate::{Error, error::io};
 
 /// With more than one worker, fjall's first hands compactions on by sending itself the message again and again while
@@ -17,6 +19,9 @@ use crate::{Error, error::io};
 const WORKERS: usize = 1;
 /// Block cache: index and filter blocks mostly, since documents and pages have caches of their own.
 const BLOCK_CACHE_BYTES: u64 = 24 << 20;
+
+/// How large tables are made; fjall's own choice.
+const TABLE_BYTES: u64 = 64_000_000;
 
 /// An open fjall database with its key spaces.
 #[derive(Clone)]
@@ -26,6 +31,8 @@ pub(crate) struct Fjall {
     pages: Keyspace,
     /// Held by whoever ingests: one at a time.
     ingesting: Arc<Mutex<()>>,
+    /// How many snapshots there are of each moment.
+    snapshots: Arc<Mutex<BTreeMap<Moment, usize>>>,
 }
 
 impl std::fmt::Debug for Fjall {
@@ -57,7 +64,7 @@ impl Fjall {
         };
         let documents = database.keyspace("documents", options).map_err(engine)?;
         let pages = database.keyspace("pages", options).map_err(engine)?;
-        Ok(Fjall { database, documents, pages, ingesting: Arc::default() })
+        Ok(Fjall { database, documents, pages, ingesting: Arc::default(), snapshots: Arc::default() })
     }
 
     /// Opens the database after `check` has passed on a trial copy of it in `trial`, which is removed again.
@@ -86,6 +93,26 @@ impl Fjall {
             Space::Documents => &self.documents,
             Space::Pages => &self.pages,
         }
+    }
+
+    /// Writes entries; whoever calls it has the lock.
+    fn ingest_alone(&self, space: Space, entries: &mut dyn Iterator<Item = Entry>) -> Result<(), Error> {
+        // Straight into a table: no journal, no memtable, no copy of all entries in memory. fjall syncs the table and its
+        // manifest before it returns.
+        let mut ingestion = self.keyspace(space).start_ingestion().map_err(engine)?;
+        for (key, value) in entries {
+            match value {
+                Some(value) => ingestion.write(key, value),
+                None => ingestion.write_tombstone(key),
+            }
+            .map_err(engine)?;
+        }
+        ingestion.finish().map_err(engine)
+    }
+
+    /// Below this, what a newer version replaces is wanted by no snapshot: as fjall reckons, from the oldest of them.
+    fn watermark(&self) -> Moment {
+        self.oldest_moment().unwrap_or_else(|| self.database.visible_seqno()).saturating_sub(1)
     }
 }
 
@@ -160,22 +187,83 @@ impl Engine for Fjall {
     }
 
     fn snapshot(&self) -> Arc<dyn Snapshot> {
-        Arc::new(FjallSnapshot { snapshot: self.database.snapshot(), engine: self.clone() })
+        // Counted under the lock, so that nobody finds it missing who asks for the oldest.
+        let mut snapshots = self.snapshots.lock();
+        let snapshot = self.database.snapshot();
+        *snapshots.entry(snapshot.seqno()).or_default() += 1;
+        Arc::new(FjallSnapshot { snapshot, engine: self.clone() })
     }
 
     fn ingest(&self, space: Space, entries: &mut dyn Iterator<Item = Entry>) -> Result<(), Error> {
         let _alone = self.ingesting.lock();
-        // Straight into a table: no journal, no memtable, no copy of all entries in memory. fjall syncs the table and its
-        // manifest before it returns.
-        let mut ingestion = self.keyspace(space).start_ingestion().map_err(engine)?;
-        for (key, value) in entries {
-            match value {
-                Some(value) => ingestion.write(key, value),
-                None => ingestion.write_tombstone(key),
+        self.ingest_alone(space, entries)
+    }
+
+    fn renew(&self, space: Space, from: &[u8], batch: Batch, renew: &mut Renew<'_>) -> Result<Renewed, Error> {
+        let _alone = self.ingesting.lock();
+        let snapshot = self.database.snapshot();
+        let mut entries: Vec<Entry> = Vec::new();
+        let (mut seen, mut bytes, mut next) = (0, 0, None);
+        for pair in snapshot.range(self.keyspace(space), from.to_vec()..) {
+            let (key, value) = pair.into_inner().map_err(engine)?;
+            if seen >= batch.records_max || bytes >= batch.bytes_max {
+                next = Some(key.to_vec());
+                break;
             }
-            .map_err(engine)?;
+            seen += 1;
+            bytes += value.len();
+            if let Some(other) = renew(&key, &value)? {
+                entries.push((Bytes::from(key), Some(other)));
+            }
         }
-        ingestion.finish().map_err(engine)
+        drop(snapshot);
+        let renewed = entries.len() as u64;
+        if renewed > 0 {
+            self.ingest_alone(space, &mut entries.into_iter())?;
+        }
+        Ok(Renewed { seen, renewed, next })
+    }
+
+    fn all_stored(&self, space: Space, visit: &mut dyn FnMut(&[u8])) -> Result<(), Error> {
+        for table in self.keyspace(space).tree.current_version().iter_tables() {
+            for item in table.scan().map_err(engine)? {
+                let item = item.map_err(engine)?;
+                if !item.is_tombstone() {
+                    visit(&item.value);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn oldest_moment(&self) -> Option<Moment> {
+        self.snapshots.lock().keys().next().copied()
+    }
+
+    fn compact(&self) -> Result<(), Error> {
+        for space in Space::ALL {
+            // Not by way of fjall, whose own watermark is only brought up now and then.
+            self.keyspace(space).tree.major_compact(TABLE_BYTES, self.watermark()).map_err(engine)?;
+        }
+        Ok(())
+    }
+
+    fn release(&self) -> Result<usize, Error> {
+        let mut left = 0;
+        for space in Space::ALL {
+            let keyspace = self.keyspace(space);
+            let path = keyspace.path();
+            let watermark = self.watermark();
+            keyspace.tree.get_version_history_lock().maintenance(path, watermark).map_err(engine)?;
+            let tables: HashSet<String> =
+                keyspace.tree.current_version().iter_tables().map(|table| table.id().to_string()).collect();
+            let folder = path.join("tables");
+            for entry in std::fs::read_dir(&folder).map_err(|e| io(&folder, e))? {
+                let name = entry.map_err(|e| io(&folder, e))?.file_name();
+                left += usize::from(!name.to_str().is_some_and(|name| tables.contains(name)));
+            }
+        }
+        Ok(left)
     }
 
     fn disk_space(&self) -> u64 {
@@ -194,7 +282,24 @@ impl std::fmt::Debug for FjallSnapshot {
     }
 }
 
+impl Drop for FjallSnapshot {
+    fn drop(&mut self) {
+        let mut snapshots = self.engine.snapshots.lock();
+        let moment = self.snapshot.seqno();
+        if let Some(count) = snapshots.get_mut(&moment) {
+            *count -= 1;
+            if *count == 0 {
+                snapshots.remove(&moment);
+            }
+        }
+    }
+}
+
 impl Snapshot for FjallSnapshot {
+    fn moment(&self) -> Moment {
+        self.snapshot.seqno()
+    }
+
     fn get(&self, space: Space, key: &[u8]) -> Result<Option<Bytes>, Error> {
         Ok(self.snapshot.get(self.engine.keyspace(space), key).map_err(engine)?.map(Bytes::from))
     }

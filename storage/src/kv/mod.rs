@@ -20,6 +20,11 @@ pub(crate) enum Space {
     Pages,
 }
 
+impl Space {
+    /// All of them.
+    pub(crate) const ALL: [Space; 2] = [Space::Documents, Space::Pages];
+}
+
 /// A key with its value; none deletes it.
 pub(crate) type Entry = (Bytes, Option<Bytes>);
 
@@ -34,13 +39,53 @@ pub(crate) trait Engine: Send + Sync + std::fmt::Debug {
     fn snapshot(&self) -> Arc<dyn Snapshot>;
     /// Writes entries, which come in ascending order of key, each key once. On disk when this returns; seen all at once;
     /// all there or none after a crash.
+    ///
+    /// Entries are asked for while nobody else ingests, and a value is sealed no earlier than it is asked for. So whoever
+    /// has ingested after a change of keys knows that all values after its own are under the new key.
     fn ingest(&self, space: Space, entries: &mut dyn Iterator<Item = Entry>) -> Result<(), Error>;
+    /// Gives values other bytes that mean the same: those of a batch of keys from `from` on, where `renew` answers some.
+    /// Nobody ingests between the reading and the writing.
+    fn renew(&self, space: Space, from: &[u8], batch: Batch, renew: &mut Renew<'_>) -> Result<Renewed, Error>;
+    /// Shows every value in the files, also those that were replaced or deleted and that nobody can read any more.
+    fn all_stored(&self, space: Space, visit: &mut dyn FnMut(&[u8])) -> Result<(), Error>;
+    /// The oldest moment of which there is a snapshot.
+    fn oldest_moment(&self) -> Option<Moment>;
+    /// Writes all tables anew, without what no snapshot from the oldest on can see. Takes as long as that takes.
+    fn compact(&self) -> Result<(), Error>;
+    /// Lets go of tables that no snapshot from the oldest on can want; how many files of such tables are still there.
+    fn release(&self) -> Result<usize, Error>;
     /// Bytes on disk.
     fn disk_space(&self) -> u64;
 }
 
+/// The order of what is written to the engine.
+pub(crate) type Moment = u64;
+
+/// What may become of a value, by its key and bytes: nothing, or other bytes.
+pub(crate) type Renew<'a> = dyn FnMut(&[u8], &[u8]) -> Result<Option<Bytes>, Error> + 'a;
+
+/// How much is read at a time.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Batch {
+    pub(crate) records_max: u64,
+    pub(crate) bytes_max: usize,
+}
+
+/// What became of a batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Renewed {
+    /// Values read.
+    pub(crate) seen: u64,
+    /// Values that have other bytes now.
+    pub(crate) renewed: u64,
+    /// Where the next batch begins; none at the end of the space.
+    pub(crate) next: Option<Vec<u8>>,
+}
+
 /// The engine at one moment.
 pub(crate) trait Snapshot: Send + Sync + std::fmt::Debug {
+    /// Which one: nothing that is ingested later is in it, and its number is smaller.
+    fn moment(&self) -> Moment;
     /// The value at that moment.
     fn get(&self, space: Space, key: &[u8]) -> Result<Option<Bytes>, Error>;
     /// The pairs with `from <= key < to`.

@@ -70,6 +70,7 @@ pub(crate) enum AppendError {
 impl Log {
     /// Continues the log after what [`recover`] found. Cuts a torn tail, makes the first segment of an empty log.
     pub(crate) fn open(dir: &Path, identity: LogIdentity, segment_bytes_max: u64, tail: Tail) -> Result<Log, Error> {
+        segment::remove_unfinished(dir)?;
         let progress = Arc::new(Progress::default());
         progress.written.store(tail.last_lsn, Ordering::Release);
         progress.durable.store(tail.last_lsn, Ordering::Release);
@@ -148,6 +149,12 @@ impl Log {
         }
     }
 
+    /// Begins a new segment, so that what is in those before it can be trimmed. Where the last one has no frame it is
+    /// replaced: its name is that of the new one.
+    pub(crate) fn roll(&mut self) -> Result<(), AppendError> {
+        self.rotate(self.progress.lsn_written() + 1)
+    }
+
     fn rotate(&mut self, first_lsn: Lsn) -> Result<(), AppendError> {
         self.sync().map_err(AppendError::Fatal)?;
         match segment::create(&self.dir, &self.identity, first_lsn, self.term) {
@@ -202,6 +209,19 @@ pub(crate) fn trim(dir: &Path, lsn_applied: Lsn, current: &Path) -> Result<usize
         removed += 1;
     }
     Ok(removed)
+}
+
+/// How many segments and frames are sealed under which key, as their headers say. Beside the committer: what it has not
+/// finished writing is not counted.
+pub(crate) fn count_keys(dir: &Path, count: &mut dyn FnMut(u32)) -> Result<(), Error> {
+    for (_, path) in segment::list(dir)? {
+        match reader::frame_keys(&path, count) {
+            // A checkpoint may trim it meanwhile.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            other => other.map_err(|e| io(&path, e))?,
+        }
+    }
+    Ok(())
 }
 
 /// Bytes of all segments.
@@ -261,6 +281,28 @@ mod tests {
         assert_eq!(read(dir.path(), &identity, 20).unwrap().0.last_lsn, 45);
         assert!(read(dir.path(), &identity, 1).is_err(), "the log begins after the checkpoint");
         assert!(read(dir.path(), &identity, 46).is_err(), "the log ends before the checkpoint");
+    }
+
+    #[test]
+    fn rolling_begins_a_segment_and_counting_tells_the_keys() {
+        let (dir, identity) = (tempfile::tempdir().unwrap(), identity());
+        let mut log = open(dir.path(), &identity, u64::MAX);
+        log.append(b"one", 1).unwrap();
+        log.roll().unwrap();
+        // Without a frame in it: the same name, another file.
+        log.roll().unwrap();
+        log.append(b"two", 1).unwrap();
+        log.sync().unwrap();
+        assert_eq!(segments(dir.path()).len(), 2);
+        let mut keys = Vec::new();
+        count_keys(dir.path(), &mut |key| keys.push(key)).unwrap();
+        assert_eq!(keys, [1; 4], "two segments, two frames");
+        let (tail, groups) = read(dir.path(), &identity, 0).unwrap();
+        assert_eq!((tail.last_lsn, groups.len()), (2, 2));
+        let left = dir.path().join("0000000000000009.tmp");
+        std::fs::write(&left, b"cut short").unwrap();
+        Log::open(dir.path(), identity, u64::MAX, tail).unwrap();
+        assert!(!left.exists());
     }
 
     /// Synced frames: whatever bit changes is damage that names the place. Cutting the file anywhere is a torn tail.

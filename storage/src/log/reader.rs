@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use super::{LogIdentity, frame, segment};
 use crate::lsn::Lsn;
+use crate::seal::{OVERHEAD, key_id};
 use crate::{Error, error::io};
 
 /// Where the log ends.
@@ -113,6 +114,26 @@ fn read_frame(
     }
     let units = frame::open(identity, head, body).map_err(|_| "the frame does not authenticate".to_owned())?;
     Ok((header, units, offset + end))
+}
+
+/// The keys that a segment's header and its frames are under. Ends where no whole frame follows.
+pub(super) fn frame_keys(path: &Path, count: &mut dyn FnMut(u32)) -> std::io::Result<()> {
+    use std::os::unix::fs::FileExt as _;
+    let file = std::fs::File::open(path)?;
+    let length = file.metadata()?.len();
+    let mut sealed = [0; OVERHEAD];
+    file.read_exact_at(&mut sealed, segment::PLAIN_BYTES as u64)?;
+    key_id(&sealed).into_iter().for_each(&mut *count);
+    let mut offset = segment::HEADER_BYTES as u64;
+    let mut header = [0; frame::HEADER_BYTES];
+    while offset + (header.len() + sealed.len()) as u64 <= length {
+        file.read_exact_at(&mut header, offset)?;
+        let Some((_, sealed_len)) = frame::parse_header(&header) else { break };
+        file.read_exact_at(&mut sealed, offset + header.len() as u64)?;
+        key_id(&sealed).into_iter().for_each(&mut *count);
+        offset += (header.len() + sealed_len) as u64;
+    }
+    Ok(())
 }
 
 /// Whether what stands at `offset` (not a good frame of LSN `next`) is the torn end of unacknowledged writes.

@@ -15,7 +15,7 @@ use crate::{Error, error::io};
 const MAGIC: [u8; 8] = *b"VedDBlg\x02";
 /// Begins a segment of the version before, whose effects knew no expiry. It is read as well, and gone on with.
 const MAGIC_BEFORE: [u8; 8] = *b"VedDBlg\x01";
-const PLAIN_BYTES: usize = 8 + 16 + 16 + 8 + 8;
+pub(super) const PLAIN_BYTES: usize = 8 + 16 + 16 + 8 + 8;
 /// Bytes before the first frame: the plain fields and a seal over nothing that authenticates them.
 pub(super) const HEADER_BYTES: usize = PLAIN_BYTES + OVERHEAD;
 
@@ -34,6 +34,17 @@ pub(super) fn list(dir: &Path) -> Result<Vec<(Lsn, PathBuf)>, Error> {
     }
     segments.sort();
     Ok(segments)
+}
+
+/// Takes away what a crash left of segments that were being made.
+pub(super) fn remove_unfinished(dir: &Path) -> Result<(), Error> {
+    for entry in std::fs::read_dir(dir).map_err(|e| io(dir, e))? {
+        let path = entry.map_err(|e| io(dir, e))?.path();
+        if path.extension().is_some_and(|extension| extension == "tmp") {
+            std::fs::remove_file(&path).map_err(|e| io(&path, e))?;
+        }
+    }
+    Ok(())
 }
 
 /// Makes a segment whose header is synced and whose name is in the directory. Written beside and renamed, so that a

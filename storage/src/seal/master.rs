@@ -111,6 +111,16 @@ pub fn resolve(source: &MasterKeySource, dir: &Path, data_exists: bool) -> Resul
     resolve_in(source, dir, data_exists, &|name| std::env::var_os(name))
 }
 
+/// The master key in this file, which is made where there is none; and whether it was.
+pub(crate) fn named_file(path: &Path) -> Result<(MasterKey, bool), Error> {
+    if let Some(key) = read_key(path, Access::OwnerOnly)? {
+        return Ok((key, false));
+    }
+    let key = MasterKey::generate();
+    replace_file(path, &key.to_text())?;
+    Ok((key, true))
+}
+
 fn resolve_in(
     source: &MasterKeySource,
     dir: &Path,

@@ -11,8 +11,11 @@ mod keyring;
 mod master;
 mod record;
 
-pub use keyring::{KeyInfo, KeyState, Keyring, Rotation};
+pub(crate) use keyring::Wrapping;
+pub use keyring::{KeyInfo, KeyState, Keyring, Phase, Rotation};
+pub(crate) use master::named_file;
 pub use master::{MasterKey, MasterKeySource, Origin, resolve};
+pub(crate) use record::OwnKey;
 pub use record::{OVERHEAD, Purpose, SEAL_PREFIX, Sealer, key_id};
 
 use std::fs::{self, File, OpenOptions};

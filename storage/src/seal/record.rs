@@ -18,6 +18,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use chacha20poly1305::aead::AeadInOut;
 use chacha20poly1305::{KeyInit, Tag, XChaCha20Poly1305, XNonce};
 use hkdf::Hkdf;
@@ -25,7 +26,7 @@ use sha2::Sha256;
 use smallvec::SmallVec;
 use zeroize::Zeroizing;
 
-use super::keyring::Keyring;
+use super::keyring::{DataKey, Keyring};
 use super::random;
 use crate::Error;
 
@@ -94,16 +95,27 @@ pub fn key_id(sealed: &[u8]) -> Option<u32> {
     sealed.get(1..HEADER)?.try_into().ok().map(u32::from_le_bytes)
 }
 
-/// Seals and opens records. Cheap to clone; clones share the keys.
+/// Seals and opens records. Cheap to clone; clones share the keys, and a change of them.
 #[derive(Clone)]
 pub struct Sealer(Arc<Inner>);
 
 struct Inner {
     database_id: [u8; 16],
+    keys: ArcSwap<Keys>,
+}
+
+/// The keys in use at one moment.
+struct Keys {
     /// The key for new records.
-    active: KeyCiphers,
+    active: Arc<KeyCiphers>,
     /// Keys that older records may still be under.
-    retired: Vec<KeyCiphers>,
+    retired: Vec<Arc<KeyCiphers>>,
+}
+
+impl Keys {
+    fn all(&self) -> impl Iterator<Item = &Arc<KeyCiphers>> {
+        std::iter::once(&self.active).chain(&self.retired)
+    }
 }
 
 /// One data key's ciphers, in the order of [`Purpose::ALL`].
@@ -113,19 +125,34 @@ struct KeyCiphers {
 }
 
 impl KeyCiphers {
-    fn new(id: u32, key: &[u8; 32], database_id: &[u8; 16]) -> KeyCiphers {
-        let ciphers = Purpose::ALL.map(|purpose| derive(key, database_id, purpose.as_str()));
-        KeyCiphers { id, ciphers }
+    fn new(key: &DataKey, database_id: &[u8; 16]) -> KeyCiphers {
+        let ciphers = Purpose::ALL.map(|purpose| derive(key.secret(), database_id, purpose.as_str()));
+        KeyCiphers { id: key.id(), ciphers }
     }
 
     fn cipher(&self, purpose: Purpose) -> &XChaCha20Poly1305 {
         self.ciphers.get(purpose as usize - 1).expect("purposes are numbered from 1 in the order of ALL")
     }
+
+    fn seal_prefixed(&self, database_id: &[u8; 16], purpose: Purpose, context: &[u8], record: &mut [u8]) -> Tag {
+        let place = Place { database_id, purpose: purpose as u8, context };
+        seal_prefixed(self.cipher(purpose), self.id, &place, record)
+    }
+
+    fn seal(&self, database_id: &[u8; 16], purpose: Purpose, context: &[u8], plain: &[u8], out: &mut Vec<u8>) {
+        out.reserve(plain.len() + OVERHEAD);
+        let start = out.len();
+        out.extend_from_slice(&[0; SEAL_PREFIX]);
+        out.extend_from_slice(plain);
+        let record = out.get_mut(start..).expect("out has just been extended past start");
+        let tag = self.seal_prefixed(database_id, purpose, context, record);
+        out.extend_from_slice(&tag);
+    }
 }
 
 impl fmt::Debug for Sealer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sealer").field("active", &self.0.active.id).finish_non_exhaustive()
+        f.debug_struct("Sealer").field("active", &self.active_key_id()).finish_non_exhaustive()
     }
 }
 
@@ -133,13 +160,21 @@ impl Sealer {
     /// A sealer over all the keys of a keyring; derives each purpose's key once.
     pub fn new(keyring: &Keyring) -> Sealer {
         let database_id = keyring.database_id();
-        let active = keyring.active();
-        let ciphers = |id, key| KeyCiphers::new(id, key, &database_id);
-        Sealer(Arc::new(Inner {
-            database_id,
-            active: ciphers(active.id(), active.secret()),
-            retired: keyring.retired().map(|key| ciphers(key.id(), key.secret())).collect(),
-        }))
+        let ciphers = |key: &DataKey| Arc::new(KeyCiphers::new(key, &database_id));
+        let keys = Keys { active: ciphers(keyring.active()), retired: keyring.retired().map(ciphers).collect() };
+        Sealer(Arc::new(Inner { database_id, keys: ArcSwap::from_pointee(keys) }))
+    }
+
+    /// Goes over to the keys of a later keyring of the same database. A key that it does not have is erased once nobody
+    /// uses it any more.
+    pub(crate) fn change(&self, keyring: &Keyring) {
+        let before = self.0.keys.load_full();
+        let ciphers = |key: &DataKey| {
+            let known = before.all().find(|known| known.id == key.id());
+            known.map_or_else(|| Arc::new(KeyCiphers::new(key, &self.0.database_id)), Arc::clone)
+        };
+        let keys = Keys { active: ciphers(keyring.active()), retired: keyring.retired().map(ciphers).collect() };
+        self.0.keys.store(Arc::new(keys));
     }
 
     /// The database that records are bound to.
@@ -149,18 +184,28 @@ impl Sealer {
 
     /// The data key that new records are sealed under.
     pub fn active_key_id(&self) -> u32 {
-        self.0.active.id
+        self.0.keys.load().active.id
+    }
+
+    /// The keys of this moment, whatever becomes of them: for whoever reads a record first and opens it later.
+    pub(crate) fn held(&self) -> HeldKeys {
+        HeldKeys { database_id: self.0.database_id, keys: self.0.keys.load_full() }
+    }
+
+    /// The active key of this moment alone, for what is as short-lived as the process.
+    pub(crate) fn own_key(&self) -> OwnKey {
+        OwnKey { database_id: self.0.database_id, key: Arc::clone(&self.0.keys.load().active) }
+    }
+
+    /// How many [`OwnKey`]s there are of a key that is retired.
+    pub(crate) fn own_keys(&self, id: u32) -> usize {
+        let keys = self.0.keys.load();
+        keys.retired.iter().filter(|key| key.id == id).map(|key| Arc::strong_count(key) - 1).sum()
     }
 
     /// Appends the sealed form of `plain` to `out`.
     pub fn seal(&self, purpose: Purpose, context: &[u8], plain: &[u8], out: &mut Vec<u8>) {
-        out.reserve(plain.len() + OVERHEAD);
-        let start = out.len();
-        out.extend_from_slice(&[0; SEAL_PREFIX]);
-        out.extend_from_slice(plain);
-        let record = out.get_mut(start..).expect("out has just been extended past start");
-        let tag = self.seal_prefixed(purpose, context, record);
-        out.extend_from_slice(&tag);
+        self.0.keys.load().active.seal(&self.0.database_id, purpose, context, plain, out);
     }
 
     /// Seals in place: `buffer` holds [`SEAL_PREFIX`] bytes of any value and then what is to be sealed.
@@ -168,34 +213,67 @@ impl Sealer {
     /// # Panics
     /// When the buffer is shorter than the prefix.
     pub fn seal_vec(&self, purpose: Purpose, context: &[u8], mut buffer: Vec<u8>) -> Vec<u8> {
-        let tag = self.seal_prefixed(purpose, context, &mut buffer);
+        let keys = self.0.keys.load();
+        let tag = keys.active.seal_prefixed(&self.0.database_id, purpose, context, &mut buffer);
         buffer.extend_from_slice(&tag);
         buffer
     }
 
-    fn seal_prefixed(&self, purpose: Purpose, context: &[u8], record: &mut [u8]) -> Tag {
-        let inner = &*self.0;
-        seal_prefixed(
-            inner.active.cipher(purpose),
-            inner.active.id,
-            &Place { database_id: &inner.database_id, purpose: purpose as u8, context },
-            record,
-        )
-    }
-
     /// Opens a record. The error names purpose and context, never contents.
     pub fn open(&self, purpose: Purpose, context: &[u8], sealed: &[u8]) -> Result<Vec<u8>, Error> {
-        let inner = &*self.0;
-        let fail = |what: &dyn fmt::Display| {
+        open_with(&self.0.keys.load(), &self.0.database_id, purpose, context, sealed)
+    }
+}
+
+/// Opens a record with the one of these keys that its header names.
+fn open_with(
+    keys: &Keys,
+    database_id: &[u8; 16],
+    purpose: Purpose,
+    context: &[u8],
+    sealed: &[u8],
+) -> Result<Vec<u8>, Error> {
+    let fail = |what: &dyn fmt::Display| {
+        Error::Sealing(format!("the {} record of context {}: {what}", purpose.as_str(), shorten(context)))
+    };
+    let id = key_id(sealed).ok_or_else(|| fail(&format_args!("{} bytes are too few", sealed.len())))?;
+    let key = keys.all().find(|key| key.id == id).ok_or_else(|| fail(&format_args!("no key {id} in the keyring")))?;
+    let place = Place { database_id, purpose: purpose as u8, context };
+    open(key.cipher(purpose), &place, sealed).map_err(|what| fail(&what))
+}
+
+/// See [`Sealer::held`].
+pub(crate) struct HeldKeys {
+    database_id: [u8; 16],
+    keys: Arc<Keys>,
+}
+
+impl HeldKeys {
+    /// Opens a record. The error names purpose and context, never contents.
+    pub(crate) fn open(&self, purpose: Purpose, context: &[u8], sealed: &[u8]) -> Result<Vec<u8>, Error> {
+        open_with(&self.keys, &self.database_id, purpose, context, sealed)
+    }
+}
+
+/// See [`Sealer::own_key`].
+#[derive(Clone)]
+pub(crate) struct OwnKey {
+    database_id: [u8; 16],
+    key: Arc<KeyCiphers>,
+}
+
+impl OwnKey {
+    /// Appends the sealed form of `plain` to `out`.
+    pub(crate) fn seal(&self, purpose: Purpose, context: &[u8], plain: &[u8], out: &mut Vec<u8>) {
+        self.key.seal(&self.database_id, purpose, context, plain, out);
+    }
+
+    /// Opens what it sealed.
+    pub(crate) fn open(&self, purpose: Purpose, context: &[u8], sealed: &[u8]) -> Result<Vec<u8>, Error> {
+        let place = Place { database_id: &self.database_id, purpose: purpose as u8, context };
+        open(self.key.cipher(purpose), &place, sealed).map_err(|what| {
             Error::Sealing(format!("the {} record of context {}: {what}", purpose.as_str(), shorten(context)))
-        };
-        let id = key_id(sealed).ok_or_else(|| fail(&format_args!("{} bytes are too few", sealed.len())))?;
-        let key = std::iter::once(&inner.active)
-            .chain(&inner.retired)
-            .find(|key| key.id == id)
-            .ok_or_else(|| fail(&format_args!("no key {id} in the keyring")))?;
-        let place = Place { database_id: &inner.database_id, purpose: purpose as u8, context };
-        open(key.cipher(purpose), &place, sealed).map_err(|what| fail(&what))
+        })
     }
 }
 
@@ -352,6 +430,36 @@ mod tests {
         let said = sealer.open(Purpose::Documents, &[0xab; 60], &sealed).unwrap_err().to_string();
         assert!(said.starts_with("cannot open the documents record of context abab"), "{said}");
         assert!(said.len() < 250 && !said.contains("contents"), "{said}");
+    }
+
+    #[test]
+    fn a_change_of_keys_reaches_every_clone_and_erases_what_nobody_holds() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = Keyring::create(dir.path(), &MasterKey::generate(), 1).unwrap();
+        let sealer = Sealer::new(&first);
+        let own = sealer.own_key();
+        let (clone, old, held) = (sealer.clone(), seal(&sealer, b"old"), sealer.held());
+        let both = first.begun(2, 0).unwrap();
+        sealer.change(&both);
+        let new = seal(&clone, b"new");
+        assert_eq!((key_id(&old), key_id(&new)), (Some(1), Some(2)));
+        assert!(clone.open(Purpose::Documents, b"place", &old).is_ok());
+        assert!(held.open(Purpose::Documents, b"place", &new).is_err(), "keys of a moment stay as they were");
+        assert!(sealer.own_keys(1) > 0);
+        drop((own, held));
+        let own = sealer.own_key();
+        assert_eq!((sealer.own_keys(1), sealer.own_keys(2)), (0, 0), "a temporary file of the active key");
+        sealer.change(&both.turned().unwrap());
+        assert_eq!(sealer.own_keys(2), 1);
+        let mut block = Vec::new();
+        own.seal(Purpose::Spill, b"block", b"spilled", &mut block);
+        assert_eq!(own.open(Purpose::Spill, b"block", &block).unwrap(), b"spilled");
+        drop(own);
+        assert_eq!(sealer.own_keys(2), 0);
+        sealer.change(&both.turned().unwrap().completed(3));
+        let said = clone.open(Purpose::Documents, b"place", &new).unwrap_err().to_string();
+        assert!(said.contains("no key 2"), "{said}");
+        assert!(clone.open(Purpose::Documents, b"place", &old).is_ok());
     }
 
     #[test]

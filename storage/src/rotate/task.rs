@@ -1,0 +1,295 @@
+//! The thread that brings records from one key to another.
+//!
+//! What it does in which order, and why that is enough, is said in `docs/decisions/0017-rotation.md`.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use super::progress::{self, Progress, Step};
+use super::{DataKeys, KeyCounts, count_snapshot};
+use crate::commit::{Message, WantedCheckpoint};
+use crate::kv::{Batch, Space};
+use crate::seal::{Rotation, key_id};
+use crate::shared::Shared;
+use crate::{Error, checkpoint, log};
+
+/// Records re-sealed at a time: while it is done no checkpoint can write.
+const BATCH_RECORDS: u64 = 20_000;
+const BATCH_BYTES: usize = 8 << 20;
+/// How often it is asked again whether something that is waited for has come.
+const POLL: Duration = Duration::from_millis(20);
+/// How often the log says how far it is.
+const REPORT_INTERVAL: Duration = Duration::from_secs(30);
+/// Over how long the rate is measured.
+const RATE_INTERVAL: Duration = Duration::from_secs(2);
+
+/// What the thread works with.
+pub(crate) struct Rotator {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) queue: SyncSender<Message>,
+    pub(crate) closing: Arc<AtomicBool>,
+    /// So much of the disk is left to others.
+    pub(crate) disk_reserve_bytes: u64,
+    /// How far the last process came.
+    pub(crate) progress: Option<Progress>,
+    /// Milliseconds since 1970.
+    pub(crate) now_ms: fn() -> u64,
+}
+
+/// Why a rotation does not go on.
+enum Stop {
+    /// It was paused or turned round, or the store closes.
+    Over,
+    /// It cannot.
+    Error(Error),
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Stop {
+        // The committer is gone, and with it the store.
+        if matches!(error, Error::ShuttingDown) { Stop::Over } else { Stop::Error(error) }
+    }
+}
+
+impl Rotator {
+    /// Works whenever there is a rotation that is to go on, until the store closes.
+    pub(crate) fn run(mut self) {
+        let keys = Arc::clone(&self.shared.data_keys);
+        let mut progress = self.progress.take();
+        if !keys.rotation().is_open() {
+            // The last process ended right after a rotation did. Where it cannot be taken away it is in nobody's way.
+            let _ = std::fs::remove_file(progress::file(&keys.dir));
+        }
+        while let Some((turn, rotation)) = keys.next_work(&self.closing) {
+            let known = progress.take().filter(|progress| progress.is_of(&rotation));
+            if let Some(known) = &known {
+                tracing::info!(from = rotation.from, to = rotation.to, done = known.done, "rotation: goes on");
+            }
+            let mut task = Task {
+                rotator: &self,
+                keys: &keys,
+                path: progress::file(&keys.dir),
+                progress: known.unwrap_or_else(|| Progress::new(&rotation)),
+                rotation,
+                turn,
+                measured: (Instant::now(), 0),
+                reported: Instant::now(),
+            };
+            let outcome = task.run();
+            progress = Some(task.progress);
+            if let Err(Stop::Error(error)) = &outcome {
+                keys.fail(turn, error);
+            }
+            keys.figures.lock().rate = 0.0;
+        }
+    }
+}
+
+/// A rotation from one change of the keyring to the next.
+struct Task<'a> {
+    rotator: &'a Rotator,
+    keys: &'a DataKeys,
+    path: PathBuf,
+    rotation: Rotation,
+    turn: u64,
+    progress: Progress,
+    /// When the rate was measured last, and how many records were passed since.
+    measured: (Instant, u64),
+    reported: Instant,
+}
+
+impl Task<'_> {
+    fn run(&mut self) -> Result<(), Stop> {
+        loop {
+            self.progress.save(&self.path, &self.keys.sealer)?;
+            self.progress.show(&mut self.keys.figures.lock());
+            self.pause(Duration::ZERO)?;
+            match self.progress.step {
+                Step::Count => self.count()?,
+                Step::Documents => self.batch(Space::Documents, Step::Pages)?,
+                Step::Pages => self.batch(Space::Pages, Step::Finish)?,
+                Step::Finish => {
+                    if self.finish()? {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+    }
+
+    /// Waits, unless the turn is over.
+    fn pause(&self, time: Duration) -> Result<(), Stop> {
+        if self.keys.wait(self.turn, &self.rotator.closing, time) { Ok(()) } else { Err(Stop::Over) }
+    }
+
+    /// Waits until there is none of these, and says so meanwhile.
+    fn wait_out(&self, what: &str, mut left: impl FnMut() -> Result<usize, Error>) -> Result<(), Stop> {
+        let mut began = None;
+        loop {
+            let count = left()?;
+            if count == 0 {
+                return Ok(());
+            }
+            self.keys.figures.lock().step = format!("waits for {count} {what}");
+            let began = began.get_or_insert_with(Instant::now);
+            if began.elapsed() > REPORT_INTERVAL {
+                tracing::info!(count, "rotation: waits for {what}");
+                *began = Instant::now();
+            }
+            self.pause(POLL)?;
+        }
+    }
+
+    fn count(&mut self) -> Result<(), Stop> {
+        let over = || self.pause(Duration::ZERO).map_err(|_| Error::ShuttingDown);
+        let snapshot = self.rotator.shared.engine.snapshot();
+        let counts = count_snapshot(&*snapshot, &mut || over())?;
+        self.progress.total = counts.values().sum();
+        self.progress.records = counts;
+        self.progress.done = 0;
+        self.progress.advance(Step::Documents, &[]);
+        Ok(())
+    }
+
+    /// Brings a batch to the new key.
+    fn batch(&mut self, space: Space, then: Step) -> Result<(), Stop> {
+        self.need_space(2 * BATCH_BYTES as u64)?;
+        let began = Instant::now();
+        let rate = self.rotation.rate;
+        // A slow rate in small steps, so that it is one.
+        let records_max = if rate == 0 { BATCH_RECORDS } else { rate.div_ceil(10).clamp(1, BATCH_RECORDS) };
+        let batch = Batch { records_max, bytes_max: BATCH_BYTES };
+        let (sealer, to) = (&self.keys.sealer, self.rotation.to);
+        let mut renew = |key: &[u8], sealed: &[u8]| {
+            if key_id(sealed) == Some(to) {
+                return Ok(None);
+            }
+            let (purpose, context) = checkpoint::place(space, key);
+            let plain = sealer.open(purpose, context, sealed).map_err(|error| Error::Damaged {
+                path: self.keys.dir.join("kv"),
+                at: format!("{space:?} {}", hex::encode(key)),
+                what: error.to_string(),
+            })?;
+            let mut fresh = Vec::with_capacity(sealed.len());
+            sealer.seal(purpose, context, &plain, &mut fresh);
+            Ok(Some(Bytes::from(fresh)))
+        };
+        let renewed = self.rotator.shared.engine.renew(space, &self.progress.after(), batch, &mut renew)?;
+        self.progress.passed(renewed.seen, renewed.renewed);
+        match &renewed.next {
+            Some(next) => self.progress.advance(self.progress.step, next),
+            None => self.progress.advance(then, &[]),
+        }
+        self.measure(renewed.seen);
+        if rate > 0 {
+            let seconds = renewed.renewed as f64 / rate as f64;
+            // What is done is noted before it is waited for.
+            self.progress.save(&self.path, sealer)?;
+            self.progress.show(&mut self.keys.figures.lock());
+            self.pause(Duration::from_secs_f64(seconds).saturating_sub(began.elapsed()))?;
+        }
+        Ok(())
+    }
+
+    fn measure(&mut self, seen: u64) {
+        let (since, count) = (&self.measured.0, self.measured.1 + seen);
+        self.measured.1 = count;
+        let elapsed = since.elapsed();
+        let mut figures = self.keys.figures.lock();
+        if elapsed > RATE_INTERVAL || figures.rate == 0.0 {
+            figures.rate = count as f64 / elapsed.as_secs_f64().max(0.001);
+        }
+        if elapsed > RATE_INTERVAL {
+            self.measured = (Instant::now(), 0);
+        }
+        if self.reported.elapsed() > REPORT_INTERVAL {
+            let Progress { done, total, .. } = self.progress;
+            tracing::info!(done, total, rate = figures.rate as u64, "rotation: re-seals");
+            self.reported = Instant::now();
+        }
+    }
+
+    /// Lets go of everything that may be under the old key, looks whether that is so, and erases the key. False: something
+    /// was found, and the pass begins again.
+    fn finish(&mut self) -> Result<bool, Stop> {
+        let (shared, from) = (&self.rotator.shared, self.rotation.from);
+        self.checkpoint(true)?;
+        self.let_readers_go()?;
+        self.need_space(shared.engine.disk_space())?;
+        self.keys.figures.lock().step = "compact".to_owned();
+        shared.engine.compact()?;
+        self.checkpoint(false)?;
+        self.let_readers_go()?;
+        self.wait_out("superseded tables of the engine", || shared.engine.release())?;
+        self.wait_out("temporary files", || Ok(self.keys.sealer.own_keys(from)))?;
+        self.keys.figures.lock().step = "verify".to_owned();
+        let counts = self.count_stored()?;
+        let left = counts.get(&from).copied().unwrap_or_default();
+        self.progress.records = counts;
+        if left > 0 {
+            tracing::warn!(left, from, "rotation: records are still under the old key; the pass begins again");
+            self.progress.advance(Step::Count, &[]);
+            return Ok(false);
+        }
+        if !self.keys.complete(self.turn, (self.rotator.now_ms)())? {
+            return Err(Stop::Over);
+        }
+        let mut figures = self.keys.figures.lock();
+        figures.step.clear();
+        figures.records.clone_from(&self.progress.records);
+        figures.done = figures.total;
+        drop(figures);
+        // It is of no rotation any more; a start without one takes it away as well.
+        let _ = std::fs::remove_file(&self.path);
+        Ok(true)
+    }
+
+    /// Has a checkpoint made and waits until it is published.
+    fn checkpoint(&self, roll: bool) -> Result<(), Stop> {
+        self.keys.figures.lock().step = "checkpoint".to_owned();
+        let (done, answer) = sync_channel(1);
+        let message = Message::Checkpoint(WantedCheckpoint { roll, done });
+        self.rotator.queue.send(message).map_err(|_| Error::ShuttingDown)?;
+        answer.recv().map_err(|_| Error::ShuttingDown)??;
+        Ok(())
+    }
+
+    /// Waits until nobody has a moment of the engine from before the last checkpoint.
+    fn let_readers_go(&self) -> Result<(), Stop> {
+        let shared = &self.rotator.shared;
+        let moment = shared.state.read().sources.snapshot.moment();
+        self.wait_out("readers of older moments", || {
+            Ok(usize::from(shared.engine.oldest_moment().is_some_and(|oldest| oldest < moment)))
+        })
+    }
+
+    /// Everything in the directory that has a key's number in its header.
+    fn count_stored(&self) -> Result<KeyCounts, Stop> {
+        let shared = &self.rotator.shared;
+        let mut counts = KeyCounts::new();
+        let mut count = |id: Option<u32>| *counts.entry(id.unwrap_or_default()).or_default() += 1;
+        for space in Space::ALL {
+            shared.engine.all_stored(space, &mut |sealed| count(key_id(sealed)))?;
+            self.pause(Duration::ZERO)?;
+        }
+        log::count_keys(&shared.log_dir, &mut |id| count(Some(id)))?;
+        for path in [&shared.checkpoint_path, &self.path] {
+            let sealed = std::fs::read(path).map_err(|e| crate::error::io(path, e))?;
+            count(key_id(&sealed));
+        }
+        Ok(counts)
+    }
+
+    /// Leaves as much room as others were promised.
+    fn need_space(&self, bytes: u64) -> Result<(), Stop> {
+        let reserve = self.rotator.disk_reserve_bytes;
+        // A file system that cannot say how full it is will say so when it is full.
+        let free = rustix::fs::statvfs(&self.rotator.shared.log_dir).map_or(u64::MAX, |s| s.f_bavail * s.f_frsize);
+        if reserve > 0 && free < reserve.saturating_add(bytes) { Err(Error::NoSpace.into()) } else { Ok(()) }
+    }
+}
