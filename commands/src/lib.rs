@@ -16,6 +16,7 @@ pub mod figures;
 pub mod glob;
 pub mod idx;
 pub mod json;
+pub mod key;
 pub mod keys;
 mod keyspace;
 pub mod language;

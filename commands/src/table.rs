@@ -4,6 +4,7 @@ use crate::connection::{auth, client, cluster, echo, hello, ping, quit, readonly
 use crate::doc;
 use crate::idx;
 use crate::json;
+use crate::key;
 use crate::keys;
 use crate::pubsub;
 use crate::scripting::{eval, evalsha, fcall, fcall_ro, function, script};
@@ -114,6 +115,13 @@ pub static COMMANDS: &[&Command] = &[
     &json::strlen::SPEC,
     &json::toggle::SPEC,
     &json::r#type::SPEC,
+    // Key
+    &key::cancel::SPEC,
+    &key::list::SPEC,
+    &key::pause::SPEC,
+    &key::resume::SPEC,
+    &key::rotate::SPEC,
+    &key::status::SPEC,
     // Pub/sub
     &pubsub::psubscribe::SPEC,
     &pubsub::publish::SPEC,

@@ -33,7 +33,7 @@ pub(crate) fn fields(server: &Server, section: InfoSection) -> Fields {
             vec![field("module", format!("name={name},ver={version},{options}"))]
         }
         InfoSection::Keyspace => keyspace(server),
-        InfoSection::Encryption => vec![field("master_key_origin", server.store.data_keys().origin())],
+        InfoSection::Encryption => encryption(server),
         InfoSection::Commandstats => commandstats(server),
         InfoSection::Errorstats => {
             let errors = server.metrics.errors();
@@ -59,6 +59,35 @@ fn keyspace(server: &Server) -> Fields {
 
 fn field(name: &str, value: impl ToString) -> (String, String) {
     (name.to_owned(), value.to_string())
+}
+
+fn encryption(server: &Server) -> Fields {
+    let keys = server.store.data_keys();
+    let status = keys.status();
+    let (rotation, figures) = (&status.rotation, &status.figures);
+    let mut fields = vec![
+        field("cipher", "XChaCha20-Poly1305"),
+        field("master_key_origin", keys.origin()),
+        field("data_keys", status.keys.len()),
+        field("active_key", status.keys.first().map_or(0, |key| key.id)),
+        field("rotation_state", rotation.phase.as_str()),
+        field("rotation_paused", u8::from(rotation.paused)),
+        field("rotation_cancelled", u8::from(rotation.cancelled)),
+        field("rotation_from", rotation.from),
+        field("rotation_to", rotation.to),
+        field("rotation_records_total", figures.total),
+        field("rotation_records_done", figures.done),
+        field("rotation_percent", format!("{:.1}", status.percent())),
+        field("rotation_records_per_sec", figures.rate.round()),
+        field("rotation_limit_per_sec", rotation.rate),
+        field("rotation_started_ms", rotation.started_ms),
+        field("rotation_ended_ms", rotation.ended_ms),
+        field("rotation_checkpoint", if rotation.is_open() { &figures.step } else { "" }),
+        field("rotation_error", rotation.error.replace(['\r', '\n'], " ")),
+    ];
+    // As counted last: by a rotation, or by KEY.LIST.
+    fields.extend(keys.last_count().iter().map(|(id, count)| field(&format!("records_under_key_{id}"), count)));
+    fields
 }
 
 fn about_clients(server: &Server) -> Fields {

@@ -14,6 +14,7 @@ pub mod encode;
 pub mod execute;
 pub mod framer;
 mod info;
+pub mod key_status;
 mod latency;
 pub mod listener;
 mod memory;

@@ -19,6 +19,8 @@ VedDB, an encrypted, durable JSON document database that speaks RESP
 
 usage:
   veddb [server] [FILE|-] [--SETTING VALUE ...]   serve (the default)
+  veddb key status [--watch] [--host H] [--port P]
+                                                  how far a server's rotation of its key is
   veddb docs [commands|language]                  print a reference as Markdown
   veddb --version
   veddb --help
@@ -51,6 +53,10 @@ fn run(mut arguments: Vec<String>) -> anyhow::Result<()> {
     match arguments.first().map(String::as_str) {
         Some("--version" | "-v") => say(&format!("VedDB {}\n", env!("CARGO_PKG_VERSION"))),
         Some("--help" | "-h") => say(&help()),
+        Some("key") => match veddb_server::key_status::run(arguments.get(1..).unwrap_or_default())? {
+            true => Ok(()),
+            false => anyhow::bail!("the rotation has failed"),
+        },
         Some("docs") => match arguments.get(1).map(String::as_str) {
             None | Some("commands") => say(&veddb_commands::reference::render()),
             Some("language") => say(&veddb_commands::language::render()),
@@ -89,7 +95,16 @@ const STACK_BYTES: usize = 16 << 20;
 /// The names that [`veddb_storage::Store`] gives its threads.
 const STORE_THREADS: [&str; 3] = ["veddb-commit", "veddb-checkpoint", "veddb-fsync"];
 
+/// Keeps the process's memory, and the keys in it, out of files. Where that is not permitted it is said.
+fn forbid_core_dumps() {
+    use rustix::process::{Resource, Rlimit, setrlimit};
+    if let Err(error) = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) }) {
+        complain(&format!("core dumps cannot be turned off: {error}"));
+    }
+}
+
 fn serve(arguments: &[String]) -> anyhow::Result<()> {
+    forbid_core_dumps();
     abort_when_the_store_panics();
     let loaded = file::load(arguments)?;
     let settings = loaded.settings.clone();

@@ -151,7 +151,7 @@ fn wait_for(store: &Store, phase: Phase) {
 }
 
 fn counts(store: &Store) -> KeyCounts {
-    store.data_keys().count(&store.view(0), &mut || Ok(())).unwrap()
+    store.data_keys().count(&store.view(0), || Ok::<(), Error>(())).unwrap()
 }
 
 fn ids(store: &Store) -> Vec<u32> {

@@ -133,7 +133,7 @@ impl DataKeys {
 
     /// How many records are under which key. Where no rotation is open they are read for it, unless nothing was written
     /// since.
-    pub fn count(&self, view: &View, check: &mut dyn FnMut() -> Result<(), Error>) -> Result<KeyCounts, Error> {
+    pub fn count<E: From<Error>>(&self, view: &View, check: impl FnMut() -> Result<(), E>) -> Result<KeyCounts, E> {
         if self.rotation().is_open() {
             return Ok(self.figures.lock().records.clone());
         }
@@ -338,7 +338,10 @@ fn none_to(what: &str) -> Error {
 }
 
 /// How many records of a moment are under which key.
-fn count_snapshot(snapshot: &dyn Snapshot, check: &mut dyn FnMut() -> Result<(), Error>) -> Result<KeyCounts, Error> {
+fn count_snapshot<E: From<Error>>(
+    snapshot: &dyn Snapshot,
+    mut check: impl FnMut() -> Result<(), E>,
+) -> Result<KeyCounts, E> {
     /// Behind every key that there is.
     const END: [u8; 13] = [0xff; 13];
     let mut counts = KeyCounts::new();

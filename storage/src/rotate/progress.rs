@@ -128,5 +128,6 @@ impl Progress {
         .to_owned();
         (figures.done, figures.total) = (self.done, self.total);
         figures.records.clone_from(&self.records);
+        figures.counted = None;
     }
 }

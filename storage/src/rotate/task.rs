@@ -2,6 +2,7 @@
 //!
 //! What it does in which order, and why that is enough, is said in `docs/decisions/0017-rotation.md`.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -80,7 +81,9 @@ impl Rotator {
                 measured: (Instant::now(), 0),
                 reported: Instant::now(),
             };
-            let outcome = task.run();
+            // What it leaves is what a crash would, so that it may go on.
+            let outcome = catch_unwind(AssertUnwindSafe(|| task.run()))
+                .unwrap_or_else(|_| Err(Stop::Error(Error::Engine("the rotation panicked".to_owned()))));
             progress = Some(task.progress);
             if let Err(Stop::Error(error)) = &outcome {
                 keys.fail(turn, error);
@@ -146,9 +149,11 @@ impl Task<'_> {
     }
 
     fn count(&mut self) -> Result<(), Stop> {
-        let over = || self.pause(Duration::ZERO).map_err(|_| Error::ShuttingDown);
+        // What is in memory goes to the engine now, under the new key; and what of the log can go, goes.
+        self.checkpoint(true)?;
+        self.keys.figures.lock().step = "count".to_owned();
         let snapshot = self.rotator.shared.engine.snapshot();
-        let counts = count_snapshot(&*snapshot, &mut || over())?;
+        let counts = count_snapshot(&*snapshot, || self.pause(Duration::ZERO))?;
         self.progress.total = counts.values().sum();
         self.progress.records = counts;
         self.progress.done = 0;
