@@ -128,6 +128,42 @@ fn no_mark_is_found_in_any_file() -> Result<()> {
     Ok(())
 }
 
+/// All the time that the keys are changed, while somebody writes.
+#[test]
+fn no_mark_is_found_while_the_key_is_changed() -> Result<()> {
+    let mut server = Options::new()
+        .set("maxmemory-cache", "1mb")
+        .set("maxmemory-index", "1mb")
+        .set("maxmemory-writes", "1mb")
+        .start()?;
+    write(&server, 0)?;
+    let mut client = server.client()?;
+    client.ask(&["KEY.ROTATE", "RATE", "700"])?;
+    let mut looks = 0;
+    while client.figure("encryption", "rotation_state")? == "re-encrypting" {
+        client.ask(&[
+            "DOC.SET",
+            "MarkedCollection",
+            &format!("MarkedDocumentId{looks}"),
+            r#"{"MarkedFieldName":1}"#,
+        ])?;
+        search(&server.dir(), "during a rotation")?;
+        looks += 1;
+    }
+    assert!(looks > 1, "it was looked {looks} times");
+    assert_eq!(client.figure("encryption", "rotation_state")?, "completed");
+    client.ask(&["KEY.ROTATE", "RATE", "700"])?;
+    server.kill()?;
+    search(&server.dir(), "killed in a rotation")?;
+    server.restart()?;
+    search(&server.dir(), "after recovery in a rotation")?;
+    let log = server.log();
+    for mark in MARKS {
+        assert!(!log.contains(mark), "the server's log holds {mark}");
+    }
+    Ok(())
+}
+
 /// While an index is built its entries go through temporary files, which have no name to be found by: they are read by
 /// way of the process that has them open.
 #[test]
