@@ -138,7 +138,7 @@ fn no_mark_is_found_while_the_key_is_changed() -> Result<()> {
         .start()?;
     write(&server, 0)?;
     let mut client = server.client()?;
-    client.ask(&["KEY.ROTATE", "RATE", "700"])?;
+    client.ask(&["KEY.ROTATE", "RATE", "60"])?;
     let mut looks = 0;
     while client.figure("encryption", "rotation_state")? == "re-encrypting" {
         client.ask(&[
@@ -152,7 +152,7 @@ fn no_mark_is_found_while_the_key_is_changed() -> Result<()> {
     }
     assert!(looks > 1, "it was looked {looks} times");
     assert_eq!(client.figure("encryption", "rotation_state")?, "completed");
-    client.ask(&["KEY.ROTATE", "RATE", "700"])?;
+    client.ask(&["KEY.ROTATE", "RATE", "60"])?;
     server.kill()?;
     search(&server.dir(), "killed in a rotation")?;
     server.restart()?;
