@@ -350,7 +350,8 @@ impl Committer {
     }
 
     fn checkpoint_if_wanted(&mut self) -> Result<(), Error> {
-        if self.wanted.is_empty() {
+        // While one is being written nobody who writes has to wait: its end brings this about again.
+        if self.wanted.is_empty() || self.checkpoint_running {
             return Ok(());
         }
         let wanted = std::mem::take(&mut self.wanted);
@@ -370,7 +371,6 @@ impl Committer {
                 Err(AppendError::Fatal(error)) => return Err(error),
             }
         }
-        self.collect_checkpoint(true)?;
         self.awaited.extend(wanted.into_iter().map(|wanted| wanted.done));
         self.begin_checkpoint()
     }
@@ -390,7 +390,7 @@ impl Committer {
             return Ok(());
         }
         self.collect_checkpoint(true)?;
-        self.begin_checkpoint()
+        if self.wanted.is_empty() { self.begin_checkpoint() } else { self.checkpoint_if_wanted() }
     }
 
     fn begin_checkpoint(&mut self) -> Result<(), Error> {

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use lsm_tree::AbstractTree as _;
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, HashSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{Batch, Engine, Entry, Moment, Pairs, Renew, Renewed, Snapshot, Space};
@@ -248,22 +248,24 @@ impl Engine for Fjall {
         Ok(())
     }
 
-    fn release(&self) -> Result<usize, Error> {
-        let mut left = 0;
+    fn release(&self) -> Result<HashSet<PathBuf>, Error> {
+        let mut others = HashSet::new();
         for space in Space::ALL {
             let keyspace = self.keyspace(space);
             let path = keyspace.path();
             let watermark = self.watermark();
             keyspace.tree.get_version_history_lock().maintenance(path, watermark).map_err(engine)?;
-            let tables: HashSet<String> =
-                keyspace.tree.current_version().iter_tables().map(|table| table.id().to_string()).collect();
             let folder = path.join("tables");
+            let newest: HashSet<PathBuf> = {
+                let version = keyspace.tree.current_version();
+                version.iter_tables().map(|table| folder.join(table.id().to_string())).collect()
+            };
             for entry in std::fs::read_dir(&folder).map_err(|e| io(&folder, e))? {
-                let name = entry.map_err(|e| io(&folder, e))?.file_name();
-                left += usize::from(!name.to_str().is_some_and(|name| tables.contains(name)));
+                others.insert(entry.map_err(|e| io(&folder, e))?.path());
             }
+            others.retain(|path| !newest.contains(path));
         }
-        Ok(left)
+        Ok(others)
     }
 
     fn disk_space(&self) -> u64 {

@@ -7,6 +7,8 @@
 pub(crate) mod fjall;
 
 use bytes::Bytes;
+use std::collections::HashSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::Error;
@@ -52,8 +54,9 @@ pub(crate) trait Engine: Send + Sync + std::fmt::Debug {
     fn oldest_moment(&self) -> Option<Moment>;
     /// Writes all tables anew, without what no snapshot from the oldest on can see. Takes as long as that takes.
     fn compact(&self) -> Result<(), Error>;
-    /// Lets go of tables that no snapshot from the oldest on can want; how many files of such tables are still there.
-    fn release(&self) -> Result<usize, Error>;
+    /// Lets go of tables that no snapshot from the oldest on can want. Answers the files of tables that are not among the
+    /// newest: those that somebody reads still, and those that are being written.
+    fn release(&self) -> Result<HashSet<PathBuf>, Error>;
     /// Bytes on disk.
     fn disk_space(&self) -> u64;
 }

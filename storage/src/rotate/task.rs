@@ -26,6 +26,8 @@ const BATCH_BYTES: usize = 8 << 20;
 const POLL: Duration = Duration::from_millis(20);
 /// How often the log says how far it is.
 const REPORT_INTERVAL: Duration = Duration::from_secs(30);
+/// What a pass does not reach another one will not either.
+const PASSES_MAX: u32 = 3;
 /// Over how long the rate is measured.
 const RATE_INTERVAL: Duration = Duration::from_secs(2);
 
@@ -80,6 +82,7 @@ impl Rotator {
                 turn,
                 measured: (Instant::now(), 0),
                 reported: Instant::now(),
+                passes: 0,
             };
             // What it leaves is what a crash would, so that it may go on.
             let outcome = catch_unwind(AssertUnwindSafe(|| task.run()))
@@ -104,6 +107,8 @@ struct Task<'a> {
     /// When the rate was measured last, and how many records were passed since.
     measured: (Instant, u64),
     reported: Instant,
+    /// How often it was looked whether anything is left, and something was.
+    passes: u32,
 }
 
 impl Task<'_> {
@@ -230,13 +235,22 @@ impl Task<'_> {
         shared.engine.compact()?;
         self.checkpoint(false)?;
         self.let_readers_go()?;
-        self.wait_out("superseded tables of the engine", || shared.engine.release())?;
+        // Those that come later are made of what is there now.
+        let superseded = shared.engine.release()?;
+        self.wait_out("superseded tables of the engine", || {
+            Ok(shared.engine.release()?.intersection(&superseded).count())
+        })?;
         self.wait_out("temporary files", || Ok(self.keys.sealer.own_keys(from)))?;
         self.keys.figures.lock().step = "verify".to_owned();
         let counts = self.count_stored()?;
         let left = counts.get(&from).copied().unwrap_or_default();
         self.progress.records = counts;
         if left > 0 {
+            self.passes += 1;
+            if self.passes == PASSES_MAX {
+                let what = format!("{left} records are still under key {from} after {PASSES_MAX} passes");
+                return Err(Error::Engine(what).into());
+            }
             tracing::warn!(left, from, "rotation: records are still under the old key; the pass begins again");
             self.progress.advance(Step::Count, &[]);
             return Ok(false);
