@@ -19,6 +19,8 @@ pub(crate) mod class {
     pub(crate) const STRING: char = '$';
     /// Commands on JSON values, which Redis leaves to a module.
     pub(crate) const MODULE: char = 'd';
+    /// Keys whose time has come.
+    pub(crate) const EXPIRED: char = 'x';
     /// A key that was not there before.
     pub(crate) const NEW: char = 'n';
 }

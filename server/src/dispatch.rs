@@ -3,6 +3,7 @@
 //! In Redis's order: the command exists, the number of arguments fits, the connection is authenticated, DEBUG is allowed, there is
 //! memory, and it is not a connection that only listens.
 
+use veddb_commands::context::Limits;
 use veddb_commands::lookup::{Entry, Lookup, find};
 use veddb_commands::spec::Run;
 use veddb_commands::{Args, CommandError, ErrorCode};
@@ -41,7 +42,7 @@ const LISTENERS_SAY: &[&str] =
     &["ping", "psubscribe", "punsubscribe", "quit", "reset", "ssubscribe", "subscribe", "sunsubscribe", "unsubscribe"];
 
 /// Passes a request through the gates.
-pub fn admit(args: &Args, standing: Standing) -> Admission {
+pub fn admit(args: &Args, standing: Standing, limits: &Limits) -> Admission {
     let name = args.bytes(0);
     if name.eq_ignore_ascii_case(b"post") || name.eq_ignore_ascii_case(b"host:") {
         return Admission::HangUp;
@@ -64,7 +65,7 @@ pub fn admit(args: &Args, standing: Standing) -> Admission {
         );
         return Admission::Refuse(Some(entry), error);
     }
-    if standing.out_of_memory && takes_memory(entry, standing.transaction) {
+    if standing.out_of_memory && is_refused_without_memory(entry, args, standing.transaction, limits) {
         let error = CommandError::new(ErrorCode::Oom, "command not allowed when used memory > 'maxmemory'.");
         return Admission::Refuse(Some(entry), error);
     }
@@ -83,13 +84,19 @@ pub fn admit(args: &Args, standing: Standing) -> Admission {
 }
 
 /// Whether a command is refused over `maxmemory`. Also what would be queued, and EXEC of a transaction that holds such.
-fn takes_memory(entry: &Entry, transaction: Option<bool>) -> bool {
+fn is_refused_without_memory(entry: &Entry, args: &Args, transaction: Option<bool>, limits: &Limits) -> bool {
     match (entry.name.as_str(), transaction) {
         ("exec", holds) => holds == Some(true),
         ("discard" | "multi" | "quit" | "reset" | "watch", _) => false,
         (_, Some(_)) => true,
-        (_, None) => entry.command.flags.contains(&"denyoom"),
+        (_, None) => takes_memory(entry, args, limits),
     }
+}
+
+/// Whether a command may take more memory: it says so itself, or depending on its arguments it writes.
+pub(crate) fn takes_memory(entry: &Entry, args: &Args, limits: &Limits) -> bool {
+    let writes_now = || matches!(entry.command.run, Run::Mixed { writes, .. } if writes(args, limits));
+    entry.command.flags.contains(&"denyoom") || writes_now()
 }
 
 fn touches_data(entry: &Entry) -> bool {
@@ -128,7 +135,7 @@ mod tests {
             transaction: None,
         };
         let args = Args::new(words.iter().map(|word| Bytes::from_static(word.as_bytes())).collect());
-        let found = match admit(&args, standing) {
+        let found = match admit(&args, standing, &Limits::default()) {
             Admission::Run(entry) => entry.name.clone(),
             Admission::Refuse(_, error) => error.to_string(),
             Admission::HangUp => "(closed)".to_owned(),

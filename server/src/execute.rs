@@ -136,6 +136,7 @@ pub async fn commit(server: &Server, units: Vec<Unit>) -> Vec<Outcome> {
     let group = Group {
         outcomes: units.iter().map(|_| None).collect(),
         units: units.into_iter().map(Some).collect(),
+        kept: 0,
         done,
         _slot: slot,
     };
@@ -165,6 +166,8 @@ fn panicked() -> CommandError {
 struct Group {
     units: Vec<Option<Unit>>,
     outcomes: Vec<Option<Outcome>>,
+    /// So many of them are durable whatever becomes of the rest.
+    kept: usize,
     done: oneshot::Sender<Vec<Outcome>>,
     /// Frees the queue's slot when the group is done.
     _slot: OwnedSemaphorePermit,
@@ -185,9 +188,14 @@ impl Job for Group {
         done
     }
 
+    fn kept(&mut self, units: usize) {
+        self.kept = units;
+    }
+
     fn finished(self: Box<Self>, outcome: Result<(), Error>) {
+        let kept = self.kept;
         let lost = outcome.err().map(CommandError::from);
-        let settle = |outcome: Option<Outcome>| match (outcome, &lost) {
+        let settle = |(at, outcome): (usize, Option<Outcome>)| match (outcome, lost.as_ref().filter(|_| at >= kept)) {
             // What was refused before the log was reached keeps its own reason.
             (Some(Err(error)), _) => Err(error),
             (_, Some(lost)) => Err(lost.clone()),
@@ -195,6 +203,6 @@ impl Job for Group {
             (None, None) => Err(stopped()),
         };
         // Nobody receives when the connection is gone; the writes stand all the same.
-        let _ = self.done.send(self.outcomes.into_iter().map(settle).collect());
+        let _ = self.done.send(self.outcomes.into_iter().enumerate().map(settle).collect());
     }
 }

@@ -26,6 +26,8 @@ pub struct Metrics {
     pub error_replies: AtomicU64,
     pub reads_processed: AtomicU64,
     pub writes_processed: AtomicU64,
+    /// What the store had counted of expired keys at the last CONFIG RESETSTAT.
+    pub keys_expired_before: AtomicU64,
     pub authentications_failed: AtomicU64,
     /// Commands in the last whole second.
     pub ops_per_second: AtomicU64,
@@ -86,6 +88,7 @@ impl Default for Metrics {
             reads_processed: AtomicU64::new(0),
             writes_processed: AtomicU64::new(0),
             authentications_failed: AtomicU64::new(0),
+            keys_expired_before: AtomicU64::new(0),
             ops_per_second: AtomicU64::new(0),
             input_per_second: AtomicU64::new(0),
             output_per_second: AtomicU64::new(0),

@@ -354,6 +354,7 @@ impl Session for ConnectionSession<'_> {
 
     fn reset_statistics(&mut self) {
         self.server.metrics.reset();
+        self.server.metrics.keys_expired_before.store(self.server.store.stats().keys_expired, Relaxed);
     }
 
     fn info(&self, section: InfoSection) -> Vec<(String, String)> {

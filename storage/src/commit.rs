@@ -32,7 +32,10 @@ pub trait Job: Send {
     fn units(&self) -> usize;
     /// Runs unit `at`. False: it failed, and what it did is to be undone.
     fn run(&mut self, at: usize, transaction: &mut Transaction<'_>) -> bool;
-    /// Called once, when the group is durable as `appendfsync` asks, or with the reason why none of its units took place.
+    /// The first so many units are durable, whatever becomes of the others: a job whose units are large is committed in several
+    /// groups.
+    fn kept(&mut self, _units: usize) {}
+    /// Called once, when the group is durable as `appendfsync` asks, or with the reason why none of its units took place but those that were kept.
     /// The place to answer from.
     fn finished(self: Box<Self>, outcome: Result<(), Error>);
 }
@@ -147,8 +150,9 @@ pub(crate) struct Committer {
     pub(crate) group_lsn: Lsn,
     pub(crate) effects: EffectWriter,
     pub(crate) group: Vec<u8>,
-    /// What the units of the group noted.
+    /// What the units of the group noted, and how many keys they deleted that had expired.
     pub(crate) notes: Vec<Note>,
+    pub(crate) keys_expired: u64,
     /// Who waits for a checkpoint that has not begun, and who for the one that is being written.
     pub(crate) wanted: Vec<WantedCheckpoint>,
     pub(crate) awaited: Vec<SyncSender<Result<(), Error>>>,
@@ -223,13 +227,29 @@ impl Committer {
                 let count = transaction.count();
                 let (notes, keys_expired) = transaction.take_notes();
                 self.notes.extend(notes);
-                self.control.keys_expired.fetch_add(keys_expired, Ordering::Relaxed);
+                self.keys_expired += keys_expired;
                 if count > 0 {
                     append_unit(&mut self.group, count, &self.effects.bytes);
                     self.group_lsn = lsn;
                 }
             } else {
                 transaction.undo()?;
+            }
+            // A frame must not grow with what one client sends at once, nor memory.
+            if self.group.len() >= GROUP_BYTES_MAX && at + 1 < job.units() {
+                match self.commit_group(std::mem::take(jobs)) {
+                    Ok(true) => job.kept(at + 1),
+                    Ok(false) => {
+                        job.finished(Err(Error::NoSpace));
+                        return Ok(());
+                    }
+                    Err(error) => {
+                        job.finished(Err(Error::LogFailed(error.to_string())));
+                        return Err(error);
+                    }
+                }
+                self.collect_checkpoint(false)?;
+                self.checkpoint_if_due()?;
             }
         }
         if self.effects.bytes.capacity() > GROUP_BYTES_MAX {
@@ -239,8 +259,8 @@ impl Committer {
         Ok(())
     }
 
-    /// Logs, syncs, publishes, answers.
-    fn commit_group(&mut self, jobs: Vec<Box<dyn Job>>) -> Result<(), Error> {
+    /// Logs, syncs, publishes, answers. False: there was no space, and none of it took place.
+    fn commit_group(&mut self, jobs: Vec<Box<dyn Job>>) -> Result<bool, Error> {
         let units = self.units_in_group();
         if units > 0 {
             let logged = self.append_group(units);
@@ -255,6 +275,7 @@ impl Committer {
                 }
                 Err(AppendError::NoSpace) => {
                     self.notes.clear();
+                    self.keys_expired = 0;
                     let state = Arc::clone(&self.shared.state.read());
                     self.working.roll_back(&state);
                     self.group_lsn = state.lsn;
@@ -262,7 +283,7 @@ impl Committer {
                     for job in jobs {
                         job.finished(Err(Error::NoSpace));
                     }
-                    return Ok(());
+                    return Ok(false);
                 }
                 Err(AppendError::Fatal(error)) => {
                     for job in jobs {
@@ -271,6 +292,8 @@ impl Committer {
                     return Err(error);
                 }
             }
+            let keys_expired = std::mem::take(&mut self.keys_expired);
+            self.control.keys_expired.fetch_add(keys_expired, Ordering::Relaxed);
             self.control.groups.fetch_add(1, Ordering::Relaxed);
             self.control.units.fetch_add(u64::from(units), Ordering::Relaxed);
             self.control.log_bytes.store(self.log.bytes_written(), Ordering::Relaxed);
@@ -290,7 +313,7 @@ impl Committer {
         for job in jobs {
             job.finished(Ok(()));
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Refuses writes while there is still room to write checkpoints and to compact: the engine cannot go on after a

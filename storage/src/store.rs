@@ -125,6 +125,7 @@ impl Store {
             effects: EffectWriter::default(),
             group: Vec::new(),
             notes: Vec::new(),
+            keys_expired: 0,
             wanted: Vec::new(),
             awaited: Vec::new(),
         };
@@ -327,7 +328,7 @@ impl Drop for Store {
 fn drop_temporary(queue: &SyncSender<Message>) -> Result<(), Error> {
     ask(queue, |tx| {
         for (db, name) in tx.temporary_collections() {
-            tx.drop_collection(db, &name)?;
+            tx.drop_own_collection(db, &name)?;
         }
         Ok(())
     })

@@ -262,8 +262,13 @@ impl<'a> Transaction<'a> {
         self.working.collections.get(&collection.0).map(|c| c.meta.options.clone())
     }
 
-    /// Drops a collection; false when there is none. Its space is reclaimed in the background.
+    /// Drops a collection that is not the server's own; false when there is none. Its space is reclaimed in the background.
     pub fn drop_collection(&mut self, db: u8, name: &str) -> Result<bool, Error> {
+        if is_own(name) { Ok(false) } else { self.drop_own_collection(db, name) }
+    }
+
+    /// The same where it may be one of the server's own.
+    pub fn drop_own_collection(&mut self, db: u8, name: &str) -> Result<bool, Error> {
         let Some(CollectionId(collection)) = self.own_collection(db, name) else { return Ok(false) };
         self.note_document(CollectionId(collection), "drop", b"", 0);
         let state = self.working.drop_collection(collection, self.lsn)?;
@@ -272,8 +277,16 @@ impl<'a> Transaction<'a> {
         Ok(true)
     }
 
-    /// Gives a collection a new name, which must be free.
+    /// Gives a collection that is not the server's own a new name, which must be free.
     pub fn rename_collection(&mut self, db: u8, from: &str, to: &str) -> Result<(), Error> {
+        if is_own(from) {
+            return Err(Error::NoSuchCollection(from.to_owned()));
+        }
+        self.rename_own_collection(db, from, to)
+    }
+
+    /// The same where it may be one of the server's own: it is not any more.
+    pub fn rename_own_collection(&mut self, db: u8, from: &str, to: &str) -> Result<(), Error> {
         check_name(to)?;
         let collection = self.own_collection(db, from).ok_or_else(|| Error::NoSuchCollection(from.to_owned()))?;
         if from == to {

@@ -9,7 +9,7 @@ use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
 use crate::build::ask;
-use crate::collection::CollectionId;
+use crate::collection::{CollectionId, is_own};
 use crate::commit::Message;
 use crate::document::bounds::{Bounds, Edge, Interval};
 use crate::document::ordered::class;
@@ -69,17 +69,18 @@ impl Sweeper {
         let (mut expiring, mut due) = (Vec::new(), Vec::new());
         for collection in self.view().state.databases.iter().flat_map(Names::values) {
             if collection.0.expiring > 0 {
-                expiring.push(collection.id());
+                expiring.push((collection.id(), is_own(collection.name())));
             }
             let timed = |index: &&Index| index.is_ready() && index.spec.definition.expire_after_s.is_some();
             due.extend(collection.indexes().iter().filter(timed).map(|index| (collection.id(), index.id)));
         }
-        expiring.into_iter().try_for_each(|collection| self.sweep_expired(collection))?;
+        expiring.into_iter().try_for_each(|(collection, own)| self.sweep_expired(collection, own))?;
         due.into_iter().try_for_each(|(collection, index)| self.sweep_index(collection, index))
     }
 
-    /// Deletes the documents of a collection that have expired.
-    fn sweep_expired(&self, of: CollectionId) -> Result<(), Error> {
+    /// Deletes the documents of a collection that have expired. Those of the server's own are not counted: keys are counted where
+    /// they are deleted.
+    fn sweep_expired(&self, of: CollectionId, own: bool) -> Result<(), Error> {
         let range = expired_range((self.now_ms)());
         // What a unit leaves is found by the next walk.
         loop {
@@ -107,7 +108,9 @@ impl Sweeper {
                 // The collection is gone, others were faster, or the clock went back.
                 return Ok(());
             }
-            self.ttl.deleted.fetch_add(deleted, Ordering::Relaxed);
+            if !own {
+                self.ttl.deleted.fetch_add(deleted, Ordering::Relaxed);
+            }
         }
     }
 

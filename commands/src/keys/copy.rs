@@ -4,7 +4,7 @@ use super::database;
 use crate::args::Args;
 use crate::context::{Prepared, WriteContext};
 use crate::error::CommandError;
-use crate::keyspace::{class, find, put};
+use crate::keyspace::{class, find, put, take};
 use crate::reply::Reply;
 use crate::spec::{Arg, Command, Group, Keys, Run};
 
@@ -53,7 +53,10 @@ fn run(args: &Args, context: &WriteContext<'_>) -> Result<Prepared, CommandError
         if there.is_some() && !replace {
             return Ok(Reply::Integer(0));
         }
-        put(tx, db, &to, there.as_ref(), slot.value(), slot.expires_ms())?;
+        if let Some(there) = there {
+            take(tx, &there)?;
+        }
+        put(tx, db, &to, None, slot.value(), slot.expires_ms())?;
         tx.note_key(db, class::GENERIC, "copy_to", &to);
         Ok(Reply::Integer(1))
     })))

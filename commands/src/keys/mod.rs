@@ -47,7 +47,10 @@ fn delete_all(args: &Args, context: &WriteContext<'_>) -> Prepared {
 /// What EXISTS does.
 fn count(args: &Args, context: &ReadContext<'_>) -> Result<Reply, CommandError> {
     let mut count = 0;
-    for key in args.from(1) {
+    for (at, key) in args.from(1).iter().enumerate() {
+        if at.is_multiple_of(64) {
+            context.check(None)?;
+        }
         count += i64::from(context.view.key(context.db, key)?.is_some());
     }
     Ok(Reply::Integer(count))
@@ -66,7 +69,10 @@ fn rename(args: &Args, context: &WriteContext<'_>, only_new: bool) -> Prepared {
         if there.is_some() && only_new {
             return Ok(done(0));
         }
-        put(tx, db, &to, there.as_ref(), slot.value(), slot.expires_ms())?;
+        if let Some(there) = there {
+            take(tx, &there)?;
+        }
+        put(tx, db, &to, None, slot.value(), slot.expires_ms())?;
         take(tx, &slot)?;
         tx.note_key(db, class::GENERIC, "rename_from", &from);
         tx.note_key(db, class::GENERIC, "rename_to", &to);

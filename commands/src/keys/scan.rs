@@ -8,6 +8,7 @@ use crate::context::ReadContext;
 use crate::error::CommandError;
 use crate::glob;
 use crate::keyspace::type_name;
+use crate::pipeline::memory::Account;
 use crate::reply::Reply;
 use crate::spec::{Arg, ArgKind, Command, Group, Run};
 
@@ -50,7 +51,8 @@ fn options(args: &Args) -> Result<Options<'_>, CommandError> {
     while at < args.len() {
         let Some(value) = args.get(at + 1) else { return Err(CommandError::syntax()) };
         if args.is(at, "MATCH") {
-            options.pattern = Some(value);
+            // As in Redis, this is no pattern: no pattern matches the empty key.
+            options.pattern = Some(value.as_ref()).filter(|pattern| *pattern != b"*");
         } else if args.is(at, "TYPE") {
             options.kind = Some(value);
         } else if args.is(at, "COUNT") {
@@ -70,6 +72,7 @@ fn run(args: &Args, context: &ReadContext<'_>) -> Result<Reply, CommandError> {
     let cursor = cursor.ok_or_else(|| CommandError::err("invalid cursor"))?;
     let Options { pattern, kind, count } = options(args)?;
     let mut found = Vec::new();
+    let mut held = Account::new(context.queries.memory()).part();
     let mut next = 0;
     if let Some(keys) = context.view.keys(context.db) {
         let mut left = count.unwrap_or(COUNT);
@@ -87,6 +90,11 @@ fn run(args: &Args, context: &ReadContext<'_>) -> Result<Reply, CommandError> {
             let fits = pattern.is_none_or(|pattern| glob::matches(pattern, key, false))
                 && kind.is_none_or(|kind| kind.eq_ignore_ascii_case(type_name(&document).as_bytes()));
             if fits {
+                // Where there is no room for more the step ends.
+                if held.claim(key.len() + size_of::<Reply>()).is_err() && !found.is_empty() {
+                    next = record.0;
+                    break;
+                }
                 found.push(Reply::Bulk(Bytes::copy_from_slice(key)));
             }
         }

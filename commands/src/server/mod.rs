@@ -40,7 +40,7 @@ fn flush(args: &Args, databases: RangeInclusive<u8>) -> Result<Prepared, Command
             for name in tx.collections(db) {
                 tx.drop_collection(db, &name)?;
             }
-            tx.drop_collection(db, KEYS)?;
+            tx.drop_own_collection(db, KEYS)?;
         }
         Ok(Reply::OK)
     })))

@@ -31,7 +31,7 @@ use veddb_storage::{KeyValue, Transaction};
 use crate::args::{Args, parse_integer};
 use crate::context::{Prepared, ReadContext, WriteContext};
 use crate::error::CommandError;
-use crate::keyspace::{Slot, class, find, put, string_reply, text};
+use crate::keyspace::{Slot, class, find, put, string_reply, take, text};
 use crate::reply::Reply;
 use options::{Expiry, Options};
 
@@ -58,10 +58,16 @@ fn store(key: &Bytes, value: &Bytes, options: Options, context: &WriteContext<'_
             Some(Expiry::Keep) => found.as_ref().map_or(0, Slot::expires_ms),
             Some(Expiry::At(moment)) => moment.expires_ms(tx.now_ms()),
         };
-        put(tx, db, &key, found.as_ref(), KeyValue::String(&value), expires_ms)?;
+        // What has passed already is told in Redis's order: the key was set, and has expired.
+        let gone = expires_ms != 0 && expires_ms <= tx.now_ms();
+        put(tx, db, &key, found.as_ref(), KeyValue::String(&value), if gone { 0 } else { expires_ms })?;
         tx.note_key(db, class::STRING, "set", &key);
         if matches!(options.expiry, Some(Expiry::At(_))) {
             tx.note_key(db, class::GENERIC, "expire", &key);
+        }
+        if gone && let Some(slot) = find(tx, db, &key)? {
+            take(tx, &slot)?;
+            tx.note_key(db, class::EXPIRED, "expired", &key);
         }
         Ok(before.unwrap_or(Reply::OK))
     })))

@@ -3,11 +3,14 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
+use bytes::Bytes;
+
 use veddb_commands::lookup::Entry;
 use veddb_commands::spec::Run;
 use veddb_commands::{Args, CommandError, Reply};
 
 use super::{Closed, Connection, unless_gone};
+use crate::dispatch::takes_memory;
 use crate::execute::{Outcome, commit, now_ms};
 use crate::metrics::Ran;
 use crate::multi::{Plan, aborted, selected, size_queued};
@@ -23,7 +26,14 @@ impl Connection {
             self.reply(&Reply::Error(error));
             return Ok(());
         }
-        multi.takes_memory |= entry.command.flags.contains(&"denyoom");
+        if multi.refused {
+            // None of it will be carried out.
+            self.reply(&Reply::Simple("QUEUED".into()));
+            return Ok(());
+        }
+        // Slices of what was read would hold all that was read.
+        let args = Args::new(args.from(0).iter().map(|arg| Bytes::copy_from_slice(arg)).collect());
+        multi.takes_memory |= takes_memory(entry, &args, &self.settings.limits);
         multi.bytes += size_queued(&args);
         multi.queued.push((entry, args));
         if multi.bytes > self.settings.client_query_buffer_limit {

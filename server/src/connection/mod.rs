@@ -210,7 +210,7 @@ impl Connection {
             out_of_memory: self.server.is_out_of_memory(),
             transaction: self.state.multi.as_ref().map(|multi| multi.takes_memory),
         };
-        let entry = match admit(&args, standing) {
+        let entry = match admit(&args, standing, &self.settings.limits) {
             Admission::Run(entry) => entry,
             Admission::Refuse(entry, mut error) => {
                 self.finish_writes().await;

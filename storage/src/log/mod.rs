@@ -108,6 +108,10 @@ impl Log {
     /// Appends one group: `count` units, numbered from the LSN after the last. Hands it to the operating system; it is
     /// not durable before [`Log::sync`].
     pub(crate) fn append(&mut self, units: &[u8], count: u32) -> Result<(), AppendError> {
+        if units.len() + crate::seal::OVERHEAD > frame::BODY_BYTES_MAX {
+            // The committer ends groups long before; what no reader believes must not be written.
+            return Err(AppendError::NoSpace);
+        }
         let first_lsn = self.progress.lsn_written() + 1;
         if self.offset >= self.segment_bytes_max {
             self.rotate(first_lsn)?;

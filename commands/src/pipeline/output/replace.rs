@@ -119,7 +119,7 @@ impl Replacing {
                 return Err(CommandError::new(ErrorCode::Conflict, message));
             }
             tx.drop_collection(db, &target)?;
-            tx.rename_collection(db, &made, &target)?;
+            tx.rename_own_collection(db, &made, &target)?;
             Ok(Reply::OK)
         });
         Ok(Step::Commit(unit))
@@ -132,7 +132,7 @@ impl Replacing {
         self.state = State::Failing(CommandError::new(error.code, message));
         let made = self.made.clone();
         Step::Commit(Box::new(move |tx| {
-            tx.drop_collection(db, &made)?;
+            tx.drop_own_collection(db, &made)?;
             Ok(Reply::OK)
         }))
     }
