@@ -165,8 +165,7 @@ impl DataKeys {
         let rotation = ring.keyring.rotation();
         let Some(next) = ring.keyring.begun(now_ms, rate) else {
             let (from, to) = (rotation.from, rotation.to);
-            let phase =
-                if rotation.phase == Phase::Failed { "has failed: KEY.RESUME or KEY.CANCEL it" } else { "is open" };
+            let phase = if rotation.phase == Phase::Failed { "has failed: resume or cancel it" } else { "is open" };
             return Err(Error::Busy(format!("a rotation from key {from} to key {to} {phase}")));
         };
         self.check_master(&ring)?;
@@ -313,7 +312,7 @@ impl DataKeys {
     fn fail(&self, turn: u64, error: &Error) {
         let Some(mut ring) = self.in_turn(turn) else { return };
         let next = ring.keyring.failed(error.to_string());
-        tracing::error!(%error, "rotation: failed; both keys are kept, KEY.RESUME goes on");
+        tracing::error!(%error, "rotation: failed; both keys are kept until it is resumed or cancelled");
         if let Err(error) = self.change(&mut ring, next.clone()) {
             tracing::error!(%error, "rotation: nor can the keyring say so; the next start goes on by itself");
             ring.keyring = next;

@@ -1,7 +1,7 @@
 //! The keyring: the data keys of a store, and how far a change of them has come.
 //!
 //! Owns which keys there are and the states between them; each change makes another keyring, which is on disk before it is
-//! in use. Its bytes are in [`file`]. Does not know where the master key comes from, and seals no record of the store.
+//! in use. Its bytes are in [`mod@file`]. Does not know where the master key comes from, and seals no record of the store.
 //!
 //! Invariant: one key is active. While records are brought from one key to another, or could not be, the other one is the
 //! only retired key; at all other times there is none.
