@@ -203,7 +203,7 @@ impl Engine for Fjall {
         let _alone = self.ingesting.lock();
         let snapshot = self.database.snapshot();
         let mut entries: Vec<Entry> = Vec::new();
-        let (mut seen, mut bytes, mut next) = (0, 0, None);
+        let (mut seen, mut bytes, mut bytes_renewed, mut next) = (0, 0, 0, None);
         for pair in snapshot.range(self.keyspace(space), from.to_vec()..) {
             let (key, value) = pair.into_inner().map_err(engine)?;
             if seen >= batch.records_max || bytes >= batch.bytes_max {
@@ -213,6 +213,7 @@ impl Engine for Fjall {
             seen += 1;
             bytes += value.len();
             if let Some(other) = renew(&key, &value)? {
+                bytes_renewed += other.len() as u64;
                 entries.push((Bytes::from(key), Some(other)));
             }
         }
@@ -221,7 +222,7 @@ impl Engine for Fjall {
         if renewed > 0 {
             self.ingest_alone(space, &mut entries.into_iter())?;
         }
-        Ok(Renewed { seen, renewed, next })
+        Ok(Renewed { seen, renewed, bytes: bytes_renewed, next })
     }
 
     fn all_stored(&self, space: Space, visit: &mut dyn FnMut(&[u8])) -> Result<(), Error> {

@@ -81,6 +81,8 @@ pub(crate) struct Renewed {
     pub(crate) seen: u64,
     /// Values that have other bytes now.
     pub(crate) renewed: u64,
+    /// Bytes of these.
+    pub(crate) bytes: u64,
     /// Where the next batch begins; none at the end of the space.
     pub(crate) next: Option<Vec<u8>>,
 }

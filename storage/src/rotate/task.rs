@@ -26,6 +26,9 @@ const BATCH_BYTES: usize = 8 << 20;
 const POLL: Duration = Duration::from_millis(20);
 /// How often the log says how far it is.
 const REPORT_INTERVAL: Duration = Duration::from_secs(30);
+/// After so many bytes a checkpoint is made: what is published has the last one's moment of the engine, and as long as that
+/// is there the engine keeps all that was superseded since, through each of its compactions.
+const CHECKPOINT_BYTES: u64 = 32 << 20;
 /// What a pass does not reach another one will not either.
 const PASSES_MAX: u32 = 3;
 /// Over how long the rate is measured.
@@ -82,6 +85,7 @@ impl Rotator {
                 turn,
                 measured: (Instant::now(), 0),
                 reported: Instant::now(),
+                unreleased: 0,
                 passes: 0,
             };
             // What it leaves is what a crash would, so that it may go on.
@@ -107,6 +111,8 @@ struct Task<'a> {
     /// When the rate was measured last, and how many records were passed since.
     measured: (Instant, u64),
     reported: Instant,
+    /// Bytes re-sealed since the last checkpoint.
+    unreleased: u64,
     /// How often it was looked whether anything is left, and something was.
     passes: u32,
 }
@@ -196,6 +202,12 @@ impl Task<'_> {
             None => self.progress.advance(then, &[]),
         }
         self.measure(renewed.seen);
+        self.unreleased += renewed.bytes;
+        if self.unreleased > CHECKPOINT_BYTES {
+            self.progress.save(&self.path, sealer)?;
+            self.checkpoint(false)?;
+            self.unreleased = 0;
+        }
         if rate > 0 {
             let seconds = renewed.renewed as f64 / rate as f64;
             // What is done is noted before it is waited for.
