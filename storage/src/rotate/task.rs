@@ -1,6 +1,6 @@
 //! The thread that brings records from one key to another.
 //!
-//! What it does in which order, and why that is enough, is said in `docs/decisions/0017-rotation.md`.
+//! What it does in which order, and why that is enough, is said in `docs/decisions/0016-rotation.md`.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
