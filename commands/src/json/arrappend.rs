@@ -2,6 +2,7 @@
 
 use veddb_storage::document::{Value, ValueRef};
 
+use super::growth::text_bytes_min;
 use super::parse_all;
 use super::path::Path;
 use super::update::{Change, Target, answer};
@@ -33,10 +34,12 @@ const CHANGE: Change =
 fn run(args: &Args, context: &WriteContext<'_>) -> Result<Prepared, CommandError> {
     let (target, path) = (Target::new(args, context, "json.arrappend"), Path::parse(args.bytes(2))?);
     let more = parse_all(args, 3, context.limits)?;
+    let more: Vec<Value> = more.iter().map(|value| value.get().to_value()).collect();
+    let added_bytes = more.iter().map(text_bytes_min).sum();
     Ok(Prepared::Unit(Box::new(move |tx| {
-        let outcomes = target.change(tx, &path, &CHANGE, |value| {
+        let outcomes = target.change_adding(tx, &path, &CHANGE, added_bytes, |value| {
             let Value::Array(elements) = value else { return Ok(Reply::Null) };
-            elements.extend(more.iter().map(|value| value.get().to_value()));
+            elements.extend(more.iter().cloned());
             Ok(Reply::count(elements.len()))
         })?;
         answer(&path, &path.original, &CHANGE, outcomes)

@@ -2,6 +2,7 @@
 
 use veddb_storage::document::{Value, ValueRef};
 
+use super::growth::text_bytes_min;
 use super::parse_all;
 use super::path::Path;
 use super::update::{Change, Target, answer};
@@ -34,14 +35,16 @@ fn run(args: &Args, context: &WriteContext<'_>) -> Result<Prepared, CommandError
     let (target, path) = (Target::new(args, context, "json.arrinsert"), Path::parse(args.bytes(2))?);
     let index = args.integer(3)?;
     let more = parse_all(args, 4, context.limits)?;
+    let more: Vec<Value> = more.iter().map(|value| value.get().to_value()).collect();
+    let added_bytes = more.iter().map(text_bytes_min).sum();
     Ok(Prepared::Unit(Box::new(move |tx| {
-        let outcomes = target.change(tx, &path, &CHANGE, |value| {
+        let outcomes = target.change_adding(tx, &path, &CHANGE, added_bytes, |value| {
             let Value::Array(elements) = value else { return Ok(Reply::Null) };
             let length = elements.len();
             let from_end = usize::try_from(index.unsigned_abs()).unwrap_or(usize::MAX);
             let at = if index < 0 { length.checked_sub(from_end) } else { Some(from_end) };
             let at = at.filter(|at| *at <= length).ok_or_else(|| CommandError::err("index out of bounds"))?;
-            elements.splice(at..at, more.iter().map(|value| value.get().to_value()));
+            elements.splice(at..at, more.iter().cloned());
             Ok(Reply::count(elements.len()))
         })?;
         answer(&path, &path.text, &CHANGE, outcomes)

@@ -1,5 +1,7 @@
 //! JSON.GET.
 
+use std::collections::HashSet;
+
 use veddb_storage::document::ValueRef;
 
 use super::layout::{Format, Layout};
@@ -73,11 +75,18 @@ fn run(args: &Args, context: &ReadContext<'_>) -> Result<Reply, CommandError> {
     }
     let paths = match named.as_slice() {
         [] => vec![Path::parse(b".")?],
-        named => named.iter().map(|path| Path::parse(path)).collect::<Result<_, _>>()?,
+        named => {
+            let mut paths = Vec::new();
+            for path in named {
+                context.check(None)?;
+                paths.push(Path::parse(path)?);
+            }
+            paths
+        }
     };
     let Some(found) = find(args, 1, context)? else { return Ok(Reply::Null) };
     if context.resp3 && format != Format::Text {
-        return queries::gather(context, paths.iter().map(|path| expanded(path, &found, format, &layout)));
+        return queries::gather(context, paths.iter().map(|path| expanded(path, &found, context, format, &layout)));
     }
     let mut out = Vec::new();
     match paths.as_slice() {
@@ -85,10 +94,11 @@ fn run(args: &Args, context: &ReadContext<'_>) -> Result<Reply, CommandError> {
         paths => {
             // One JSONPath makes all paths such.
             let legacy = paths.iter().all(|path| path.legacy);
-            let mut members: Vec<(&str, Selected<'_>)> = Vec::new();
+            let (mut names, mut members) = (HashSet::new(), Vec::new());
             for path in paths {
-                if !members.iter().any(|(name, _)| *name == path.original) {
-                    members.push((&path.original, selected(path, &found, legacy, &layout)?));
+                context.check(None)?;
+                if names.insert(&path.original) {
+                    members.push((path.original.as_str(), selected(path, &found, legacy, &layout)?));
                 }
             }
             layout.put_object(&mut out, members.into_iter(), 0, |out, selected| put(out, &layout, &selected, 1));
@@ -134,7 +144,14 @@ fn put(out: &mut Vec<u8>, layout: &Layout, selected: &Selected<'_>, level: usize
     }
 }
 
-fn expanded(path: &Path, found: &Found<'_>, format: Format, layout: &Layout) -> Result<Reply, CommandError> {
+fn expanded(
+    path: &Path,
+    found: &Found<'_>,
+    context: &ReadContext<'_>,
+    format: Format,
+    layout: &Layout,
+) -> Result<Reply, CommandError> {
+    context.check(None)?;
     let values = found.values(path)?;
     found.claim_replies(&values)?;
     Ok(Reply::Array(values.into_iter().map(|value| format.reply(value, layout)).collect()))

@@ -4,8 +4,9 @@ use std::collections::HashMap;
 
 use veddb_storage::document::{Object, Value, ValueRef};
 
+use super::growth::{Growth, text_bytes_min};
 use super::parse;
-use super::path::{GONE, Path, at, sweep};
+use super::path::{Effort, GONE, Path, at, sweep};
 use super::set::{Condition, Plan, not_at_the_root, read_format};
 use super::update::Target;
 use crate::args::Args;
@@ -62,11 +63,12 @@ fn run(args: &Args, context: &WriteContext<'_>) -> Result<Prepared, CommandError
             return Ok(if plan.carry_out(&target, tx, &held, patch.get())? { Reply::OK } else { Reply::Null });
         }
         let mut root = held.value().to_value();
+        let mut merging = Merging { path: &path, effort: held.effort(), growth: Growth::new(&target.limits) };
         for (_, place) in places {
             match at(&mut root, &place) {
                 // One above it took it away.
                 None | Some(Value::MinKey) => {}
-                Some(value) => merge(value, patch.get()),
+                Some(value) => merging.merge(value, patch.get())?,
             }
         }
         sweep(&mut root);
@@ -78,37 +80,60 @@ fn run(args: &Args, context: &WriteContext<'_>) -> Result<Prepared, CommandError
 /// The members of so many changes are sought one by one.
 const CHANGES_SOUGHT_MAX: usize = 8;
 
-/// Members that go are [`GONE`] from then on. Recursion is bounded by the depth of a document.
-fn merge(value: &mut Value, patch: ValueRef<'_>) {
-    let ValueRef::Object(changes) = patch else {
-        *value = patch.to_value();
-        return;
-    };
-    if !matches!(value, Value::Object(_)) {
-        *value = Value::Object(Object::default());
-    }
-    let Value::Object(Object(members)) = value else { return };
-    // Both may have many members; then a table finds them.
-    let mut places: HashMap<Box<str>, usize> = HashMap::new();
-    let many = changes.iter().nth(CHANGES_SOUGHT_MAX).is_some();
-    if many {
-        places.extend(members.iter().enumerate().map(|(place, (name, _))| (Box::from(name.as_str()), place)));
-    }
-    for (name, change) in changes.iter() {
-        let place = match many {
-            true => places.get(name).copied(),
-            false => members.iter().position(|(member, _)| member == name),
-        };
-        let member = place.and_then(|place| members.get_mut(place)).map(|(_, member)| member);
-        match (member, change) {
-            (Some(member), ValueRef::Null) => *member = GONE,
-            (Some(member), change) => merge(member, change),
-            (None, ValueRef::Null) => {}
-            (None, change) => {
-                let mut member = Value::Null;
-                merge(&mut member, change);
-                members.push((name.to_owned(), member));
+/// What merging into many places may take.
+struct Merging<'m> {
+    path: &'m Path,
+    effort: &'m Effort<'static>,
+    growth: Growth<'m>,
+}
+
+impl Merging<'_> {
+    /// Members that go are [`GONE`] from then on. Recursion is bounded by the depth of a document.
+    fn merge(&mut self, value: &mut Value, patch: ValueRef<'_>) -> Result<(), CommandError> {
+        let ValueRef::Object(changes) = patch else { return self.replace(value, patch.to_value()) };
+        if !matches!(value, Value::Object(_)) {
+            self.replace(value, Value::Object(Object::default()))?;
+        }
+        let Value::Object(Object(members)) = value else { return Ok(()) };
+        // Both may have many members; then a table finds them.
+        let mut places: HashMap<Box<str>, usize> = HashMap::new();
+        let many = changes.iter().nth(CHANGES_SOUGHT_MAX).is_some();
+        if many {
+            self.effort.charge_of(self.path, members.len())?;
+            places.extend(members.iter().enumerate().map(|(place, (name, _))| (Box::from(name.as_str()), place)));
+        }
+        for (name, change) in changes.iter() {
+            self.effort.charge_of(self.path, 1)?;
+            let place = match many {
+                true => places.get(name).copied(),
+                false => {
+                    self.effort.charge_steps(self.path, members.len())?;
+                    members.iter().position(|(member, _)| member == name)
+                }
+            };
+            let member = place.and_then(|place| members.get_mut(place)).map(|(_, member)| member);
+            match (member, change) {
+                (Some(member), ValueRef::Null) => self.replace(member, GONE)?,
+                (Some(member), change) => self.merge(member, change)?,
+                (None, ValueRef::Null) => {}
+                (None, change) => {
+                    // Quotation marks and a colon.
+                    self.growth.add(name.len() + 3, 1)?;
+                    let mut member = GONE;
+                    self.merge(&mut member, change)?;
+                    members.push((name.to_owned(), member));
+                }
             }
         }
+        Ok(())
+    }
+
+    fn replace(&mut self, old: &mut Value, new: Value) -> Result<(), CommandError> {
+        let bytes = text_bytes_min(&new);
+        self.effort.charge_steps(self.path, bytes)?;
+        self.growth.drop(text_bytes_min(old));
+        self.growth.add(bytes, 1)?;
+        *old = new;
+        Ok(())
     }
 }

@@ -13,6 +13,7 @@ pub mod debug;
 pub mod del;
 pub mod forget;
 pub mod get;
+mod growth;
 mod layout;
 pub mod merge;
 pub mod mget;
@@ -110,7 +111,8 @@ fn nodes(value: ValueRef<'_>) -> usize {
 /// The JSON of a key, as a read sees it.
 struct Found<'c> {
     document: Arc<Document>,
-    context: &'c ReadContext<'c>,
+    /// What all paths into it may take together.
+    effort: Effort<'c>,
     /// What is answered of it.
     held: RefCell<Held>,
 }
@@ -124,7 +126,7 @@ impl Found<'_> {
     /// What a path selects. Counted is what it takes as text too, since values may be selected again and again.
     fn values(&self, path: &Path) -> Result<Vec<ValueRef<'_>>, CommandError> {
         let mut values = Vec::new();
-        path.values(self.value(), Effort::read(self.context), &mut |value| {
+        path.values(self.value(), &self.effort, &mut |value| {
             self.claim(size_of::<Reply>() + 2 * size(value))?;
             values.push(value);
             Ok(())
@@ -146,7 +148,7 @@ impl Found<'_> {
     /// The first value that it selects.
     fn first(&self, path: &Path) -> Result<Option<ValueRef<'_>>, CommandError> {
         let mut first = None;
-        path.values(self.value(), Effort::read(self.context), &mut |value| {
+        path.values(self.value(), &self.effort, &mut |value| {
             first.get_or_insert(value);
             Ok(())
         })?;
@@ -160,7 +162,7 @@ fn find<'c>(args: &Args, at: usize, context: &'c ReadContext<'_>) -> Result<Opti
     json_of(&document)?;
     context.afford(document.body.len() as f64 * BYTE_NS)?;
     let held = RefCell::new(Account::new(context.queries.memory()).part());
-    Ok(Some(Found { document, context, held }))
+    Ok(Some(Found { document, effort: Effort::read(context), held }))
 }
 
 /// The path at argument `at`; the root where it is left out.

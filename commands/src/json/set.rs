@@ -3,6 +3,7 @@
 use veddb_storage::Transaction;
 use veddb_storage::document::ValueRef;
 
+use super::growth::{Growth, text_bytes_min};
 use super::parse;
 use super::path::{Addition, Path, Place, at, outermost};
 use super::update::{Held, Target};
@@ -105,6 +106,8 @@ impl<'p> Plan<'p> {
     pub(super) fn new(path: &'p Path, held: &Held, condition: Option<Condition>) -> Result<Plan<'p>, CommandError> {
         if condition != Some(Condition::New) {
             let places = outermost(held.places(path)?.into_iter().map(|(_, place)| place).collect());
+            // Besides the visits of the walk, each is sorted and set.
+            held.effort().charge_of(path, places.len())?;
             if !places.is_empty() {
                 return Ok(Plan::Replace(places));
             }
@@ -132,6 +135,7 @@ impl<'p> Plan<'p> {
             Plan::Nothing => {}
             Plan::Add(addition) => done = addition.put(&mut root, &value),
             Plan::Replace(places) => {
+                Growth::new(&target.limits).add(text_bytes_min(&value), places.len())?;
                 for place in places {
                     if let Some(there) = at(&mut root, place) {
                         *there = value.clone();

@@ -35,11 +35,10 @@ fn run(args: &Args, context: &WriteContext<'_>) -> Result<Prepared, CommandError
     let has_path = args.len() > 3;
     let path = if has_path { Path::parse(args.bytes(2))? } else { Path::parse(b".")? };
     let more = parse(args.bytes(if has_path { 3 } else { 2 }), context.limits)?;
-    if !matches!(more.get(), ValueRef::String(_)) {
-        return Err(expected("string", more.get()));
-    }
+    let ValueRef::String(text) = more.get() else { return Err(expected("string", more.get())) };
+    let added_bytes = text.len();
     Ok(Prepared::Unit(Box::new(move |tx| {
-        let outcomes = target.change(tx, &path, &CHANGE, |value| {
+        let outcomes = target.change_adding(tx, &path, &CHANGE, added_bytes, |value| {
             let (Value::String(text), ValueRef::String(more)) = (value, more.get()) else { return Ok(Reply::Null) };
             text.push_str(more);
             Ok(Reply::count(text.len()))

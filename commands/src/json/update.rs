@@ -3,12 +3,15 @@
 //! Owns what all such commands do alike: the key is looked up, its value changed in an owned copy, judged, and put back with
 //! the expiry it had. Nothing is stored where a command fails.
 
+use std::rc::Rc;
+
 use bytes::Bytes;
 use veddb_storage::document::codec::pack_value;
 use veddb_storage::document::json::render_value;
 use veddb_storage::document::{Packed, Value, ValueRef};
 use veddb_storage::{KeyValue, Transaction};
 
+use super::growth::Growth;
 use super::path::{Addition, Effort, Path, Place, at};
 use super::{no_key, no_path, wrong_type};
 use crate::args::Args;
@@ -40,7 +43,7 @@ pub(super) struct Change {
 /// What a key's JSON is in this unit.
 pub(super) struct Held {
     slot: Slot,
-    effort: Effort<'static>,
+    effort: Rc<Effort<'static>>,
 }
 
 impl Held {
@@ -55,12 +58,22 @@ impl Held {
 
     /// What a path selects, with the places.
     pub(super) fn places(&self, path: &Path) -> Result<Vec<(ValueRef<'_>, Place)>, CommandError> {
-        path.places(self.value(), self.effort)
+        path.places(self.value(), &self.effort)
     }
 
     /// Where a value would be put that is not there yet.
     pub(super) fn addition<'p>(&self, path: &'p Path) -> Result<Option<Addition<'p>>, CommandError> {
-        path.addition(self.value(), self.effort)
+        path.addition(self.value(), &self.effort)
+    }
+
+    /// What the unit may take.
+    pub(super) fn effort(&self) -> &Effort<'static> {
+        &self.effort
+    }
+
+    /// Bytes of it, as it is stored.
+    pub(super) fn bytes(&self) -> usize {
+        self.slot.document.body.len()
     }
 }
 
@@ -72,12 +85,23 @@ impl Target {
 
     /// What the key holds.
     pub(super) fn find(&self, tx: &mut Transaction<'_>) -> Result<Option<Held>, CommandError> {
+        let effort = Rc::new(Effort::write(&self.limits));
+        let held = self.find_within(tx, &effort)?;
+        if let Some(held) = &held {
+            effort.allow(held.bytes());
+        }
+        Ok(held)
+    }
+
+    /// What it holds, where several share what a unit may take.
+    pub(super) fn find_within(
+        &self,
+        tx: &mut Transaction<'_>,
+        effort: &Rc<Effort<'static>>,
+    ) -> Result<Option<Held>, CommandError> {
         let Some(slot) = keyspace::find(tx, self.db, &self.key)? else { return Ok(None) };
         match slot.value() {
-            KeyValue::Json(_) => {
-                let effort = Effort::write(&self.limits, slot.document.body.len());
-                Ok(Some(Held { slot, effort }))
-            }
+            KeyValue::Json(_) => Ok(Some(Held { slot, effort: effort.clone() })),
             KeyValue::String(_) => Err(wrong_type()),
         }
     }
@@ -116,6 +140,18 @@ impl Target {
         tx: &mut Transaction<'_>,
         path: &Path,
         change: &Change,
+        each: impl FnMut(&mut Value) -> Result<T, CommandError>,
+    ) -> Result<Vec<Option<T>>, CommandError> {
+        self.change_adding(tx, path, change, 0, each)
+    }
+
+    /// The same, of a change that adds so many bytes of JSON to each value.
+    pub(super) fn change_adding<T>(
+        &self,
+        tx: &mut Transaction<'_>,
+        path: &Path,
+        change: &Change,
+        added_bytes: usize,
         mut each: impl FnMut(&mut Value) -> Result<T, CommandError>,
     ) -> Result<Vec<Option<T>>, CommandError> {
         let held = self.find(tx)?.ok_or_else(no_key)?;
@@ -126,9 +162,14 @@ impl Target {
         if places.iter().all(Option::is_none) {
             return Ok(outcomes);
         }
+        Growth::new(&self.limits).add(added_bytes, places.iter().flatten().count())?;
         let mut root = held.value().to_value();
         let mut one = |(place, outcome): (&Option<Place>, &mut Option<T>)| -> Result<(), CommandError> {
             if let Some(value) = place.as_ref().and_then(|place| at(&mut root, place)) {
+                // A path may select one array again and again, and each time its elements may move.
+                if let Value::Array(elements) = value {
+                    held.effort.charge_steps(path, elements.len())?;
+                }
                 *outcome = Some(each(value)?);
             }
             Ok(())
@@ -157,6 +198,12 @@ pub(super) fn answer(
     outcomes.into_iter().flatten().last().ok_or_else(|| no_path(named, change.otherwise))
 }
 
+/// What is said of a value with too much JSON text.
+pub(super) fn too_long(limits: &Limits) -> CommandError {
+    let what = format!("it would have more than {} bytes of JSON", limits.max_document_size);
+    CommandError::new(ErrorCode::TooBig, what)
+}
+
 /// No update may make what JSON.SET may not bring.
 fn check_size(value: &Value, packed: &Packed, limits: &Limits) -> Result<(), CommandError> {
     if value.depth() > limits.max_document_depth {
@@ -168,8 +215,7 @@ fn check_size(value: &Value, packed: &Packed, limits: &Limits) -> Result<(), Com
         let mut text = Vec::with_capacity(packed.size() * 2);
         render_value(&mut text, packed.get());
         if text.len() > limits.max_document_size {
-            let what = format!("it would have more than {} bytes of JSON", limits.max_document_size);
-            return Err(CommandError::new(ErrorCode::TooBig, what));
+            return Err(too_long(limits));
         }
     }
     Ok(())

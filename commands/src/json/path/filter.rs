@@ -4,6 +4,7 @@
 //! compare with numbers, text with text; objects and arrays only with what two paths select.
 
 use std::cmp::Ordering;
+use std::sync::OnceLock;
 
 use regex::{Regex, RegexBuilder};
 use veddb_storage::document::ValueRef;
@@ -20,6 +21,8 @@ pub(super) enum Filter {
     /// The term selects something.
     Some(Term),
     Compare(Term, Operator, Term),
+    /// `=~`: a text, and the pattern that it matches.
+    Matches(Term, Term),
 }
 
 /// One side of a comparison.
@@ -38,8 +41,8 @@ pub(super) enum Literal {
     Bool(bool),
     Integer(i64),
     Double(f64),
-    /// With the pattern that it is, where it stands behind `=~`.
-    Text(String, Option<Regex>),
+    /// With the pattern that it is, once it was one; none where it cannot be one.
+    Text(String, OnceLock<Option<Regex>>),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,7 +53,6 @@ pub(super) enum Operator {
     LessOrEqual,
     Greater,
     GreaterOrEqual,
-    Matches,
 }
 
 /// One side of a comparison, looked up.
@@ -63,20 +65,28 @@ pub(super) enum Side<'a> {
 
 /// Bytes of a compiled pattern.
 const PATTERN_SIZE_MAX: usize = 256 << 10;
-/// What compiling one may take, in visits.
-const PATTERN_VISITS: u64 = 10_000;
+/// Bytes of a pattern that a value is; a path is no longer.
+const PATTERN_BYTES_MAX: usize = 4096;
+/// What compiling one may take, in visits, and what each byte of it.
+const PATTERN_VISITS: usize = 50_000;
+const PATTERN_BYTE_VISITS: usize = 200;
 
 /// A pattern, if it is one that can be.
 pub(super) fn pattern(text: &str) -> Option<Regex> {
+    let text = Some(text).filter(|text| text.len() <= PATTERN_BYTES_MAX)?;
     RegexBuilder::new(text).size_limit(PATTERN_SIZE_MAX).build().ok()
 }
 
+/// What it takes to compile it, in visits: milliseconds where it is a bad one.
+pub(super) fn pattern_visits(text: &str) -> usize {
+    PATTERN_VISITS + PATTERN_BYTE_VISITS * text.len().min(PATTERN_BYTES_MAX)
+}
+
 impl Operator {
-    /// What it takes beyond the visits of its sides: a pattern that a path found is compiled, and large values are compared.
-    pub(super) fn cost(self, left: Side<'_>, right: Side<'_>) -> u64 {
-        match (self, left, right) {
-            (Operator::Matches, Side::Value(_), Side::Value(_)) => PATTERN_VISITS,
-            (_, Side::Value(a), Side::Value(b)) => u64::try_from(size(a).min(size(b)) / 16).unwrap_or(u64::MAX),
+    /// What it takes beyond the visits of its sides: large values are compared.
+    pub(super) fn cost(left: Side<'_>, right: Side<'_>) -> u64 {
+        match (left, right) {
+            (Side::Value(a), Side::Value(b)) => u64::try_from(size(a).min(size(b)) / 16).unwrap_or(u64::MAX),
             _ => 0,
         }
     }
@@ -90,7 +100,6 @@ impl Operator {
             Operator::LessOrEqual => order(left, right).is_some_and(Ordering::is_le),
             Operator::Greater => order(left, right).is_some_and(Ordering::is_gt),
             Operator::GreaterOrEqual => order(left, right).is_some_and(Ordering::is_ge),
-            Operator::Matches => matches(left, right),
         }
     }
 }
@@ -140,14 +149,5 @@ fn equal(left: Side<'_>, right: Side<'_>) -> bool {
             same(a, b, |a, b| order(Side::Value(a), Side::Value(b)).is_some_and(Ordering::is_eq))
         }
         _ => order(left, right).is_some_and(Ordering::is_eq),
-    }
-}
-
-fn matches(left: Side<'_>, right: Side<'_>) -> bool {
-    let (Some(Scalar::Text(text)), Side::Value(_)) = (scalar(left), left) else { return false };
-    match right {
-        Side::Literal(Literal::Text(_, Some(pattern))) => pattern.is_match(text),
-        Side::Value(ValueRef::String(found)) => pattern(found).is_some_and(|pattern| pattern.is_match(text)),
-        _ => false,
     }
 }

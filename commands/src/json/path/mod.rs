@@ -13,7 +13,7 @@ pub(super) use walk::Effort;
 use veddb_storage::document::ValueRef;
 use veddb_storage::document::value::{Object, Value};
 
-use crate::error::{CommandError, ErrorCode};
+use crate::error::CommandError;
 use filter::Filter;
 
 /// A path, read.
@@ -48,9 +48,6 @@ enum Segment {
 /// Where a value stands: of which member or element it is, from the root. Not by name, so that many places in one large object
 /// are found as fast as few.
 pub(super) type Place = Vec<u32>;
-
-/// What the places that one update changes may take. They are held while all other writes wait.
-const PLACES_BYTES_MAX: usize = 128 << 20;
 
 /// The value at a place, if there still is one.
 pub(super) fn at<'v>(root: &'v mut Value, place: &[u32]) -> Option<&'v mut Value> {
@@ -119,7 +116,7 @@ impl Path {
     pub(super) fn values<'v>(
         &self,
         root: ValueRef<'v>,
-        effort: Effort<'_>,
+        effort: &Effort<'_>,
         found: &mut dyn FnMut(ValueRef<'v>) -> Result<(), CommandError>,
     ) -> Result<(), CommandError> {
         walk::walk(self, &self.segments, root, effort, &mut |value, _| found(value))
@@ -129,16 +126,12 @@ impl Path {
     pub(super) fn places<'v>(
         &self,
         root: ValueRef<'v>,
-        effort: Effort<'_>,
+        effort: &Effort<'_>,
     ) -> Result<Vec<(ValueRef<'v>, Place)>, CommandError> {
-        let (mut places, mut bytes) = (Vec::new(), 0);
+        let mut places = Vec::new();
         walk::walk(self, &self.segments, root, effort, &mut |value, trail| {
             let place = walk::place(trail);
-            bytes += size_of::<(ValueRef<'_>, Place)>() + 16 + place.capacity() * size_of::<u32>();
-            if bytes > PLACES_BYTES_MAX {
-                let what = format!("{}: it selects more values than can be changed at once", self.original);
-                return Err(CommandError::new(ErrorCode::TooBig, what));
-            }
+            effort.hold(self, size_of::<(ValueRef<'_>, Place)>() + 16 + place.capacity() * size_of::<u32>())?;
             places.push((value, place));
             Ok(())
         })?;
@@ -150,7 +143,7 @@ impl Path {
     pub(super) fn addition(
         &self,
         root: ValueRef<'_>,
-        effort: Effort<'_>,
+        effort: &Effort<'_>,
     ) -> Result<Option<Addition<'_>>, CommandError> {
         let single = |segment: &Segment| match segment {
             Segment::Names(names) => names.len() == 1,

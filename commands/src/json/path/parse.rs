@@ -1,6 +1,8 @@
 //! Reads paths. Spaces may stand between any two parts.
 
-use super::filter::{Filter, Literal, Operator, Term, pattern};
+use std::sync::OnceLock;
+
+use super::filter::{Filter, Literal, Operator, Term};
 use super::{Path, Segment};
 use crate::error::{CommandError, ErrorCode};
 
@@ -233,14 +235,9 @@ impl<'t> Reader<'t> {
         } else {
             let left = self.term()?;
             match self.operator() {
+                _ if self.take("=~") => Filter::Matches(left, self.term()?),
                 None => Filter::Some(left),
-                Some(operator) => {
-                    let mut right = self.term()?;
-                    if let (Operator::Matches, Term::Literal(Literal::Text(text, compiled))) = (operator, &mut right) {
-                        *compiled = pattern(text);
-                    }
-                    Filter::Compare(left, operator, right)
-                }
+                Some(operator) => Filter::Compare(left, operator, self.term()?),
             }
         };
         self.nesting -= 1;
@@ -254,7 +251,6 @@ impl<'t> Reader<'t> {
             ("<=", Operator::LessOrEqual),
             ("==", Operator::Equal),
             ("!=", Operator::Unequal),
-            ("=~", Operator::Matches),
             (">", Operator::Greater),
             ("<", Operator::Less),
         ];
@@ -270,7 +266,7 @@ impl<'t> Reader<'t> {
             return Ok(Term::Root(self.segments()?));
         }
         if self.comes("'") || self.comes("\"") {
-            return Ok(Term::Literal(Literal::Text(self.quoted()?, None)));
+            return Ok(Term::Literal(Literal::Text(self.quoted()?, OnceLock::new())));
         }
         let words = [("true", Literal::Bool(true)), ("false", Literal::Bool(false)), ("null", Literal::Null)];
         if let Some((_, literal)) = words.into_iter().find(|(word, _)| self.take(word)) {
@@ -294,6 +290,12 @@ mod tests {
 
     const STORE: &str = r#"{"a":{"b":[1,2.0,{"a":"x'\"\\y"},"5"]},"c d":null,"e-f":{"a":7,"b":-1},"ü":true,"":0}"#;
 
+    fn effort(text: &str) -> Effort<'static> {
+        let effort = Effort::write(&Limits::default());
+        effort.allow(text.len());
+        effort
+    }
+
     #[track_caller]
     fn check(path: &str, expected: &str) {
         let root = parse_plain(STORE.as_bytes(), ParseLimits::default()).unwrap();
@@ -301,8 +303,8 @@ mod tests {
             Err(error) => error.to_string(),
             Ok(path) => {
                 let mut out = Vec::new();
-                let effort = Effort::write(&Limits::default(), STORE.len());
-                path.values(root.get(), effort, &mut |value| {
+                let effort = effort(STORE);
+                path.values(root.get(), &effort, &mut |value| {
                     out.push(b' ');
                     render_value(&mut out, value);
                     Ok(())
@@ -362,6 +364,7 @@ mod tests {
         check("$.a.b[?(@ =~ '[0-9]')]", " \"5\"");
         check("$.a.b[?(@.a =~ '^x')]", r#" {"a":"x'\"\\y"}"#);
         check("$.a.b[?(@ =~ '[')]", "");
+        check("$.a.b[?(@ =~ $.a.b[3])]", " \"5\"");
         check("$.e-f[?(@==$.e-f.a)]", " 7");
         check("$[?(@.a==7)].b", " -1");
         check("$[?(@==null)]", " null");
@@ -375,11 +378,30 @@ mod tests {
         let often = format!("$[{}-1]", "-1,".repeat(1000));
         for (text, path) in [(&deep, "$..*..*..*..*..*"), (&wide, &*often), (&wide, "$[?(@==$[99999])]")] {
             let root = parse_plain(text.as_bytes(), ParseLimits::default()).unwrap();
-            let effort = Effort::write(&Limits::default(), text.len());
             let path = Path::parse(path.as_bytes()).unwrap();
-            let error = path.values(root.get(), effort, &mut |_| Ok(())).unwrap_err();
+            let error = path.values(root.get(), &effort(text), &mut |_| Ok(())).unwrap_err();
             assert_eq!(error.code, ErrorCode::TooBig);
         }
+    }
+
+    /// Paths that share an effort share what their patterns take; a pattern counts once, and only where it is needed.
+    #[test]
+    fn patterns_count_where_they_are_used() {
+        let (texts, numbers) =
+            (parse_plain(br#"["a","b"]"#, ParseLimits::default()), parse_plain(b"[1]", ParseLimits::default()));
+        let (texts, numbers) = (texts.unwrap(), numbers.unwrap());
+        let path = |patterns: usize| {
+            let filters = vec![r"@ =~ '\\w{40}'"; patterns].join("||");
+            Path::parse(format!("$[?({filters})]").as_bytes()).unwrap()
+        };
+        let effort = effort("");
+        path(100).values(numbers.get(), &effort, &mut |_| Ok(())).unwrap();
+        let some = path(6);
+        for _ in 0..3 {
+            some.values(texts.get(), &effort, &mut |_| Ok(())).unwrap();
+        }
+        let error = path(6).values(texts.get(), &effort, &mut |_| Ok(())).unwrap_err();
+        assert_eq!(error.code, ErrorCode::TooBig);
     }
 
     #[test]

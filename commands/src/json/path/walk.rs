@@ -2,40 +2,97 @@
 //!
 //! Each recursive call goes down a level of the value, so its depth bounds the recursion.
 
+use std::cell::Cell;
+
+use regex::Regex;
 use veddb_storage::document::ValueRef;
 
-use super::filter::{Filter, Side, Term};
+use super::filter::{Filter, Literal, Operator, Side, Term, pattern, pattern_visits};
 use super::{Path, Place, Segment};
 use crate::context::{Limits, ReadContext};
 use crate::error::{CommandError, ErrorCode};
 
-/// The most values that one path may visit; several `..` multiply.
+/// The most values that the paths of one request may visit; several `..` multiply.
 const VISITS_MAX: u64 = 10_000_000;
 /// After so many visits a read looks whether it may go on.
 const VISITS_BETWEEN: u64 = 4096;
 /// So many members or elements are stepped over in about the time of one visit.
 const STEPS_A_VISIT: usize = 16;
 
-/// What a walk may cost.
-#[derive(Debug, Clone, Copy)]
+/// What the places that one unit changes may take. They are held while all other writes wait.
+const PLACES_BYTES_MAX: usize = 128 << 20;
+
+/// What the walks of one request may cost together.
+#[derive(Debug)]
 pub(in crate::json) struct Effort<'c> {
-    visits_max: u64,
+    visits_max: Cell<u64>,
+    visits: Cell<u64>,
+    /// After how many visits it was last asked whether it may go on.
+    looked_at: Cell<u64>,
+    places_bytes: Cell<usize>,
     context: Option<&'c ReadContext<'c>>,
 }
 
 impl<'c> Effort<'c> {
+    fn new(visits_max: u64, context: Option<&'c ReadContext<'c>>) -> Effort<'c> {
+        let (visits, looked_at, places_bytes) = (Cell::new(0), Cell::new(0), Cell::new(0));
+        Effort { visits_max: Cell::new(visits_max.min(VISITS_MAX)), visits, looked_at, places_bytes, context }
+    }
+
     /// Of a read, which ends where its client is gone and moves where it may take longer.
     pub(in crate::json) fn read(context: &'c ReadContext<'c>) -> Effort<'c> {
-        Effort { visits_max: VISITS_MAX, context: Some(context) }
+        Effort::new(VISITS_MAX, Some(context))
+    }
+
+    /// Counts so many visits, about to be made.
+    fn charge(&self, path: &Path, visits: u64) -> Result<(), CommandError> {
+        let visits = self.visits.get().saturating_add(visits);
+        self.visits.set(visits);
+        if visits > self.visits_max.get() {
+            let what = format!("{}: it visits more than {} values", path.original, self.visits_max.get());
+            return Err(CommandError::new(ErrorCode::TooBig, what));
+        }
+        if visits - self.looked_at.get() >= VISITS_BETWEEN {
+            self.looked_at.set(visits);
+            if let Some(context) = self.context {
+                context.check(None)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts what takes as long as so many visits.
+    pub(in crate::json) fn charge_of(&self, path: &Path, visits: usize) -> Result<(), CommandError> {
+        self.charge(path, u64::try_from(visits).unwrap_or(u64::MAX))
+    }
+
+    /// Counts so many members, elements or bytes that are stepped over.
+    pub(in crate::json) fn charge_steps(&self, path: &Path, steps: usize) -> Result<(), CommandError> {
+        self.charge_of(path, steps / STEPS_A_VISIT)
+    }
+
+    /// Counts the bytes of a place that is held.
+    pub(super) fn hold(&self, path: &Path, bytes: usize) -> Result<(), CommandError> {
+        let bytes = self.places_bytes.get().saturating_add(bytes);
+        self.places_bytes.set(bytes);
+        if bytes > PLACES_BYTES_MAX {
+            let what = format!("{}: it selects more values than can be changed at once", path.original);
+            return Err(CommandError::new(ErrorCode::TooBig, what));
+        }
+        Ok(())
     }
 }
 
 impl Effort<'static> {
-    /// Of a unit, for which all other writes wait: a few visits of each value of these bytes, and what any unit may take.
-    pub(in crate::json) fn write(limits: &Limits, bytes: usize) -> Effort<'static> {
-        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
-        let visits_max = limits.max_commit_work.saturating_add(bytes.saturating_mul(4)).min(VISITS_MAX);
-        Effort { visits_max, context: None }
+    /// Of a unit, for which all other writes wait: what any unit may take.
+    pub(in crate::json) fn write(limits: &Limits) -> Effort<'static> {
+        Effort::new(limits.max_commit_work, None)
+    }
+
+    /// Allows a few visits more of each value of these bytes.
+    pub(in crate::json) fn allow(&self, bytes: usize) {
+        let more = u64::try_from(bytes).unwrap_or(u64::MAX).saturating_mul(4);
+        self.visits_max.set(self.visits_max.get().saturating_add(more).min(VISITS_MAX));
     }
 }
 
@@ -70,40 +127,28 @@ pub(super) fn walk<'v>(
     path: &Path,
     segments: &[Segment],
     root: ValueRef<'v>,
-    effort: Effort<'_>,
+    effort: &Effort<'_>,
     found: Found<'_, 'v>,
 ) -> Result<(), CommandError> {
-    let mut walk = Walk { path, root, effort, visits: 0, looked_at: 0 };
+    let mut walk = Walk { path, root, effort, pattern: None };
     walk.visit(segments, root, None, found)
 }
 
 struct Walk<'v, 'c> {
     path: &'c Path,
     root: ValueRef<'v>,
-    effort: Effort<'c>,
-    visits: u64,
-    /// After how many visits it was last asked whether it may go on.
-    looked_at: u64,
+    effort: &'c Effort<'c>,
+    /// The last pattern that a path found, which often is the same for all elements.
+    pattern: Option<(String, Option<Regex>)>,
 }
 
 impl<'v, 'c> Walk<'v, 'c> {
-    fn charge(&mut self, visits: u64) -> Result<(), CommandError> {
-        self.visits = self.visits.saturating_add(visits);
-        if self.visits > self.effort.visits_max {
-            let what = format!("{}: it visits more than {} values", self.path.original, self.effort.visits_max);
-            return Err(CommandError::new(ErrorCode::TooBig, what));
-        }
-        if self.visits - self.looked_at >= VISITS_BETWEEN {
-            self.looked_at = self.visits;
-            if let Some(context) = self.effort.context {
-                context.check(None)?;
-            }
-        }
-        Ok(())
+    fn charge(&self, visits: u64) -> Result<(), CommandError> {
+        self.effort.charge(self.path, visits)
     }
 
-    fn charge_steps(&mut self, steps: usize) -> Result<(), CommandError> {
-        self.charge(u64::try_from(steps / STEPS_A_VISIT).unwrap_or(u64::MAX))
+    fn charge_steps(&self, steps: usize) -> Result<(), CommandError> {
+        self.effort.charge_steps(self.path, steps)
     }
 
     fn visit(
@@ -221,9 +266,39 @@ impl<'v, 'c> Walk<'v, 'c> {
             Filter::Some(term) => Ok(!matches!(self.side(term, current)?, Side::Missing)),
             Filter::Compare(left, operator, right) => {
                 let (left, right) = (self.side(left, current)?, self.side(right, current)?);
-                self.charge(operator.cost(left, right))?;
+                self.charge(Operator::cost(left, right))?;
                 Ok(operator.holds(left, right))
             }
+            Filter::Matches(text, source) => {
+                let (text, source) = (self.side(text, current)?, self.side(source, current)?);
+                self.matches(text, source)
+            }
+        }
+    }
+
+    /// A pattern is compiled when it is first needed, which counts as the many visits that it takes.
+    fn matches(&mut self, text: Side<'_>, source: Side<'_>) -> Result<bool, CommandError> {
+        let Side::Value(ValueRef::String(text)) = text else { return Ok(false) };
+        self.charge_steps(text.len())?;
+        match source {
+            Side::Literal(Literal::Text(source, compiled)) => {
+                if compiled.get().is_none() {
+                    self.effort.charge_of(self.path, pattern_visits(source))?;
+                }
+                Ok(compiled.get_or_init(|| pattern(source)).as_ref().is_some_and(|pattern| pattern.is_match(text)))
+            }
+            Side::Value(ValueRef::String(source)) => {
+                let last = self.pattern.take().filter(|(last, _)| last == source);
+                let (_, pattern) = match last {
+                    Some(last) => self.pattern.insert(last),
+                    None => {
+                        self.effort.charge_of(self.path, pattern_visits(source))?;
+                        self.pattern.insert((source.to_owned(), pattern(source)))
+                    }
+                };
+                Ok(pattern.as_ref().is_some_and(|pattern| pattern.is_match(text)))
+            }
+            _ => Ok(false),
         }
     }
 
