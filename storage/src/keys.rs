@@ -3,12 +3,18 @@
 //! The document's `_id` is a binary: a zero byte and the key, or a one and its SHA-256 where the key is too long for an index;
 //! then the key itself stands in `k`. A string is in `s`, as bytes; a JSON value in `j`.
 //!
-//! Owns the form. Does not know what commands do with it.
+//! Owns the form, and how a unit finds one. Does not know what commands do with it.
+
+use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
+use crate::Error;
+use crate::collection::CollectionId;
 use crate::document::codec::{ValueRef, pack_members};
 use crate::document::record::Document;
+use crate::record_id::RecordId;
+use crate::transaction::Transaction;
 
 /// The collection's name.
 pub const KEYS: &str = "_keys";
@@ -76,6 +82,20 @@ pub fn key_value(document: &Document) -> KeyValue<'_> {
         (Some(ValueRef::Binary { bytes, .. }), _) => KeyValue::String(bytes),
         (_, Some(value)) => KeyValue::Json(value),
         _ => KeyValue::String(&[]),
+    }
+}
+
+impl Transaction<'_> {
+    /// The collection of a database's keys, made if there is none.
+    pub fn keys_or_create(&mut self, db: u8) -> Result<CollectionId, Error> {
+        self.own_collection(db, KEYS).map_or_else(|| self.make_collection(db, KEYS, "{}"), Ok)
+    }
+
+    /// A key's document, with where it is.
+    pub fn key(&mut self, db: u8, key: &[u8]) -> Result<Option<(CollectionId, RecordId, Arc<Document>)>, Error> {
+        let Some(collection) = self.own_collection(db, KEYS) else { return Ok(None) };
+        let Some(record) = self.find_id(collection, &key_id(key))? else { return Ok(None) };
+        Ok(self.record(collection, record)?.map(|document| (collection, record, document)))
     }
 }
 

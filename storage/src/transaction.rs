@@ -13,7 +13,7 @@ use crate::document::RawObject;
 use crate::document::record::Document;
 use crate::effect::EffectWriter;
 use crate::index::{INDEXES_MAX, Index, IndexEdit, IndexSpec, edits, expiry_edit};
-use crate::keys::{KEYS, key_id, key_of};
+use crate::keys::{KEYS, key_of};
 use crate::lsn::Lsn;
 use crate::note::Note;
 use crate::record_id::RecordId;
@@ -212,18 +212,6 @@ impl<'a> Transaction<'a> {
         self.working.databases
     }
 
-    /// The collection of a database's keys, made if there is none.
-    pub fn keys_or_create(&mut self, db: u8) -> Result<CollectionId, Error> {
-        self.own_collection(db, KEYS).map_or_else(|| self.make_collection(db, KEYS, "{}"), Ok)
-    }
-
-    /// A key's document, with where it is.
-    pub fn key(&mut self, db: u8, key: &[u8]) -> Result<Option<(CollectionId, RecordId, Arc<Document>)>, Error> {
-        let Some(collection) = self.own_collection(db, KEYS) else { return Ok(None) };
-        let Some(record) = self.find_id(collection, &key_id(key))? else { return Ok(None) };
-        Ok(self.record(collection, record)?.map(|document| (collection, record, document)))
-    }
-
     /// The names of a database's collections, but for the server's own.
     pub fn collections(&self, db: u8) -> Vec<String> {
         let names = self.working.names.keys().filter(|(of, name)| *of == db && !is_own(name));
@@ -235,7 +223,7 @@ impl<'a> Transaction<'a> {
         self.working.names.keys().filter(|(_, name)| is_temporary(name)).cloned().collect()
     }
 
-    fn make_collection(&mut self, db: u8, name: &str, options: &str) -> Result<CollectionId, Error> {
+    pub(crate) fn make_collection(&mut self, db: u8, name: &str, options: &str) -> Result<CollectionId, Error> {
         if usize::from(db) >= self.working.databases {
             return Err(Error::BadCollectionName(format!("there is no database {db}")));
         }
