@@ -22,6 +22,9 @@ pub(crate) const EXAT: Clock = Clock { unit_ms: 1000, from_now: false };
 /// Milliseconds since 1970.
 pub(crate) const PXAT: Clock = Clock { unit_ms: 1, from_now: false };
 
+/// The words that introduce a time.
+pub(crate) const CLOCKS: [(&str, Clock); 4] = [("EX", EX), ("PX", PX), ("EXAT", EXAT), ("PXAT", PXAT)];
+
 /// When a document expires. What counts from now does so from the unit that it is part of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Moment {

@@ -70,7 +70,7 @@ pub static COMMANDS: &[&Command] = &[
     &keys::expireat::SPEC,
     &keys::expiretime::SPEC,
     &keys::list::SPEC,
-    &keys::transfer::SPEC,
+    &keys::r#move::SPEC,
     &keys::object::SPEC,
     &keys::persist::SPEC,
     &keys::pexpire::SPEC,
@@ -83,7 +83,7 @@ pub static COMMANDS: &[&Command] = &[
     &keys::scan::SPEC,
     &keys::touch::SPEC,
     &keys::ttl::SPEC,
-    &keys::kind::SPEC,
+    &keys::r#type::SPEC,
     &keys::unlink::SPEC,
     // Index
     &idx::create::SPEC,

@@ -9,7 +9,7 @@ use super::{conflict, new_collection_name, parse_limits};
 use crate::args::Args;
 use crate::context::{Prepared, WriteContext};
 use crate::error::CommandError;
-use crate::expiry::{Clock, EX, EXAT, Moment, PX, PXAT};
+use crate::expiry::{CLOCKS, Moment};
 use crate::reply::Reply;
 use crate::spec::{Arg, ArgKind, Command, Group, Keys, Run};
 
@@ -80,9 +80,6 @@ impl Options {
         }
     }
 }
-
-/// The words that introduce a time.
-const CLOCKS: [(&str, Clock); 4] = [("EX", EX), ("PX", PX), ("EXAT", EXAT), ("PXAT", PXAT)];
 
 fn options(args: &Args, context: &WriteContext<'_>) -> Result<Options, CommandError> {
     let mut options = Options::default();

@@ -3,7 +3,7 @@
 use crate::args::Args;
 use crate::context::WriteContext;
 use crate::error::CommandError;
-use crate::expiry::{Clock, EX, EXAT, Moment, PX, PXAT};
+use crate::expiry::{CLOCKS, Moment};
 
 /// What becomes of a key's expiry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,9 +25,6 @@ pub(super) struct Options {
     pub(super) get: bool,
     pub(super) expiry: Option<Expiry>,
 }
-
-/// The words that introduce a time.
-const CLOCKS: [(&str, Clock); 4] = [("EX", EX), ("PX", PX), ("EXAT", EXAT), ("PXAT", PXAT)];
 
 /// What is said of an expiry: a word, and where the time stands that it introduces. As in Redis the time is looked at when all
 /// words are known, and a word may be repeated, but no other may stand beside it.

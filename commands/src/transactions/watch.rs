@@ -10,7 +10,7 @@ use crate::spec::{Arg, ArgKind, Command, Group, Keys, Run};
 pub static SPEC: Command = Command {
     name: "WATCH",
     group: Group::Transactions,
-    summary: "Has the next EXEC do nothing if one of these collections changes before it.",
+    summary: "Has the next EXEC do nothing if one of these keys and collections changes before it.",
     complexity: "O(N) of the names",
     arity: -2,
     args: &[Arg::new("name", ArgKind::Key).multiple()],
