@@ -3,6 +3,7 @@
 //! Owns no queue but the permits in [`Server`]: a connection waits for its own work, so what waits is bounded by the
 //! number of connections. A panic in a reading command ends that command alone; one in the committer stops the server.
 
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -90,6 +91,7 @@ impl Caller {
         let slots = Arc::clone(&self.server.read_slots);
         let Ok(slot) = slots.acquire_owned().await else { return Err(stopped()) };
         let task = tokio::task::spawn_blocking(move || {
+            give_way();
             let outcome = work();
             drop(slot);
             outcome
@@ -121,6 +123,19 @@ enum Steps {
 
 /// How long a phased write that has nothing to do yet is left alone.
 const WAIT: Duration = Duration::from_millis(10);
+
+/// Has the scheduler put this thread behind those that answer quickly, for good: it belongs to the pool that long work has to
+/// itself. Without it four long reads on two processors keep a PING waiting for a whole slice of theirs.
+fn give_way() {
+    thread_local! { static GIVES_WAY: Cell<bool> = const { Cell::new(false) }; }
+    if !GIVES_WAY.replace(true) {
+        // Where it is not allowed the thread competes like any other, as it did before.
+        let _ = rustix::process::setpriority_process(None, LONG_WORK_NICE);
+    }
+}
+
+/// The nice value of threads for long work: 0 is everybody's, 19 the lowest priority.
+const LONG_WORK_NICE: i32 = 10;
 
 /// Runs a read on this thread. A panic ends the command alone.
 pub fn read(run: ReadFn, args: &Args, context: &ReadContext<'_>) -> Outcome {
