@@ -215,6 +215,7 @@ impl From<veddb_storage::Error> for CommandError {
             E::TooBig(_) => ErrorCode::TooBig,
             E::Busy(_) => ErrorCode::Busy,
             E::NoSpace => ErrorCode::NoSpace,
+            E::ReadOnly => ErrorCode::ReadOnly,
             E::LogFailed(_) => ErrorCode::Misconf,
             E::CollectionExists(_) | E::NoSuchCollection(_) | E::BadCollectionName(_) | E::BadIndex(_) => {
                 ErrorCode::Err

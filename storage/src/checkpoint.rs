@@ -42,6 +42,10 @@ pub(crate) struct Request {
     pub(crate) freed_later: Vec<PageId>,
     /// What was dropped since the last checkpoint.
     pub(crate) dropped: Vec<Dropped>,
+    /// Nothing of the log is to be kept for followers that are away.
+    pub(crate) roll: bool,
+    /// How much of the log is kept for followers, bytes.
+    pub(crate) log_pinned_bytes_max: u64,
     /// The generation that the engine will have.
     pub(crate) generation: u64,
 }
@@ -78,15 +82,7 @@ pub(crate) fn read(path: &Path, sealer: &Sealer) -> Result<Option<Checkpoint>, E
 
 /// The checkpoint of a store without anything.
 pub(crate) fn write_first(path: &Path, engine: &dyn Engine, sealer: &Sealer) -> Result<Checkpoint, Error> {
-    let checkpoint = Checkpoint {
-        format: CHECKPOINT_FORMAT,
-        lsn: 0,
-        next_page: 1,
-        next_collection: 1,
-        collections: Vec::new(),
-        reclaim: Vec::new(),
-        freed_pages: Vec::new(),
-    };
+    let checkpoint = Checkpoint::first();
     engine.ingest(Space::Documents, &mut std::iter::once(marker(Space::Documents, sealer, 0)))?;
     engine.ingest(Space::Pages, &mut std::iter::once(marker(Space::Pages, sealer, 0)))?;
     put(path, sealer, &checkpoint)?;
@@ -227,8 +223,8 @@ fn write(shared: &Shared, request: Request, reclaim: &mut Vec<u32>) -> Result<Do
     });
     // Above every page that was written now. What others have reserved below it, they have made known before.
     let next_page = shared.pager.watermark();
+    let kept_after = shared.feed.wanted_after(request.roll);
     let checkpoint = Checkpoint {
-        format: CHECKPOINT_FORMAT,
         lsn: state.lsn,
         next_page,
         next_collection: state.next_collection,
@@ -244,6 +240,8 @@ fn write(shared: &Shared, request: Request, reclaim: &mut Vec<u32>) -> Result<Do
             .chain(shared.builds.unfinished_pages())
             .filter(|page| *page < next_page)
             .collect(),
+        log_kept_after: kept_after,
+        ..Checkpoint::first().with_terms(&state.terms)
     };
     put(&shared.checkpoint_path, &shared.sealer, &checkpoint)?;
     shared.cache.refresh(request.generation, &documents);
@@ -252,7 +250,7 @@ fn write(shared: &Shared, request: Request, reclaim: &mut Vec<u32>) -> Result<Do
     }
     let written = pages.len();
     Tree::mark_clean(&shared.pager, pages);
-    log::trim(&shared.log_dir, state.lsn, &path)?;
+    log::trim(&shared.log_dir, state.lsn, &path, kept_after, request.log_pinned_bytes_max)?;
     tracing::debug!(lsn = state.lsn, documents = documents.len(), pages = written, "checkpoint");
     Ok(Done {
         lsn: state.lsn,

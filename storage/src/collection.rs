@@ -8,6 +8,7 @@ use crate::document::RawObject;
 use crate::index::{Index, IndexDefinition, IndexSpec, PageId, Pager, Phase, Tree, expiries};
 use crate::keys::KEYS;
 use crate::lsn::Lsn;
+use crate::replicate::TermStart;
 use crate::schema::{self, CollectionSchema};
 use crate::shared::{EXPIRY_BYTES, RECORD_OVERHEAD_BYTES};
 
@@ -198,11 +199,50 @@ pub(crate) struct Checkpoint {
     pub(crate) reclaim: Vec<u32>,
     /// Pages that no tree has and that are still in the engine.
     pub(crate) freed_pages: Vec<PageId>,
+    /// Of the log up to that LSN, oldest first.
+    #[serde(default)]
+    pub(crate) terms: Vec<TermStart>,
+    /// Followers want what is after this unit.
+    #[serde(default)]
+    pub(crate) log_kept_after: Option<Lsn>,
 }
 
-/// The format that this build writes. It also reads those before it: 2 has no expiries, and [`CHECKPOINT_FORMAT_OLDEST`] no
+impl Checkpoint {
+    /// Of a store without anything.
+    pub(crate) fn first() -> Checkpoint {
+        Checkpoint {
+            format: CHECKPOINT_FORMAT,
+            lsn: 0,
+            next_page: 1,
+            next_collection: 1,
+            collections: Vec::new(),
+            reclaim: Vec::new(),
+            freed_pages: Vec::new(),
+            terms: Vec::new(),
+            log_kept_after: None,
+        }
+    }
+
+    /// With the terms of the log.
+    pub(crate) fn with_terms(self, terms: &[TermStart]) -> Checkpoint {
+        Checkpoint { terms: terms.to_vec(), ..self }
+    }
+
+    /// The terms of the log, of which there was one before they were written down.
+    pub(crate) fn terms(&self) -> Vec<TermStart> {
+        if self.format < CHECKPOINT_FORMAT_TERMS && self.lsn > 0 {
+            return vec![TermStart { term: 1, first_lsn: 1 }];
+        }
+        self.terms.clone()
+    }
+}
+
+/// The format from which on a checkpoint has the terms of the log.
+const CHECKPOINT_FORMAT_TERMS: u32 = 4;
+
+/// The format that this build writes. It also reads those before it: 3 has no terms, 2 no expiries, and [`CHECKPOINT_FORMAT_OLDEST`] no
 /// indexes but `_id` either.
-pub(crate) const CHECKPOINT_FORMAT: u32 = 3;
+pub(crate) const CHECKPOINT_FORMAT: u32 = 4;
 /// The oldest format that this build reads.
 pub(crate) const CHECKPOINT_FORMAT_OLDEST: u32 = 1;
 

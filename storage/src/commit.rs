@@ -129,6 +129,11 @@ pub(crate) struct Committer {
     pub(crate) queue: Receiver<Message>,
     pub(crate) checkpoints: SyncSender<checkpoint::Request>,
     pub(crate) checkpoints_done: Receiver<Result<checkpoint::Done, Error>>,
+    /// The term of units that are run here.
+    pub(crate) own_term: u64,
+    /// The term of the group being made.
+    pub(crate) group_term: u64,
+    pub(crate) log_pinned_bytes_max: u64,
     pub(crate) write_memory_bytes: usize,
     pub(crate) on_fatal: OnFatal,
     /// States that readers may hold, oldest first.
@@ -217,8 +222,20 @@ impl Committer {
         (self.group_lsn - self.log.progress().lsn_written()) as u32
     }
 
+    /// What comes next is of this term, of which no other may be in the same group.
+    fn change_term(&mut self, term: u64, jobs: &mut Vec<Box<dyn Job>>) -> Result<(), Error> {
+        if self.group_term != term {
+            if self.units_in_group() > 0 {
+                self.commit_group(std::mem::take(jobs))?;
+            }
+            self.group_term = term;
+        }
+        Ok(())
+    }
+
     fn run_job(&mut self, mut job: Box<dyn Job>, jobs: &mut Vec<Box<dyn Job>>) -> Result<(), Error> {
         let now_ms = now_ms();
+        self.change_term(self.own_term, jobs)?;
         for at in 0..job.units() {
             let lsn = self.group_lsn + 1;
             self.effects.clear();
@@ -263,6 +280,7 @@ impl Committer {
     fn commit_group(&mut self, jobs: Vec<Box<dyn Job>>) -> Result<bool, Error> {
         let units = self.units_in_group();
         if units > 0 {
+            self.log.set_term(self.group_term);
             let logged = self.append_group(units);
             self.group.clear();
             if self.group.capacity() > 2 * GROUP_BYTES_MAX {
@@ -271,7 +289,9 @@ impl Committer {
             match logged {
                 Ok(()) => {
                     self.working.publish_due = false;
+                    self.working.note_term(self.group_term, self.group_lsn + 1 - u64::from(units));
                     self.publish();
+                    self.shared.feed.advance(self.group_lsn);
                 }
                 Err(AppendError::NoSpace) => {
                     self.notes.clear();
@@ -378,7 +398,8 @@ impl Committer {
             return Ok(());
         }
         let wanted = std::mem::take(&mut self.wanted);
-        if wanted.iter().any(|wanted| wanted.roll) {
+        let roll = wanted.iter().any(|wanted| wanted.roll);
+        if roll {
             // The background sync must not sync the old segment for what goes to the new one.
             let mut target = self.control.sync_target.lock();
             match self.log.roll() {
@@ -395,7 +416,7 @@ impl Committer {
             }
         }
         self.awaited.extend(wanted.into_iter().map(|wanted| wanted.done));
-        self.begin_checkpoint()
+        self.begin_checkpoint(roll)
     }
 
     fn checkpoint_if_due(&mut self) -> Result<(), Error> {
@@ -413,10 +434,10 @@ impl Committer {
             return Ok(());
         }
         self.collect_checkpoint(true)?;
-        if self.wanted.is_empty() { self.begin_checkpoint() } else { self.checkpoint_if_wanted() }
+        if self.wanted.is_empty() { self.begin_checkpoint(false) } else { self.checkpoint_if_wanted() }
     }
 
-    fn begin_checkpoint(&mut self) -> Result<(), Error> {
+    fn begin_checkpoint(&mut self, roll: bool) -> Result<(), Error> {
         self.working.sources.frozen =
             Some(std::mem::replace(&mut self.working.sources.active, Arc::new(Memtable::default())));
         self.working.dirty_bytes = 0;
@@ -442,6 +463,8 @@ impl Committer {
             freed_now: now.into_iter().map(|(page, _)| page).collect(),
             freed_later: later.iter().map(|(page, _)| *page).collect(),
             dropped: std::mem::take(&mut self.working.dropped),
+            roll,
+            log_pinned_bytes_max: self.log_pinned_bytes_max,
             generation: self.working.sources.generation + 1,
         };
         self.freed_stored = later;
@@ -500,7 +523,7 @@ impl Committer {
         self.log.sync()?;
         self.collect_checkpoint(true)?;
         if self.lsn_applied < self.group_lsn || !self.working.adopted.is_empty() {
-            self.begin_checkpoint()?;
+            self.begin_checkpoint(false)?;
             self.collect_checkpoint(true)?;
         }
         Ok(())

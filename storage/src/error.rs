@@ -58,6 +58,9 @@ pub enum Error {
     /// The log cannot be written or synced; the store takes no more writes.
     #[error("the log cannot be written: {0}")]
     LogFailed(String),
+    /// The store is a replica, which takes writes from its primary alone.
+    #[error("You can't write against a read only replica.")]
+    ReadOnly,
     /// The store is being closed.
     #[error("the server is shutting down")]
     ShuttingDown,

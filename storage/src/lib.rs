@@ -23,6 +23,7 @@ mod note;
 mod options;
 mod record_id;
 mod recover;
+mod replicate;
 mod rotate;
 mod runs;
 mod scan;
@@ -54,6 +55,10 @@ pub use lsn::Lsn;
 pub use note::{Listener, Note};
 pub use options::{FsyncPolicy, OnFatal, Options};
 pub use record_id::RecordId;
+pub use replicate::{
+    Applied, Export, ExportHash, ExportHeader, FollowError, Follower, HistoryId, Position, Staged, Staging,
+    Subscription, TermStart, Units, promotions,
+};
 pub use rotate::{DataKeys, Figures, KeyCounts, KeyStatus};
 pub use scan::Scan;
 pub use spill::{SpillReader, SpillWriter, Spills};

@@ -43,6 +43,15 @@ pub struct Options {
     pub disk_reserve_bytes: u64,
     /// Milliseconds between two looks for expired documents.
     pub ttl_sweep_ms: u64,
+    /// How much of the log is kept for followers beside what the next start needs, bytes. Whoever falls further behind loses
+    /// its place.
+    pub log_pinned_bytes_max: u64,
+    /// How long the log is kept for a follower that went away, milliseconds.
+    pub log_pin_linger_ms: u64,
+    /// How old an export may become, milliseconds.
+    pub export_age_ms_max: u64,
+    /// The store begins as a replica: see [`crate::Store::set_replica`].
+    pub replica: bool,
     /// Jobs that may wait for the committer.
     pub queue_length: usize,
     /// Told of the failure that ends the store.
@@ -63,6 +72,10 @@ impl Options {
             log_segment_bytes: 64 << 20,
             disk_reserve_bytes: 256 << 20,
             ttl_sweep_ms: 1000,
+            log_pinned_bytes_max: 1 << 30,
+            log_pin_linger_ms: 3_600_000,
+            export_age_ms_max: 3_600_000,
+            replica: false,
             queue_length: 4096,
             on_fatal: Arc::new(|_| {}),
         }

@@ -18,6 +18,7 @@ use crate::kv::fjall::Fjall;
 use crate::log::{self, LogIdentity, Tail};
 use crate::lsn::Lsn;
 use crate::memtable::Memtable;
+use crate::replicate::Feed;
 use crate::rotate::DataKeys;
 use crate::seal::Sealer;
 use crate::shared::{Shared, Sources};
@@ -167,7 +168,7 @@ pub(crate) fn recover(
         }
         if had_log {
             // Once without doing anything: a damaged log must be found before the engine, which tidies up when it opens.
-            log::recover(&layout.log, identity, checkpoint.lsn, &mut |_, _, _| Ok(()))?;
+            log::recover(&layout.log, identity, checkpoint.lsn, &mut |_, _, _, _| Ok(()))?;
         }
     } else if had_log {
         return missing(&layout.checkpoint, "the log alone is not the whole store");
@@ -179,11 +180,17 @@ pub(crate) fn recover(
         None => checkpoint::write_first(&layout.checkpoint, &*engine, sealer)?,
     };
     std::fs::create_dir_all(&layout.log).map_err(|e| io(&layout.log, e))?;
-    let shared = open_shared(layout, options, engine, (sealer.clone(), keys), &checkpoint)?;
+    let linger = std::time::Duration::from_millis(options.log_pin_linger_ms);
+    let feed = Feed::new(layout.log.clone(), identity.clone(), linger);
+    if let Some(lsn) = checkpoint.log_kept_after {
+        feed.keep(lsn);
+    }
+    let shared = open_shared(layout, options, engine, (sealer.clone(), keys), &checkpoint, feed)?;
     let state = Arc::clone(&shared.state.read());
     let mut working = Working::of(&state);
     let mut replayed_units = 0;
-    let tail = log::recover(&layout.log, identity, checkpoint.lsn, &mut |first_lsn, count, bytes| {
+    let tail = log::recover(&layout.log, identity, checkpoint.lsn, &mut |first_lsn, count, term, bytes| {
+        working.note_term(term, first_lsn.max(checkpoint.lsn + 1));
         let units = decode_group(bytes, count).ok_or_else(|| not_a_group(layout, first_lsn))?;
         for (lsn, effects) in (first_lsn..).zip(units) {
             if lsn <= checkpoint.lsn {
@@ -217,6 +224,7 @@ fn open_shared(
     engine: Arc<dyn Engine>,
     (sealer, keys): (Sealer, Arc<DataKeys>),
     checkpoint: &Checkpoint,
+    feed: Arc<Feed>,
 ) -> Result<Arc<Shared>, Error> {
     let pager = Pager::new(Arc::clone(&engine), sealer.clone(), options.index_memory_bytes);
     pager.set_watermark(checkpoint.next_page);
@@ -237,6 +245,7 @@ fn open_shared(
         sources,
         next_collection: checkpoint.next_collection,
         page_watermark: checkpoint.next_page,
+        terms: checkpoint.terms().into(),
     };
     Ok(Arc::new(Shared {
         spills: Spills::new(layout.tmp.clone(), sealer.clone(), options.disk_reserve_bytes),
@@ -245,6 +254,7 @@ fn open_shared(
         data_keys: keys,
         pager,
         cache: crate::cache::DocumentCache::new(options.cache_memory_bytes),
+        feed,
         builds: crate::build::Builds::default(),
         notes: crate::note::Notes::default(),
         log_dir: layout.log.clone(),

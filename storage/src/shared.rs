@@ -15,6 +15,7 @@ use crate::lsn::Lsn;
 use crate::memtable::{Memtable, RecordKey, Version};
 use crate::note::Notes;
 use crate::record_id::document_key;
+use crate::replicate::Feed;
 use crate::rotate::DataKeys;
 use crate::seal::{Purpose, Sealer};
 use crate::spill::Spills;
@@ -31,6 +32,7 @@ pub(crate) struct Shared {
     pub(crate) builds: Builds,
     pub(crate) notes: Notes,
     pub(crate) spills: Spills,
+    pub(crate) feed: Arc<Feed>,
     pub(crate) log_dir: PathBuf,
     pub(crate) checkpoint_path: PathBuf,
     /// What readers see. Replaced whole by the committer.

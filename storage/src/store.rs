@@ -17,6 +17,7 @@ use crate::effect::EffectWriter;
 use crate::log::{self, Log, LogIdentity, Progress};
 use crate::note::Listener;
 use crate::recover::{Layout, Recovered, recover};
+use crate::replicate::{next_term, promotions};
 use crate::rotate::{self, DataKeys, Rotator};
 use crate::seal::{Keyring, MasterKeySource, Sealer, resolve};
 use crate::shared::Shared;
@@ -26,10 +27,10 @@ use crate::{Error, FsyncPolicy, Job, Options, Stats, checkpoint};
 
 /// An open store. Closing it (or dropping it) writes everything out.
 pub struct Store {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
     control: Arc<Control>,
-    progress: Arc<Progress>,
-    queue: SyncSender<Message>,
+    pub(crate) progress: Arc<Progress>,
+    pub(crate) queue: SyncSender<Message>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     closing: Arc<AtomicBool>,
     ttl: Arc<Ttl>,
@@ -87,6 +88,7 @@ impl Store {
             tracing::warn!(bytes = tail.torn_bytes, "the log's torn tail, never acknowledged as durable, is cut");
         }
         let last_lsn = tail.last_lsn;
+        let own_term = next_term(promotions(tail.term));
         let log = Log::open(&layout.log, identity, options.log_segment_bytes, tail)?;
         let progress = log.progress();
         let first = {
@@ -96,6 +98,7 @@ impl Store {
             state
         };
         working.lsn_oldest_reader = last_lsn;
+        shared.feed.advance(last_lsn);
         let control = Arc::new(Control::new(options.fsync));
         control.lsn_applied.store(checkpoint.lsn, Ordering::Relaxed);
         let (queue, jobs) = sync_channel(options.queue_length);
@@ -109,6 +112,9 @@ impl Store {
             queue: jobs,
             checkpoints: requests,
             checkpoints_done,
+            own_term,
+            group_term: own_term,
+            log_pinned_bytes_max: options.log_pinned_bytes_max,
             write_memory_bytes: options.write_memory_bytes,
             on_fatal: Arc::clone(&options.on_fatal),
             readers: VecDeque::from([(last_lsn, Arc::downgrade(&first))]),
@@ -314,6 +320,7 @@ impl Store {
             thread.thread().unpark();
             let _ = thread.join();
         }
+        self.shared.feed.close();
         *self.lock.lock() = None;
     }
 }

@@ -10,6 +10,7 @@ use crate::index::{PageId, expired_range};
 use crate::keys::{KEYS, key_id};
 use crate::lsn::Lsn;
 use crate::record_id::RecordId;
+use crate::replicate::TermStart;
 use crate::scan::Scan;
 use crate::shared::{Shared, Sources};
 use crate::spill::Spills;
@@ -27,6 +28,8 @@ pub(crate) struct State {
     pub(crate) next_collection: u32,
     /// Pages made so far are below this id.
     pub(crate) page_watermark: PageId,
+    /// Of the log up to that LSN, oldest first.
+    pub(crate) terms: Arc<[TermStart]>,
 }
 
 /// One consistent moment of all the data. Cheap to make and to clone; hold it only as long as a command, since it keeps

@@ -14,6 +14,7 @@ use crate::index::{
 use crate::lsn::Lsn;
 use crate::memtable::{RecordKey, Version};
 use crate::record_id::RecordId;
+use crate::replicate::{TermStart, with_term};
 use crate::shared::{Shared, Sources};
 use crate::view::{Names, State};
 
@@ -43,6 +44,8 @@ pub(crate) struct Working {
     pub(crate) publish_due: bool,
     /// Bytes of index pages made since the last checkpoint, about.
     pub(crate) dirty_bytes: usize,
+    /// Of the log, oldest first.
+    pub(crate) terms: Arc<[TermStart]>,
     touched: BTreeSet<u32>,
     renamed: Vec<(u8, String)>,
 }
@@ -84,6 +87,7 @@ impl Working {
             recent_bytes: 0,
             publish_due: false,
             dirty_bytes: 0,
+            terms: Arc::clone(&state.terms),
             touched: BTreeSet::new(),
             renamed: Vec::new(),
         }
@@ -143,7 +147,21 @@ impl Working {
                 names.insert_mut(Arc::from(collection.meta.name.as_str()), handle);
             }
         }
-        State { lsn, databases, sources: self.sources.clone(), next_collection: self.next_collection, page_watermark }
+        State {
+            lsn,
+            databases,
+            sources: self.sources.clone(),
+            next_collection: self.next_collection,
+            page_watermark,
+            terms: Arc::clone(&self.terms),
+        }
+    }
+
+    /// Notes the term of a unit.
+    pub(crate) fn note_term(&mut self, term: u64, lsn: Lsn) {
+        if self.terms.last().is_none_or(|last| last.term != term) {
+            self.terms = with_term(&self.terms, term, lsn).into();
+        }
     }
 
     pub(crate) fn read(&self, shared: &Shared, collection: u32, record: RecordId) -> Result<Version, Error> {

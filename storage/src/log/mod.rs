@@ -5,10 +5,12 @@
 //! Invariant: frames follow each other without a gap in LSNs, within and across segments. The byte layout is in
 //! `docs/formats.md`.
 
+mod cursor;
 mod frame;
 mod reader;
 mod segment;
 
+pub(crate) use cursor::{LogCursor, Read};
 pub(crate) use reader::{Tail, recover};
 
 use std::fs::File;
@@ -98,6 +100,11 @@ impl Log {
     /// How far the log is; lives longer than the log.
     pub(crate) fn progress(&self) -> Arc<Progress> {
         Arc::clone(&self.progress)
+    }
+
+    /// What follows is written under this term.
+    pub(crate) fn set_term(&mut self, term: u64) {
+        self.term = term;
     }
 
     /// Bytes appended since the log was opened.
@@ -200,15 +207,33 @@ pub(crate) fn sync_handle(file: &File, path: &Path, lsn: Lsn, progress: &Progres
     Ok(())
 }
 
-/// Deletes segments that hold nothing after `lsn_applied`, oldest first. The current segment stays. Returns how many.
-pub(crate) fn trim(dir: &Path, lsn_applied: Lsn, current: &Path) -> Result<usize, Error> {
+/// Deletes segments that hold nothing after `lsn_applied`, oldest first. The current segment stays, and those that have
+/// something after `kept_after`, as long as they take no more than so many bytes. Returns how many.
+pub(crate) fn trim(
+    dir: &Path,
+    lsn_applied: Lsn,
+    current: &Path,
+    kept_after: Option<Lsn>,
+    kept_bytes_max: u64,
+) -> Result<usize, Error> {
     let segments = segment::list(dir)?;
+    let unneeded =
+        |pair: &&[(Lsn, PathBuf)]| matches!(pair, [(_, old), (next, _)] if *next <= lsn_applied + 1 && old != current);
+    let unneeded: Vec<&[(Lsn, PathBuf)]> = segments.windows(2).take_while(unneeded).collect();
+    let mut kept_bytes: u64 = 0;
+    for pair in &unneeded {
+        if let [(_, old), _] = pair {
+            kept_bytes += old.metadata().map_err(|e| io(old, e))?.len();
+        }
+    }
     let mut removed = 0;
-    for pair in segments.windows(2) {
+    for pair in unneeded {
         let [(_, old), (next_first_lsn, _)] = pair else { continue };
-        if *next_first_lsn > lsn_applied + 1 || old == current {
+        let wanted = kept_after.is_some_and(|lsn| lsn + 1 < *next_first_lsn);
+        if wanted && kept_bytes <= kept_bytes_max {
             break;
         }
+        kept_bytes -= old.metadata().map_err(|e| io(old, e))?.len();
         std::fs::remove_file(old).map_err(|e| io(old, e))?;
         removed += 1;
     }
@@ -248,7 +273,7 @@ mod tests {
 
     fn read(dir: &Path, identity: &LogIdentity, lsn_applied: Lsn) -> Result<(Tail, Groups), Error> {
         let mut groups = Vec::new();
-        let tail = recover(dir, identity, lsn_applied, &mut |lsn, count, units| {
+        let tail = recover(dir, identity, lsn_applied, &mut |lsn, count, _, units| {
             groups.push((lsn, count, units.to_vec()));
             Ok(())
         })?;
@@ -281,7 +306,7 @@ mod tests {
         assert_eq!(read(dir.path(), &identity, 44).unwrap().1.len(), 1);
 
         let current = segments(dir.path()).pop().unwrap();
-        assert!(trim(dir.path(), 20, &current).unwrap() > 0);
+        assert!(trim(dir.path(), 20, &current, None, 0).unwrap() > 0);
         assert_eq!(read(dir.path(), &identity, 20).unwrap().0.last_lsn, 45);
         assert!(read(dir.path(), &identity, 1).is_err(), "the log begins after the checkpoint");
         assert!(read(dir.path(), &identity, 46).is_err(), "the log ends before the checkpoint");

@@ -17,6 +17,7 @@ use crate::{Error, error::io};
 #[derive(Debug)]
 pub(crate) struct Tail {
     pub(crate) last_lsn: Lsn,
+    /// Of the last unit.
     pub(crate) term: u64,
     /// The last segment and the offset after its last good frame; none when there is no segment.
     pub(crate) segment: Option<(PathBuf, u64)>,
@@ -24,8 +25,8 @@ pub(crate) struct Tail {
     pub(crate) torn_bytes: u64,
 }
 
-/// A group of units handed to the replay: their first LSN, how many, and their bytes.
-pub(crate) type Replay<'a> = dyn FnMut(Lsn, u32, &[u8]) -> Result<(), Error> + 'a;
+/// A group of units handed to the replay: their first LSN, how many, their term, and their bytes.
+pub(crate) type Replay<'a> = dyn FnMut(Lsn, u32, u64, &[u8]) -> Result<(), Error> + 'a;
 
 const SECTOR_BYTES: usize = 512;
 /// A run of zeros this long does not happen in a sealed frame by chance (2^-128).
@@ -60,16 +61,21 @@ pub(crate) fn recover(
         }
         let mut next = header.first_lsn;
         let mut offset = segment::HEADER_BYTES;
-        tail.term = tail.term.max(header.term);
+        // Kept for followers alone. What is in it is looked at when one of them reads it.
+        if let Some((next_first_lsn, _)) = segments.get(at + 1).filter(|(next, _)| *next <= lsn_applied + 1) {
+            expected = Some(*next_first_lsn);
+            continue;
+        }
+        tail.term = header.term;
         while offset < bytes.len() {
             match read_frame(identity, &bytes, offset, next) {
                 Ok((head, units, end)) => {
                     let count = head.count;
                     let last_lsn = next + u64::from(count) - 1;
                     if last_lsn > lsn_applied {
-                        replay(next, count, &units)?;
+                        replay(next, count, head.term, &units)?;
                     }
-                    tail.term = tail.term.max(head.term);
+                    tail.term = head.term;
                     next = last_lsn + 1;
                     offset = end;
                 }

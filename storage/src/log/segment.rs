@@ -19,6 +19,11 @@ pub(super) const PLAIN_BYTES: usize = 8 + 16 + 16 + 8 + 8;
 /// Bytes before the first frame: the plain fields and a seal over nothing that authenticates them.
 pub(super) const HEADER_BYTES: usize = PLAIN_BYTES + OVERHEAD;
 
+/// The file of the segment that begins with this LSN.
+pub(super) fn path(dir: &Path, first_lsn: Lsn) -> PathBuf {
+    dir.join(format!("{first_lsn:016x}.log"))
+}
+
 /// Every segment with its first LSN, in order.
 pub(super) fn list(dir: &Path) -> Result<Vec<(Lsn, PathBuf)>, Error> {
     let mut segments = Vec::new();
@@ -55,7 +60,7 @@ pub(super) fn create(
     first_lsn: Lsn,
     term: u64,
 ) -> Result<(File, PathBuf, u64), Error> {
-    let path = dir.join(format!("{first_lsn:016x}.log"));
+    let path = path(dir, first_lsn);
     let temporary = dir.join(format!("{first_lsn:016x}.tmp"));
     let made = write_new(&temporary, identity, first_lsn, term).and_then(|file| {
         std::fs::rename(&temporary, &path)?;

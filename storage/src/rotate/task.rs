@@ -242,6 +242,9 @@ impl Task<'_> {
         let (shared, from) = (&self.rotator.shared, self.rotation.from);
         self.checkpoint(true)?;
         self.let_readers_go()?;
+        // What they have still to read of the log is under the old key; the next checkpoint takes it away.
+        let lsn = shared.state.read().lsn;
+        self.wait_out("replicas that read the log", || Ok(shared.feed.behind(lsn)))?;
         self.need_space(shared.engine.disk_space())?;
         self.keys.figures.lock().step = "compact".to_owned();
         shared.engine.compact()?;
