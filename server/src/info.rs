@@ -232,6 +232,7 @@ fn stats(server: &Server) -> Fields {
         field("total_writes_processed", metrics.writes_processed.load(Relaxed)),
         field("acl_access_denied_auth", metrics.authentications_failed.load(Relaxed)),
         field("rejected_connections", metrics.connections_rejected.load(Relaxed)),
+        field("tls_handshakes_failed", metrics.tls_handshakes_failed.load(Relaxed)),
         field("total_error_replies", metrics.error_replies.load(Relaxed)),
         field("client_query_buffer_limit_disconnections", metrics.query_buffer_disconnections.load(Relaxed)),
         field("client_output_buffer_limit_disconnections", metrics.output_buffer_disconnections.load(Relaxed)),

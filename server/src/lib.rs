@@ -29,6 +29,8 @@ pub mod quoting;
 pub mod server;
 mod session;
 mod slowlog;
+pub mod stream;
 pub mod telemetry;
+pub mod tls;
 
 pub use server::Server;

@@ -9,14 +9,43 @@ use std::time::Duration;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::client::Client;
 use crate::config::Settings;
 use crate::connection::Connection;
 use crate::dispatch::{PROTECTED, TOO_MANY};
 use crate::server::Server;
+use crate::stream::Stream;
+
+/// What a port is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Speaks {
+    /// RESP.
+    Plain,
+    /// RESP within TLS.
+    Tls,
+}
+
+/// Binds what the settings ask for: `port`, unless it is 0 beside a `tls-port`, and that. The port says where it is reached, plain
+/// where both are there.
+///
+/// # Errors
+/// An address that cannot be listened on.
+pub fn bind(settings: &Settings) -> Result<(Vec<(TcpListener, Speaks)>, u16), BindError> {
+    let (mut listeners, mut port) = (Vec::new(), settings.tls.port);
+    if settings.tls.port != 0 {
+        let (secured, _) = bind_port(settings, settings.tls.port)?;
+        listeners.extend(secured.into_iter().map(|listener| (listener, Speaks::Tls)));
+    }
+    if settings.port != 0 || settings.tls.port == 0 {
+        let (plain, at) = bind_port(settings, settings.port)?;
+        listeners.extend(plain.into_iter().map(|listener| (listener, Speaks::Plain)));
+        port = at;
+    }
+    Ok((listeners, port))
+}
 
 /// Binds every address of the setting `bind`, all on one port. Port 0 takes a free one, the same for all.
-pub fn bind(settings: &Settings) -> Result<(Vec<TcpListener>, u16), BindError> {
-    let mut port = settings.port;
+fn bind_port(settings: &Settings, mut port: u16) -> Result<(Vec<TcpListener>, u16), BindError> {
     let mut listeners = Vec::new();
     for address in &settings.bind {
         let at = SocketAddr::new(*address, port);
@@ -49,7 +78,7 @@ fn bind_one(at: SocketAddr, backlog: u32) -> std::io::Result<TcpListener> {
 }
 
 /// Accepts until the server stops.
-pub async fn accept(server: Arc<Server>, listener: TcpListener) {
+pub async fn accept(server: Arc<Server>, listener: TcpListener, speaks: Speaks) {
     let mut stopping = server.watch_stop();
     loop {
         let accepted = tokio::select! {
@@ -57,7 +86,7 @@ pub async fn accept(server: Arc<Server>, listener: TcpListener) {
             _ = stopping.wait_for(Option::is_some) => return,
         };
         match accepted {
-            Ok((socket, peer)) => welcome(&server, socket, peer),
+            Ok((socket, peer)) => welcome(&server, socket, peer, speaks),
             Err(error) => {
                 // Out of file descriptors, most likely: others must close first, so asking again at once is no use.
                 tracing::warn!(%error, "cannot accept a connection");
@@ -67,26 +96,51 @@ pub async fn accept(server: Arc<Server>, listener: TcpListener) {
     }
 }
 
-fn welcome(server: &Arc<Server>, socket: TcpStream, peer: SocketAddr) {
+fn welcome(server: &Arc<Server>, socket: TcpStream, peer: SocketAddr, speaks: Speaks) {
     let settings = server.config.load();
     server.metrics.connections_received.fetch_add(1, Relaxed);
     let Ok(local) = socket.local_addr() else { return };
     if settings.protected_mode && settings.requirepass.0.is_empty() && !is_loopback(peer.ip()) {
-        turn_away(server, &socket, PROTECTED);
+        turn_away(server, &socket, speaks, PROTECTED);
         return;
     }
     let Some(client) = server.clients.add(peer, local, socket.as_raw_fd(), settings.maxclients) else {
-        turn_away(server, &socket, TOO_MANY);
+        turn_away(server, &socket, speaks, TOO_MANY);
         return;
     };
     if let Err(error) = prepare(&socket, settings.tcp_keepalive_s) {
         tracing::debug!(client = client.id, %error, "socket options");
     }
-    tokio::spawn(Connection::new(Arc::clone(server), client, socket).run());
+    let server = Arc::clone(server);
+    match speaks {
+        Speaks::Plain => drop(tokio::spawn(Connection::new(server, client, Stream::Plain(socket)).run())),
+        Speaks::Tls => drop(tokio::spawn(secure(server, client, socket))),
+    }
 }
 
-fn turn_away(server: &Server, socket: &TcpStream, why: &str) {
+/// Serves a connection once it has made its keys. Until then it has said nothing that counts, so it ends as those do that do
+/// not authenticate in time.
+async fn secure(server: Arc<Server>, client: Arc<Client>, socket: TcpStream) {
+    let handshake = tokio::select! {
+        made = server.tls.accept(socket) => made,
+        () = client.killed() => Err(std::io::ErrorKind::TimedOut.into()),
+    };
+    match handshake {
+        Ok(stream) => Connection::new(server, client, stream).run().await,
+        Err(error) => {
+            server.clients.remove(client.id);
+            server.metrics.tls_handshakes_failed.fetch_add(1, Relaxed);
+            tracing::debug!(client = client.id, addr = %client.addr, %error, "TLS handshake");
+        }
+    }
+}
+
+fn turn_away(server: &Server, socket: &TcpStream, speaks: Speaks, why: &str) {
     server.metrics.connections_rejected.fetch_add(1, Relaxed);
+    if speaks == Speaks::Tls {
+        // It could not be read, and keys are not made for it.
+        return;
+    }
     // One attempt: a new socket's buffer is empty, and nobody waits for a stranger.
     let _ = SockRef::from(socket).send(why.as_bytes());
 }

@@ -9,6 +9,7 @@ use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use veddb_commands::session::Shutdown;
 use veddb_server::config::{Config, file, table::SETTINGS};
+use veddb_server::tls::Tls;
 use veddb_server::{Server, data, listener, notify, processor, telemetry};
 
 #[global_allocator]
@@ -120,14 +121,16 @@ fn serve(arguments: &[String]) -> anyhow::Result<()> {
         let mut signals = Signals::new()?;
         // Bound first: a port that is taken should not cost a recovery.
         let (listeners, port) = listener::bind(&settings)?;
+        let tls = Tls::default();
+        tls.load(&settings.tls).map_err(anyhow::Error::msg).context("cannot set TLS up")?;
         let opening = settings.clone();
         let store = tokio::task::spawn_blocking(move || data::open(&opening)).await?;
         let store = store.with_context(|| format!("cannot open the data directory {}", settings.dir.display()))?;
-        let server = Server::new(Config::new(loaded.settings, loaded.file), Arc::clone(&store), log_level, port);
+        let server = Server::new(Config::new(loaded.settings, loaded.file), Arc::clone(&store), tls, log_level, port);
         notify::start(&server)?;
         tokio::spawn(Arc::clone(&server).sample());
-        for listener in listeners {
-            tokio::spawn(listener::accept(Arc::clone(&server), listener));
+        for (listener, speaks) in listeners {
+            tokio::spawn(listener::accept(Arc::clone(&server), listener, speaks));
         }
         tracing::info!("Server initialized");
         tracing::info!("Ready to accept connections on port {port}");

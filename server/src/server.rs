@@ -19,6 +19,7 @@ use crate::pause::Pause;
 use crate::pubsub::PubSub;
 use crate::slowlog::Slowlog;
 use crate::telemetry::LevelHandle;
+use crate::tls::Tls;
 
 /// Groups of writes that may wait for the committer. Each connection has at most one there, so this bounds memory, and
 /// a connection that finds no slot waits without holding a worker.
@@ -47,6 +48,8 @@ pub struct Server {
     pub(crate) pause: Pause,
     /// What memory the server itself took when it began, bytes.
     pub(crate) startup_memory: Option<u64>,
+    /// How connections to `tls-port` are sealed.
+    pub tls: Tls,
     /// What all queries share.
     pub queries: Queries,
     /// A permit for each group of writes on its way to the committer.
@@ -67,7 +70,7 @@ pub struct Server {
 
 impl Server {
     /// A server on this store that listens on `port`.
-    pub fn new(config: Config, store: Arc<Store>, log_level: LevelHandle, port: u16) -> Arc<Server> {
+    pub fn new(config: Config, store: Arc<Store>, tls: Tls, log_level: LevelHandle, port: u16) -> Arc<Server> {
         let (read_slots, query_limits) = (config.load().io_threads, config.load().query_limits);
         let mut random = [0; 20];
         // Only tells two starts apart, so a system without randomness may still start.
@@ -87,6 +90,7 @@ impl Server {
             latency,
             pause: Pause::default(),
             startup_memory: crate::memory::total(),
+            tls,
             queries: Queries::new(query_limits),
             commit_slots: Arc::new(Semaphore::new(COMMIT_QUEUE)),
             read_slots: Arc::new(Semaphore::new(read_slots)),
@@ -114,7 +118,10 @@ impl Server {
     }
 
     /// Carries changed settings into effect.
-    pub(crate) fn apply(&self, before: &Settings, after: &Settings) -> Result<(), String> {
+    pub(crate) fn apply(&self, before: &Settings, after: &Settings, names: &[&'static str]) -> Result<(), String> {
+        if names.iter().any(|name| name.starts_with("tls-")) {
+            self.tls.load(&after.tls)?;
+        }
         if before.loglevel != after.loglevel {
             self.log_level.set(after.loglevel)?;
         }

@@ -331,7 +331,7 @@ impl Session for ConnectionSession<'_> {
     }
 
     fn config_set(&mut self, changes: &[(Bytes, Bytes)]) -> Result<(), CommandError> {
-        self.server.config.set(changes, |before, after| self.server.apply(before, after))?;
+        self.server.config.set(changes, |before, after, names| self.server.apply(before, after, names))?;
         for (name, _) in changes {
             tracing::info!(setting = %String::from_utf8_lossy(name), "setting changed");
         }

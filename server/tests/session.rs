@@ -9,6 +9,7 @@ use std::time::Duration;
 use veddb_commands::session::Shutdown;
 use veddb_server::config::{Config, Secret, Settings};
 use veddb_server::telemetry::LevelHandle;
+use veddb_server::tls::Tls;
 use veddb_server::{Server, data, listener};
 
 struct Running {
@@ -26,9 +27,9 @@ impl Running {
         let store = data::open(&settings).unwrap();
         let server = runtime.block_on(async {
             let (listeners, port) = listener::bind(&settings).unwrap();
-            let server = Server::new(Config::new(settings, None), store, LevelHandle::NONE, port);
-            for listener in listeners {
-                tokio::spawn(listener::accept(Arc::clone(&server), listener));
+            let server = Server::new(Config::new(settings, None), store, Tls::default(), LevelHandle::NONE, port);
+            for (listener, speaks) in listeners {
+                tokio::spawn(listener::accept(Arc::clone(&server), listener, speaks));
             }
             server
         });

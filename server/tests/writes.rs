@@ -9,12 +9,13 @@ use veddb_commands::{CommandError, Reply};
 use veddb_server::config::{Config, Settings};
 use veddb_server::execute::{Caller, Outcome, commit};
 use veddb_server::telemetry::LevelHandle;
+use veddb_server::tls::Tls;
 use veddb_server::{Server, data};
 
 fn server(dir: &tempfile::TempDir) -> Arc<Server> {
     let settings = Settings { dir: dir.path().join("data"), ..Settings::default() };
     let store = data::open(&settings).unwrap();
-    Server::new(Config::new(settings, None), store, LevelHandle::NONE, 0)
+    Server::new(Config::new(settings, None), store, Tls::default(), LevelHandle::NONE, 0)
 }
 
 /// Makes a collection, then ends as it is told.

@@ -20,6 +20,7 @@ use veddb_commands::{CommandError, glob};
 use veddb_storage::FsyncPolicy;
 
 use crate::notify::KeyEvents;
+use crate::tls;
 use table::{SETTINGS, Setting};
 
 /// The value of every setting. A running command holds one of these, so it sees one moment's settings.
@@ -68,6 +69,7 @@ pub struct Settings {
     pub log_segment_size: usize,
     pub shutdown_timeout_s: u64,
     pub ttl_sweep_s: u64,
+    pub tls: tls::Settings,
     pub notify_keyspace_events: KeyEvents,
     pub notify_doc_events: bool,
 }
@@ -114,6 +116,7 @@ impl Default for Settings {
             log_segment_size: 64 << 20,
             shutdown_timeout_s: 10,
             ttl_sweep_s: 1,
+            tls: tls::Settings::default(),
             notify_keyspace_events: KeyEvents::default(),
             notify_doc_events: false,
         }
@@ -229,11 +232,11 @@ impl Config {
     }
 
     /// CONFIG SET: all of the changes or none. `apply` carries the new settings into effect; when it refuses, nothing
-    /// has changed.
+    /// has changed. It also hears the names, since a file may have changed while its name has not.
     pub fn set(
         &self,
         changes: &[(bytes::Bytes, bytes::Bytes)],
-        apply: impl FnOnce(&Settings, &Settings) -> Result<(), String>,
+        apply: impl FnOnce(&Settings, &Settings, &[&'static str]) -> Result<(), String>,
     ) -> Result<(), CommandError> {
         let _changing = self.changing.lock();
         let before = self.current.load_full();
@@ -255,7 +258,7 @@ impl Config {
             }
             (setting.set)(&mut after, text).map_err(|why| refused(setting.name, &why))?;
         }
-        apply(&before, &after).map_err(|why| CommandError::err(format!("CONFIG SET failed - {why}")))?;
+        apply(&before, &after, &seen).map_err(|why| CommandError::err(format!("CONFIG SET failed - {why}")))?;
         self.current.store(Arc::new(after));
         Ok(())
     }
@@ -273,7 +276,7 @@ mod tests {
     fn set(config: &Config, changes: &[(&'static str, &'static str)]) -> Result<(), String> {
         let bytes = |text: &'static str| Bytes::from_static(text.as_bytes());
         let changes: Vec<_> = changes.iter().map(|(name, value)| (bytes(name), bytes(value))).collect();
-        config.set(&changes, |_, _| Ok(())).map_err(|error| error.to_string())
+        config.set(&changes, |_, _, _| Ok(())).map_err(|error| error.to_string())
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::kind::{Refusal, addresses, boolean, choice, integer, memory, only, output_limits, percentiles, word};
 use super::{LogFormat, LogLevel, OutputLimit, Protected, Secret, Settings};
 use crate::notify::KeyEvents;
+use crate::tls::{AuthClients, Protocols};
 use veddb_storage::FsyncPolicy;
 
 /// One setting. Its default is what [`Settings::default`] says.
@@ -64,6 +65,8 @@ const LEVELS: &[(&str, LogLevel)] = &[
     ("nothing", LogLevel::Nothing),
 ];
 const PROTECTED: &[(&str, Protected)] = &[("no", Protected::No), ("local", Protected::Local), ("yes", Protected::Yes)];
+const AUTH_CLIENTS: &[(&str, AuthClients)] =
+    &[("no", AuthClients::No), ("yes", AuthClients::Yes), ("optional", AuthClients::Optional)];
 const FORMATS: &[(&str, LogFormat)] = &[("text", LogFormat::Text), ("json", LogFormat::Json)];
 const I32: i64 = i32::MAX as i64;
 const MIB: i64 = 1 << 20;
@@ -424,6 +427,48 @@ pub static SETTINGS: &[Setting] = &[
         "Seconds of silence after which a connection is closed; 0 is never.",
         |s| s.timeout_s.to_string(),
         |s, v| put(&mut s.timeout_s, integer(v, 0..=I32)),
+    ),
+    Setting::live(
+        "tls-auth-clients",
+        "Whether clients show a certificate of tls-ca-cert-file: no, optional, yes.",
+        |s| word(s.tls.auth_clients, AUTH_CLIENTS),
+        |s, v| put(&mut s.tls.auth_clients, choice(v, AUTH_CLIENTS)),
+    ),
+    Setting::live(
+        "tls-ca-cert-file",
+        "Whose certificates of others are good: PEM, one after the other.",
+        |s| path(&s.tls.ca_cert_file),
+        |s, v| put(&mut s.tls.ca_cert_file, Ok(PathBuf::from(v))),
+    ),
+    Setting::live(
+        "tls-cert-file",
+        "The server's certificate and those between it and its CA: PEM. CONFIG SET reads the file anew, also under the same name.",
+        |s| path(&s.tls.cert_file),
+        |s, v| put(&mut s.tls.cert_file, Ok(PathBuf::from(v))),
+    ),
+    Setting::live(
+        "tls-crl-file",
+        "Certificates of clients that were revoked: a CRL of each CA that gave one, PEM.",
+        |s| path(&s.tls.crl_file),
+        |s, v| put(&mut s.tls.crl_file, Ok(PathBuf::from(v))),
+    ),
+    Setting::live(
+        "tls-key-file",
+        "The key of the server's certificate: PEM, not encrypted.",
+        |s| path(&s.tls.key_file),
+        |s, v| put(&mut s.tls.key_file, Ok(PathBuf::from(v))),
+    ),
+    Setting::fixed(
+        "tls-port",
+        "The TCP port for connections through TLS; 0 is none. With one, `port 0` is no port for others.",
+        |s| s.tls.port.to_string(),
+        |s, v| put(&mut s.tls.port, integer(v, 0..=65_535)),
+    ),
+    Setting::live(
+        "tls-protocols",
+        "The versions spoken, of TLSv1.2 and TLSv1.3.",
+        |s| s.tls.protocols.to_string(),
+        |s, v| put(&mut s.tls.protocols, Protocols::read(v)),
     ),
     Setting::live(
         "ttl-sweep-seconds",

@@ -5,8 +5,6 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::io::Interest;
-use tokio::net::TcpStream;
 use veddb_commands::lookup::Entry;
 use veddb_commands::session::{Unblock, Wait, Waited};
 use veddb_commands::spec::Run;
@@ -16,9 +14,6 @@ use super::socket::filled;
 use super::{Closed, Connection, FLUSH_BYTES};
 use crate::execute::Outcome;
 use crate::server::Server;
-
-/// How often it is looked whether the client is gone while its next request lies there unread.
-const LOOK: Duration = Duration::from_secs(1);
 
 impl Connection {
     /// Waits for the end of a pause that holds this command back, if one does; how long that was.
@@ -103,7 +98,7 @@ impl Connection {
                 () = filled(&self.state) => {}
                 () = self.client.killed() => return Err(Closed::Server),
                 _ = self.stopping.wait_for(Option::is_some) => return Err(Closed::Stop),
-                () = gone(&self.socket) => return Err(Closed::Peer),
+                () = self.stream.gone() => return Err(Closed::Peer),
             }
             self.take_messages(FLUSH_BYTES);
             self.flush().await?;
@@ -116,18 +111,4 @@ async fn durable(server: &Arc<Server>) -> bool {
     let server = Arc::clone(server);
     let synced = tokio::task::spawn_blocking(move || server.store.sync()).await;
     matches!(synced, Ok(Ok(())))
-}
-
-/// Returns once the client is gone.
-async fn gone(socket: &TcpStream) {
-    if !matches!(socket.peek(&mut [0]).await, Ok(1..)) {
-        return;
-    }
-    // Behind a request that lies there only the system tells of the end.
-    loop {
-        tokio::time::sleep(LOOK).await;
-        if socket.ready(Interest::READABLE).await.is_ok_and(|ready| ready.is_read_closed()) {
-            return;
-        }
-    }
 }

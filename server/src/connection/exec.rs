@@ -65,7 +65,7 @@ impl Connection {
         } else if plan.is_empty() && watched.len() == 0 {
             Ok(Reply::Array(Vec::new()))
         } else {
-            unless_gone(&self.socket, &self.client, plan.read(watched, &caller)).await
+            unless_gone(&self.stream, &self.client, plan.read(watched, &caller)).await
         };
         let found = match outcome.map_err(|error| aborted(&format!(": {error}")))? {
             Reply::Array(found) => found,

@@ -15,7 +15,6 @@ use std::time::Instant;
 
 use bytes::BytesMut;
 use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
 use tokio::sync::watch;
 use veddb_commands::context::{Asker, Phased, Prepared, ReadContext, Unit, WriteContext};
 use veddb_commands::lookup::Entry;
@@ -35,6 +34,7 @@ use crate::multi::{Watched, aborted, is_queued};
 use crate::pubsub::mailbox;
 use crate::server::Server;
 use crate::session::{ConnectionSession, State};
+use crate::stream::Stream;
 
 /// Replies are sent once this much has come together, or the pipeline is done.
 const FLUSH_BYTES: usize = 64 * 1024;
@@ -67,7 +67,7 @@ enum Closed {
 pub struct Connection {
     server: Arc<Server>,
     client: Arc<Client>,
-    socket: TcpStream,
+    stream: Stream,
     settings: Arc<Settings>,
     stopping: watch::Receiver<Option<Shutdown>>,
     framer: Framer,
@@ -102,7 +102,7 @@ struct Slot {
 
 impl Connection {
     /// A connection that was just accepted.
-    pub fn new(server: Arc<Server>, client: Arc<Client>, socket: TcpStream) -> Connection {
+    pub fn new(server: Arc<Server>, client: Arc<Client>, stream: Stream) -> Connection {
         let settings = server.config.load();
         Connection {
             state: State::new(&settings),
@@ -116,7 +116,7 @@ impl Connection {
             read_bytes: READ_MIN,
             server,
             client,
-            socket,
+            stream,
             settings,
         }
     }
@@ -154,7 +154,7 @@ impl Connection {
                 // Nobody may find a connection in the list that its client has seen end.
                 self.server.clients.remove(self.client.id);
                 // Says to the peer that nothing more comes, so that it reads what was sent before the end.
-                let _ = self.socket.shutdown().await;
+                let _ = self.stream.shutdown().await;
                 return Err(Closed::Server);
             }
             self.read().await?;
@@ -344,7 +344,7 @@ impl Connection {
         self.finish_writes().await;
         let caller = self.caller(started);
         self.view = None;
-        let outcome = unless_gone(&self.socket, &self.client, caller.phased(phased)).await;
+        let outcome = unless_gone(&self.stream, &self.client, caller.phased(phased)).await;
         self.answer(entry, args, started, outcome);
     }
 
@@ -352,7 +352,7 @@ impl Connection {
         let caller = self.caller(started);
         // It sees a later moment, before which the reads after it must not go back.
         self.view = None;
-        let outcome = unless_gone(&self.socket, &self.client, caller.read_long(run, args.clone())).await;
+        let outcome = unless_gone(&self.stream, &self.client, caller.read_long(run, args.clone())).await;
         self.answer(entry, &args, started, outcome);
     }
 
@@ -411,17 +411,11 @@ fn publishes(args: &Args) -> bool {
 }
 
 /// Awaits long work, and tells it when the client is gone meanwhile, so that it ends early.
-async fn unless_gone(socket: &TcpStream, client: &Client, work: impl Future<Output = Outcome>) -> Outcome {
+async fn unless_gone(stream: &Stream, client: &Client, work: impl Future<Output = Outcome>) -> Outcome {
     tokio::pin!(work);
-    let gone = async {
-        // Bytes are the next request; the end or an error is what is looked for.
-        if matches!(socket.peek(&mut [0]).await, Ok(1..)) {
-            std::future::pending::<()>().await;
-        }
-    };
     tokio::select! {
         outcome = &mut work => return outcome,
-        () = gone => {}
+        () = stream.ended() => {}
     }
     client.cancelled.store(true, Relaxed);
     work.await

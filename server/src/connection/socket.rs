@@ -9,6 +9,7 @@ use tokio::io::AsyncWriteExt;
 use super::{Closed, Connection, READ_MIN};
 use crate::pubsub::mailbox;
 use crate::session::State;
+use crate::stream::Stream;
 
 /// The most that one read sets aside for an argument that was announced.
 const READ_MAX: usize = 1024 * 1024;
@@ -44,7 +45,7 @@ impl Connection {
             return Err(Closed::Stop);
         }
         let count = loop {
-            if let Some(count) = self.read_what_is_there()? {
+            if let Some(count) = self.read_what_is_there().await? {
                 break count;
             }
             // A connection that says nothing holds nothing.
@@ -69,13 +70,11 @@ impl Connection {
     }
 
     /// Reads without waiting; None where nothing has come.
-    fn read_what_is_there(&mut self) -> Result<Option<usize>, Closed> {
+    async fn read_what_is_there(&mut self) -> Result<Option<usize>, Closed> {
         self.input.reserve(self.framer.wanted(&self.input).clamp(self.read_bytes, READ_MAX));
-        match self.socket.try_read_buf(&mut self.input) {
-            Ok(0) => Err(Closed::Peer),
-            Ok(count) => Ok(Some(count)),
-            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => Ok(None),
-            Err(_) => Err(Closed::Peer),
+        match self.stream.read_now(&mut self.input).await {
+            Ok(Some(0)) | Err(_) => Err(Closed::Peer),
+            Ok(read) => Ok(read),
         }
     }
 
@@ -84,7 +83,7 @@ impl Connection {
         // The server closes those that wait too long, by a look at all of them a second.
         self.client.waits.store(true, Relaxed);
         let woken = tokio::select! {
-            readable = self.socket.readable() => readable.map(|()| Woken::Bytes).map_err(|_| Closed::Peer),
+            readable = self.stream.readable() => readable.map(|()| Woken::Bytes).map_err(|_| Closed::Peer),
             () = filled(&self.state) => Ok(Woken::Messages),
             () = self.client.killed() => Err(Closed::Server),
             _ = self.stopping.wait_for(Option::is_some) => Err(Closed::Stop),
@@ -125,7 +124,7 @@ impl Connection {
         self.client.waits.store(true, Relaxed);
         let sent = tokio::select! {
             biased;
-            sent = self.socket.write_all_buf(&mut self.output) => Some(sent),
+            sent = write_all(&mut self.stream, &mut self.output) => Some(sent),
             () = self.client.killed() => return Err(Closed::Server),
             () = patience => None,
         };
@@ -149,6 +148,12 @@ impl Connection {
         tracing::warn!(client = self.client.id, addr = %self.client.addr, "closed: client-output-buffer-limit");
         Closed::Server
     }
+}
+
+/// Sends all of it. TLS keeps what it has sealed until the socket takes it, so it is asked to send that as well.
+async fn write_all(stream: &mut Stream, bytes: &mut BytesMut) -> std::io::Result<()> {
+    stream.write_all_buf(bytes).await?;
+    stream.flush().await
 }
 
 /// Returns once there are messages for the connection.

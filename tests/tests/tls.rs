@@ -1,0 +1,361 @@
+//! TLS: who gets in, who does not, and that neither strangers nor new certificates disturb a connection.
+
+use std::fs;
+use std::io::{BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType, IsCa, Issuer, KeyIdMethod, KeyPair,
+    KeyUsagePurpose, RevocationReason, RevokedCertParams, SerialNumber, date_time_ymd,
+};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, ServerName};
+use tempfile::TempDir;
+use veddb_tests::server::run_to_end;
+use veddb_tests::{Options, Server, Value, request};
+
+/// A certificate authority that writes what it signs into a directory.
+struct Authority {
+    dir: TempDir,
+    issuer: Issuer<'static, KeyPair>,
+}
+
+/// What is wrong with a certificate.
+#[derive(Clone, Copy, PartialEq)]
+enum Flaw {
+    None,
+    Expired,
+}
+
+impl Authority {
+    fn new(name: &str) -> Result<Authority> {
+        let dir = tempfile::tempdir()?;
+        let mut params = CertificateParams::new(Vec::new())?;
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        params.distinguished_name.push(DnType::CommonName, name);
+        let key = KeyPair::generate()?;
+        fs::write(dir.path().join("ca.pem"), params.self_signed(&key)?.pem())?;
+        Ok(Authority { dir, issuer: Issuer::new(params, key) })
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.dir.path().join(name).display().to_string()
+    }
+
+    /// Writes `<name>.pem` and `<name>.key`, for the host `localhost`.
+    fn sign(&self, name: &str, serial: u64, flaw: Flaw) -> Result<()> {
+        let mut params = CertificateParams::new(vec!["localhost".to_owned()])?;
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.serial_number = Some(SerialNumber::from(serial));
+        if flaw == Flaw::Expired {
+            (params.not_before, params.not_after) = (date_time_ymd(2020, 1, 1), date_time_ymd(2021, 1, 1));
+        }
+        let key = KeyPair::generate()?;
+        fs::write(self.path(&format!("{name}.pem")), params.signed_by(&key, &self.issuer)?.pem())?;
+        fs::write(self.path(&format!("{name}.key")), key.serialize_pem())?;
+        Ok(())
+    }
+
+    /// Writes `crl.pem`, which revokes this certificate.
+    fn revoke(&self, serial: u64) -> Result<()> {
+        let revoked = RevokedCertParams {
+            serial_number: SerialNumber::from(serial),
+            revocation_time: date_time_ymd(2024, 1, 1),
+            reason_code: Some(RevocationReason::KeyCompromise),
+            invalidity_date: None,
+        };
+        let list = CertificateRevocationListParams {
+            this_update: date_time_ymd(2024, 1, 1),
+            next_update: date_time_ymd(2090, 1, 1),
+            crl_number: SerialNumber::from(1),
+            issuing_distribution_point: None,
+            revoked_certs: vec![revoked],
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        fs::write(self.path("crl.pem"), list.signed_by(&self.issuer)?.pem()?)?;
+        Ok(())
+    }
+
+    /// Arguments of redis-cli that show this certificate.
+    fn shown(&self, name: &str) -> Vec<String> {
+        ["--cert".to_owned(), self.path(&format!("{name}.pem")), "--key".to_owned(), self.path(&format!("{name}.key"))]
+            .into()
+    }
+}
+
+fn free_port() -> Result<u16> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}
+
+/// A server with a certificate `server` of this authority.
+fn secured(authority: &Authority, auth_clients: &str) -> Result<(Server, u16)> {
+    authority.sign("server", 100, Flaw::None)?;
+    let port = free_port()?;
+    let server = options(authority, port).set("tls-auth-clients", auth_clients).start()?;
+    Ok((server, port))
+}
+
+fn options(authority: &Authority, port: u16) -> Options {
+    let options = Options::new().set("tls-port", port.to_string()).set("tls-ca-cert-file", authority.path("ca.pem"));
+    options.set("tls-cert-file", authority.path("server.pem")).set("tls-key-file", authority.path("server.key"))
+}
+
+/// What redis-cli says to PING through TLS.
+fn ping(port: u16, ca: &str, host: &str, more: &[String]) -> Result<String> {
+    let mut command = Command::new("redis-cli");
+    command.args(["-h", host, "-p", &port.to_string(), "--tls", "--cacert", ca]).args(more).arg("PING");
+    let output = command.output().context("redis-cli is missing (Debian: redis-tools)")?;
+    Ok(String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).trim().to_owned())
+}
+
+/// A connection of rustls's own client, and the certificate that the server showed.
+struct Secure {
+    stream: BufReader<StreamOwned<ClientConnection, TcpStream>>,
+}
+
+impl Secure {
+    fn connect(port: u16, authority: &Authority) -> Result<Secure> {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_file(authority.path("ca.pem"))?)?;
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+        let config = config.with_root_certificates(roots).with_no_client_auth();
+        let connection = ClientConnection::new(Arc::new(config), ServerName::try_from("localhost")?)?;
+        let socket = TcpStream::connect(("127.0.0.1", port))?;
+        socket.set_read_timeout(Some(Duration::from_secs(60)))?;
+        let mut secure = Secure { stream: BufReader::new(StreamOwned::new(connection, socket)) };
+        secure.ask(&["PING"])?;
+        Ok(secure)
+    }
+
+    fn send(&mut self, bytes: &[u8]) -> Result<()> {
+        self.stream.get_mut().write_all(bytes)?;
+        Ok(self.stream.get_mut().flush()?)
+    }
+
+    fn ask(&mut self, arguments: &[&str]) -> Result<Value> {
+        self.send(&request(arguments))?;
+        let value = Value::read(&mut self.stream)?;
+        ensure!(!matches!(value, Value::Error(_)), "{arguments:?}: {value}");
+        Ok(value)
+    }
+
+    fn certificate(&self) -> Vec<u8> {
+        let shown = self.stream.get_ref().conn.peer_certificates().and_then(|all| all.first());
+        shown.map(|first| first.to_vec()).unwrap_or_default()
+    }
+}
+
+#[test]
+fn who_has_a_good_certificate_gets_in() -> Result<()> {
+    let (ours, foreign) = (Authority::new("ours")?, Authority::new("foreign")?);
+    for (name, serial, flaw) in [("client", 1, Flaw::None), ("expired", 2, Flaw::Expired), ("revoked", 3, Flaw::None)] {
+        ours.sign(name, serial, flaw)?;
+    }
+    ours.revoke(3)?;
+    foreign.sign("client", 1, Flaw::None)?;
+    let ca = ours.path("ca.pem");
+    let nobody: Vec<String> = Vec::new();
+    // What is refused answers no PING; the words are OpenSSL's.
+    let check = |port: u16, shown: &[String], good: bool| -> Result<()> {
+        let answer = ping(port, &ca, "localhost", shown)?;
+        ensure!((answer == "PONG") == good, "{shown:?}: {answer}");
+        Ok(())
+    };
+    let (mut server, port) = secured(&ours, "yes")?;
+    check(port, &ours.shown("client"), true)?;
+    check(port, &nobody, false)?;
+    check(port, &ours.shown("expired"), false)?;
+    check(port, &foreign.shown("client"), false)?;
+    // Until the list is read nobody knows.
+    check(port, &ours.shown("revoked"), true)?;
+    let mut client = server.client()?;
+    client.ask(&["CONFIG", "SET", "tls-crl-file", &ours.path("crl.pem")])?;
+    check(port, &ours.shown("revoked"), false)?;
+    check(port, &ours.shown("client"), true)?;
+    let failed: u64 = client.figure("stats", "tls_handshakes_failed")?.parse()?;
+    ensure!(failed >= 4, "{failed} handshakes are said to have failed");
+
+    client.ask(&["CONFIG", "SET", "tls-auth-clients", "optional"])?;
+    check(port, &nobody, true)?;
+    check(port, &foreign.shown("client"), false)?;
+    client.ask(&["CONFIG", "SET", "tls-auth-clients", "no"])?;
+    check(port, &nobody, true)?;
+
+    // The client's side: another CA, another name, a version that is not spoken.
+    ensure!(ping(port, &foreign.path("ca.pem"), "localhost", &nobody)? != "PONG", "a foreign server was believed");
+    client.ask(&["CONFIG", "SET", "tls-protocols", "TLSv1.3"])?;
+    check(port, &nobody, true)?;
+    ensure!(client.run(&["CONFIG", "SET", "tls-protocols", "TLSv1.1"])?.is_error("ERR"), "TLS 1.1 was taken");
+    server.stop()
+}
+
+#[test]
+fn a_new_certificate_disturbs_nobody() -> Result<()> {
+    let authority = Authority::new("ours")?;
+    let (server, port) = secured(&authority, "no")?;
+    let mut admin = server.client()?;
+    let mut old = Secure::connect(port, &authority)?;
+    let before = old.certificate();
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| -> Result<()> {
+        let load = |at: usize| -> Result<u64> {
+            let mut client = Secure::connect(port, &authority)?;
+            let mut served = 0;
+            while !done.load(Ordering::Acquire) {
+                client.ask(&["DOC.SET", "c", &at.to_string(), &format!(r#"{{"n":{served}}}"#)])?;
+                served += 1;
+            }
+            Ok(served)
+        };
+        let clients: Vec<_> = (0..8).map(|at| scope.spawn(move || load(at))).collect();
+        for round in 0..5 {
+            authority.sign("server", 200 + round, Flaw::None)?;
+            admin.ask(&["CONFIG", "SET", "tls-cert-file", &authority.path("server.pem")])?;
+            ensure!(Secure::connect(port, &authority)?.certificate() != before, "the old certificate is shown");
+        }
+        // What cannot be read changes nothing.
+        fs::write(authority.path("server.pem"), "no certificate")?;
+        let refused = admin.run(&["CONFIG", "SET", "tls-cert-file", &authority.path("server.pem")])?;
+        ensure!(refused.is_error("ERR"), "{refused}");
+        Secure::connect(port, &authority)?;
+        old.ask(&["PING"])?;
+        done.store(true, Ordering::Release);
+        for client in clients {
+            let served = client.join().map_err(|_| anyhow::anyhow!("a client panicked"))??;
+            ensure!(served > 0, "a client was not served");
+        }
+        Ok(())
+    })
+}
+
+#[test]
+fn much_comes_through_whole() -> Result<()> {
+    let authority = Authority::new("ours")?;
+    let (_server, port) = secured(&authority, "no")?;
+    let mut client = Secure::connect(port, &authority)?;
+    // More than one record, more than one read, and a pipeline that is answered in pieces.
+    let text = "x".repeat(5 << 20);
+    client.ask(&["SET", "large", &text])?;
+    ensure!(client.ask(&["GET", "large"])?.text() == Some(&text), "another value came back");
+    let mut pipeline = Vec::new();
+    for n in 0..20_000 {
+        pipeline.extend(request(&["ECHO", &n.to_string()]));
+    }
+    client.send(&pipeline)?;
+    for n in 0..20_000 {
+        let value = Value::read(&mut client.stream)?;
+        ensure!(value.text() == Some(&n.to_string()), "{n}: {value}");
+    }
+    // Messages reach who only listens.
+    client.ask(&["SUBSCRIBE", "news"])?;
+    let mut other = Secure::connect(port, &authority)?;
+    other.ask(&["PUBLISH", "news", "of today"])?;
+    let message = Value::read(&mut client.stream)?;
+    ensure!(message.to_string().contains("of today"), "{message}");
+    Ok(())
+}
+
+#[test]
+fn a_query_ends_with_its_client() -> Result<()> {
+    let authority = Authority::new("ours")?;
+    let (server, port) = secured(&authority, "no")?;
+    let mut other = server.client()?;
+    for _ in 0..20 {
+        other.ask(&["DOC.INSERT", "c", "{}", "{}", "{}", "{}", "{}"])?;
+    }
+    let inner = r#"{"$reduce":{"input":{"$range":[0,1000]},"initialValue":0,"in":{"$add":["$$value","$$this"]}}}"#;
+    let query =
+        format!(r#"[{{"$set":{{"x":{{"$size":{{"$map":{{"input":{{"$range":[0,100000]}},"in":{inner}}}}}}}}}}}]"#);
+    let mut leaving = Secure::connect(port, &authority)?;
+    leaving.send(&request(&["DOC.AGGREGATE", "c", &query]))?;
+    let runs = |other: &mut veddb_tests::Client| -> Result<bool> {
+        Ok(other.ask(&["CLIENT", "LIST"])?.expect_text().contains("cmd=doc.aggregate"))
+    };
+    let until = Instant::now() + Duration::from_secs(30);
+    while !runs(&mut other)? {
+        ensure!(Instant::now() < until, "the query did not begin");
+    }
+    leaving.stream.get_mut().conn.send_close_notify();
+    leaving.stream.get_mut().flush()?;
+    drop(leaving);
+    while runs(&mut other)? {
+        ensure!(Instant::now() < until, "the query goes on without its client");
+        thread::sleep(Duration::from_millis(20));
+    }
+    Ok(())
+}
+
+#[test]
+fn strangers_are_left_alone() -> Result<()> {
+    let authority = Authority::new("ours")?;
+    authority.sign("server", 100, Flaw::None)?;
+    let port = free_port()?;
+    let server = options(&authority, port).set("tls-auth-clients", "no").set("handshake-timeout", "2").start()?;
+    let mut served = Secure::connect(port, &authority)?;
+    let connect = || -> Result<TcpStream> {
+        let socket = TcpStream::connect(("127.0.0.1", port))?;
+        socket.set_read_timeout(Some(Duration::from_secs(30)))?;
+        Ok(socket)
+    };
+    // Silence, RESP in the clear, random bytes, the first bytes of a handshake and then nothing.
+    let silent: Vec<TcpStream> = (0..200).map(|_| connect()).collect::<Result<_>>()?;
+    let mut plain = connect()?;
+    plain.write_all(b"*1\r\n$4\r\nPING\r\n")?;
+    let mut random = connect()?;
+    let noise: Vec<u8> = (0..4096_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    // It may be turned away before all of it is sent.
+    let _ = random.write_all(&noise);
+    let mut half = connect()?;
+    half.write_all(&[0x16, 0x03, 0x01, 0x02, 0x00, 0x01])?;
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(1) {
+        let asked = Instant::now();
+        served.ask(&["PING"])?;
+        ensure!(asked.elapsed() < Duration::from_secs(1), "PING took {:?}", asked.elapsed());
+    }
+    for mut socket in silent.into_iter().chain([plain, random, half]) {
+        let mut answer = Vec::new();
+        // A reset is an end as well.
+        if let Err(error) = socket.read_to_end(&mut answer) {
+            ensure!(error.kind() == std::io::ErrorKind::ConnectionReset, "{error}");
+        }
+        ensure!(!answer.windows(4).any(|four| four == b"PONG"), "RESP in the clear was answered");
+    }
+    let mut admin = server.client()?;
+    let failed: u64 = admin.figure("stats", "tls_handshakes_failed")?.parse()?;
+    ensure!(failed >= 203, "{failed} handshakes are said to have failed");
+    served.ask(&["PING"])?;
+    Ok(())
+}
+
+#[test]
+fn without_a_certificate_there_is_no_start() -> Result<()> {
+    let authority = Authority::new("ours")?;
+    authority.sign("server", 100, Flaw::None)?;
+    let home = tempfile::tempdir()?;
+    let dir = home.path().join("data").display().to_string();
+    let (cert, key) = (authority.path("server.pem"), authority.path("server.key"));
+    let refused = |more: &[&str], why: &str| -> Result<()> {
+        let (plain, port) = (free_port()?.to_string(), free_port()?.to_string());
+        let mut arguments = vec!["--port", &plain, "--dir", &dir, "--tls-port", &port];
+        arguments.extend(more);
+        let (status, said) = run_to_end(&arguments, Path::new("/dev/null"))?;
+        ensure!(!status.success() && said.contains(why), "{more:?}: {said}");
+        Ok(())
+    };
+    refused(&[], "tls-ca-cert-file is needed")?;
+    refused(&["--tls-auth-clients", "no"], "tls-cert-file is needed")?;
+    refused(&["--tls-auth-clients", "no", "--tls-cert-file", &cert], "tls-key-file is needed")?;
+    refused(&["--tls-auth-clients", "no", "--tls-cert-file", &cert, "--tls-key-file", &cert], "tls-key-file: ")?;
+    refused(&["--tls-cert-file", &cert, "--tls-key-file", &key, "--tls-ca-cert-file", &key], "no certificate in it")
+}
