@@ -233,6 +233,8 @@ fn stats(server: &Server) -> Fields {
         field("acl_access_denied_auth", metrics.authentications_failed.load(Relaxed)),
         field("rejected_connections", metrics.connections_rejected.load(Relaxed)),
         field("tls_handshakes_failed", metrics.tls_handshakes_failed.load(Relaxed)),
+        field("rate_limited_connections", server.limits.refused().0),
+        field("rate_limited_requests", server.limits.refused().1),
         field("total_error_replies", metrics.error_replies.load(Relaxed)),
         field("client_query_buffer_limit_disconnections", metrics.query_buffer_disconnections.load(Relaxed)),
         field("client_output_buffer_limit_disconnections", metrics.output_buffer_disconnections.load(Relaxed)),

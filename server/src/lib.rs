@@ -16,6 +16,7 @@ pub mod framer;
 mod info;
 pub mod key_status;
 mod latency;
+pub mod limits;
 pub mod listener;
 mod memory;
 pub mod metrics;

@@ -100,6 +100,10 @@ fn welcome(server: &Arc<Server>, socket: TcpStream, peer: SocketAddr, speaks: Sp
     let settings = server.config.load();
     server.metrics.connections_received.fetch_add(1, Relaxed);
     let Ok(local) = socket.local_addr() else { return };
+    if let Err(error) = server.limits.connect(peer.ip()) {
+        turn_away(server, &socket, speaks, &format!("-{error}\r\n"));
+        return;
+    }
     if settings.protected_mode && settings.requirepass.0.is_empty() && !is_loopback(peer.ip()) {
         turn_away(server, &socket, speaks, PROTECTED);
         return;

@@ -12,6 +12,7 @@ use veddb_storage::Store;
 use crate::client::Clients;
 use crate::config::{Config, Settings};
 use crate::latency::Latency;
+use crate::limits::Limits;
 use crate::memory;
 use crate::metrics::Metrics;
 use crate::monitor::Monitors;
@@ -48,6 +49,8 @@ pub struct Server {
     pub(crate) pause: Pause,
     /// What memory the server itself took when it began, bytes.
     pub(crate) startup_memory: Option<u64>,
+    /// What each address and user may ask for in a second.
+    pub(crate) limits: Limits,
     /// How connections to `tls-port` are sealed.
     pub tls: Tls,
     /// What all queries share.
@@ -79,6 +82,8 @@ impl Server {
         }
         let latency = Latency::default();
         latency.set_threshold_ms(config.load().latency_monitor_threshold_ms);
+        let limits = Limits::default();
+        limits.set(&crate::limits::Settings::default(), &config.load().rates);
         Arc::new(Server {
             config,
             store,
@@ -90,6 +95,7 @@ impl Server {
             latency,
             pause: Pause::default(),
             startup_memory: crate::memory::total(),
+            limits,
             tls,
             queries: Queries::new(query_limits),
             commit_slots: Arc::new(Semaphore::new(COMMIT_QUEUE)),
@@ -136,6 +142,7 @@ impl Server {
             let (keys, documents) = notes(after);
             self.store.want_notes(keys, documents);
         }
+        self.limits.set(&before.rates, &after.rates);
         self.latency.set_threshold_ms(after.latency_monitor_threshold_ms);
         self.slowlog.truncate(after.slowlog_max_len);
         if before.maxmemory != after.maxmemory {
@@ -191,6 +198,7 @@ impl Server {
                 _ = stopping.changed() => return,
             }
             self.queries.sweep(Instant::now());
+            self.limits.sweep();
             let settings = self.config.load();
             self.clients.sweep(&settings);
             self.look_at_memory(settings.maxmemory);

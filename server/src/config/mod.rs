@@ -64,6 +64,8 @@ pub struct Settings {
     pub max_subscriptions_per_client: usize,
     pub max_watched_per_client: usize,
     pub limits: Limits,
+    /// What may be asked for in a second.
+    pub rates: crate::limits::Settings,
     /// Bounds of queries.
     pub query_limits: QueryLimits,
     pub log_segment_size: usize,
@@ -112,6 +114,7 @@ impl Default for Settings {
             max_subscriptions_per_client: 100_000,
             max_watched_per_client: 10_000,
             limits: Limits::default(),
+            rates: crate::limits::Settings::default(),
             query_limits: QueryLimits::default(),
             log_segment_size: 64 << 20,
             shutdown_timeout_s: 10,

@@ -193,6 +193,30 @@ pub static SETTINGS: &[Setting] = &[
         |s| s.latency_percentiles.iter().map(f64::to_string).collect::<Vec<_>>().join(" "),
         |s, v| put(&mut s.latency_percentiles, percentiles(v)),
     ),
+    Setting::live(
+        "limit-address-commands",
+        "Commands that one address may send in a second, over all its connections; 0 is no limit. Of IPv6 a /64 is one address.",
+        |s| s.rates.address_commands.to_string(),
+        |s, v| put(&mut s.rates.address_commands, integer(v, 0..=I32)),
+    ),
+    Setting::live(
+        "limit-address-connections",
+        "Connections that one address may make in a second; 0 is no limit. Of IPv6 a /64 is one address.",
+        |s| s.rates.address_connections.to_string(),
+        |s, v| put(&mut s.rates.address_connections, integer(v, 0..=I32)),
+    ),
+    Setting::live(
+        "limit-user-bytes",
+        "Bytes of requests that one user may send in a second, over all connections; 0 is no limit.",
+        |s| s.rates.user_bytes.to_string(),
+        |s, v| put(&mut s.rates.user_bytes, integer(v, 0..=I32)),
+    ),
+    Setting::live(
+        "limit-user-commands",
+        "Commands that one user may send in a second, over all connections; 0 is no limit.",
+        |s| s.rates.user_commands.to_string(),
+        |s, v| put(&mut s.rates.user_commands, integer(v, 0..=I32)),
+    ),
     Setting::fixed(
         "log-format",
         "text or json.",

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use tokio::io::AsyncWriteExt;
 use tokio::sync::watch;
 use veddb_commands::context::{Asker, Phased, Prepared, ReadContext, Unit, WriteContext};
@@ -210,7 +210,7 @@ impl Connection {
             out_of_memory: self.server.is_out_of_memory(),
             transaction: self.state.multi.as_ref().map(|multi| multi.takes_memory),
         };
-        let entry = match admit(&args, standing, &self.settings.limits) {
+        let entry = match self.held_to_limits(&args, admit(&args, standing, &self.settings.limits)) {
             Admission::Run(entry) => entry,
             Admission::Refuse(entry, mut error) => {
                 self.finish_writes().await;
@@ -300,6 +300,21 @@ impl Connection {
             }
         }
         Ok(())
+    }
+
+    /// Refuses what would run where its address or user has asked for too much. Leaving is always allowed.
+    fn held_to_limits(&self, args: &Args, admission: Admission) -> Admission {
+        let bytes = args.from(0).iter().map(|arg| arg.len()).sum();
+        let Err(error) = self.server.limits.request(self.client.addr.ip(), &Bytes::from_static(b"default"), bytes)
+        else {
+            return admission;
+        };
+        match admission {
+            Admission::Run(entry) if !matches!(entry.name.as_str(), "quit" | "reset") => {
+                Admission::Refuse(Some(entry), error)
+            }
+            other => other,
+        }
     }
 
     fn run_session(&mut self, entry: &Entry, run: SessionFn, args: &Args) -> Outcome {

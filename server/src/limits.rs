@@ -1,0 +1,210 @@
+//! How much one address and one user may ask for in a second: token buckets.
+//!
+//! Owns what each of them has used lately, and forgets whoever has a whole bucket again. What is over a limit is refused
+//! with the time after which it may be tried again; nothing waits.
+
+use std::hash::Hash;
+use std::net::{IpAddr, Ipv6Addr};
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use bytes::Bytes;
+use governor::clock::{Clock, DefaultClock};
+use governor::state::keyed::DashMapStateStore;
+use governor::{Quota, RateLimiter};
+use veddb_commands::{CommandError, ErrorCode};
+
+/// What may be used in a second; 0 is no limit. A whole second's worth may be used at once.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the table of settings documents each by its name")]
+pub struct Settings {
+    pub address_commands: u32,
+    pub address_connections: u32,
+    pub user_commands: u32,
+    pub user_bytes: u32,
+}
+
+/// Addresses or users that are known at once. Those that came later wait for a sweep, so that strangers take no more memory than that.
+const KNOWN_MAX: usize = 100_000;
+
+/// How often those are forgotten who have a whole bucket again.
+const SWEEP: Duration = Duration::from_secs(1);
+
+type Limiter<K> = RateLimiter<K, DashMapStateStore<K>, DefaultClock>;
+
+/// One limit of many buckets. There is no limiter where there is no limit.
+struct Bucket<K: Hash + Eq + Clone> {
+    limiter: ArcSwapOption<Limiter<K>>,
+    refused: AtomicU64,
+}
+
+impl<K: Hash + Eq + Clone> Default for Bucket<K> {
+    fn default() -> Bucket<K> {
+        Bucket { limiter: ArcSwapOption::empty(), refused: AtomicU64::new(0) }
+    }
+}
+
+impl<K: Hash + Eq + Clone> Bucket<K> {
+    fn set(&self, a_second: u32) {
+        let quota = NonZeroU32::new(a_second).map(Quota::per_second);
+        self.limiter.store(quota.map(|quota| Arc::new(RateLimiter::dashmap(quota))));
+    }
+
+    /// Takes so many out of the bucket of `key`; after how long they are there, where they are not.
+    fn take(&self, key: &K, count: u32) -> Result<(), Duration> {
+        let limiter = self.limiter.load();
+        let (Some(limiter), Some(count)) = (&*limiter, NonZeroU32::new(count)) else { return Ok(()) };
+        if limiter.len() >= KNOWN_MAX {
+            self.refused.fetch_add(1, Relaxed);
+            return Err(SWEEP);
+        }
+        let taken = match limiter.check_key_n(key, count) {
+            Ok(taken) => taken,
+            // More than a whole bucket: it takes what there is, so that it passes once in a while.
+            Err(whole) => match NonZeroU32::new(whole.0).map(|whole| limiter.check_key_n(key, whole)) {
+                Some(Ok(taken)) => taken,
+                _ => Ok(()),
+            },
+        };
+        taken.map_err(|not_until| {
+            self.refused.fetch_add(1, Relaxed);
+            not_until.wait_time_from(DefaultClock::default().now())
+        })
+    }
+
+    fn forget(&self) {
+        if let Some(limiter) = &*self.limiter.load() {
+            limiter.retain_recent();
+            limiter.shrink_to_fit();
+        }
+    }
+}
+
+/// The limits of a running server.
+#[derive(Default)]
+pub(crate) struct Limits {
+    address_commands: Bucket<IpAddr>,
+    address_connections: Bucket<IpAddr>,
+    user_commands: Bucket<Bytes>,
+    user_bytes: Bucket<Bytes>,
+}
+
+impl std::fmt::Debug for Limits {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Limits")
+    }
+}
+
+impl Limits {
+    /// Holds to these from now on; everybody's buckets are whole where one changed.
+    pub(crate) fn set(&self, before: &Settings, after: &Settings) {
+        let changed = |of: fn(&Settings) -> u32| Some(of(after)).filter(|now| *now != of(before));
+        changed(|s| s.address_commands).into_iter().for_each(|now| self.address_commands.set(now));
+        changed(|s| s.address_connections).into_iter().for_each(|now| self.address_connections.set(now));
+        changed(|s| s.user_commands).into_iter().for_each(|now| self.user_commands.set(now));
+        changed(|s| s.user_bytes).into_iter().for_each(|now| self.user_bytes.set(now));
+    }
+
+    /// Counts a connection that an address makes.
+    ///
+    /// # Errors
+    /// `RATELIMIT` where it has made too many.
+    pub(crate) fn connect(&self, address: IpAddr) -> Result<(), CommandError> {
+        self.address_connections.take(&network(address), 1).map_err(|wait| refused("limit-address-connections", wait))
+    }
+
+    /// Counts a request of so many bytes.
+    ///
+    /// # Errors
+    /// `RATELIMIT` where the address or the user has asked for too much.
+    pub(crate) fn request(&self, address: IpAddr, user: &Bytes, bytes: usize) -> Result<(), CommandError> {
+        self.address_commands.take(&network(address), 1).map_err(|wait| refused("limit-address-commands", wait))?;
+        self.user_commands.take(user, 1).map_err(|wait| refused("limit-user-commands", wait))?;
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        self.user_bytes.take(user, bytes).map_err(|wait| refused("limit-user-bytes", wait))
+    }
+
+    /// Forgets those who have not asked for anything lately. To be called every [`SWEEP`].
+    pub(crate) fn sweep(&self) {
+        self.address_commands.forget();
+        self.address_connections.forget();
+        self.user_commands.forget();
+        self.user_bytes.forget();
+    }
+
+    /// What was refused since the start: connections, and requests.
+    pub(crate) fn refused(&self) -> (u64, u64) {
+        let requests = [&self.user_commands.refused, &self.user_bytes.refused, &self.address_commands.refused];
+        (self.address_connections.refused.load(Relaxed), requests.iter().map(|count| count.load(Relaxed)).sum())
+    }
+}
+
+/// Whose bucket an address takes from. Whoever has one IPv6 address has 2^64 of them.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),
+        v4 => v4,
+    }
+}
+
+fn refused(limit: &str, wait: Duration) -> CommandError {
+    let wait_ms = wait.as_millis().max(1);
+    CommandError::new(ErrorCode::RateLimit, format!("{limit} is reached, try again in {wait_ms} ms"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limits(settings: Settings) -> Limits {
+        let limits = Limits::default();
+        limits.set(&Settings::default(), &settings);
+        limits
+    }
+
+    #[test]
+    fn a_bucket_holds_a_second_and_each_has_its_own() {
+        let limits = limits(Settings { address_commands: 3, user_bytes: 100, ..Settings::default() });
+        let (one, other) = (IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 0, 0, 2]));
+        let user = Bytes::from_static(b"ada");
+        for _ in 0..3 {
+            limits.request(one, &user, 1).unwrap();
+        }
+        let error = limits.request(one, &user, 1).unwrap_err().to_string();
+        assert!(error.starts_with("RATELIMIT limit-address-commands is reached, try again in "), "{error}");
+        limits.request(other, &user, 97).unwrap();
+        assert!(limits.request(other, &user, 1).unwrap_err().to_string().contains("limit-user-bytes"));
+        // More than a bucket takes all of it.
+        limits.request(other, &Bytes::from_static(b"eve"), 1_000_000).unwrap();
+        assert!(limits.request(IpAddr::from([10, 0, 0, 3]), &Bytes::from_static(b"eve"), 1).is_err());
+        assert_eq!(limits.refused(), (0, 3));
+    }
+
+    #[test]
+    fn a_network_of_ipv6_is_one_and_who_is_done_is_forgotten() {
+        let limits = limits(Settings { address_connections: 1, ..Settings::default() });
+        limits.connect("2001:db8::1".parse().unwrap()).unwrap();
+        assert!(limits.connect("2001:db8::2".parse().unwrap()).is_err());
+        limits.connect("2001:db8:0:1::1".parse().unwrap()).unwrap();
+        limits.connect("::ffff:10.0.0.1".parse().unwrap()).unwrap();
+        assert!(limits.connect("10.0.0.1".parse().unwrap()).is_err());
+        let known = || limits.address_connections.limiter.load().as_ref().map_or(0, |limiter| limiter.len());
+        assert_eq!(known(), 3);
+        while known() > 0 {
+            std::thread::sleep(Duration::from_millis(20));
+            limits.sweep();
+        }
+    }
+
+    #[test]
+    fn without_limits_nothing_is_kept() {
+        let limits = limits(Settings::default());
+        for _ in 0..1000 {
+            limits.request(IpAddr::from([10, 0, 0, 1]), &Bytes::from_static(b"ada"), 1 << 30).unwrap();
+        }
+        assert!(limits.user_bytes.limiter.load().is_none());
+    }
+}
