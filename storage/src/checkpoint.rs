@@ -20,6 +20,7 @@ use crate::kv::{Engine, Entry, Snapshot, Space};
 use crate::log;
 use crate::lsn::Lsn;
 use crate::memtable::Memtable;
+use crate::names;
 use crate::record_id::{RecordId, document_key};
 use crate::seal::{Purpose, Sealer, replace_file};
 use crate::shared::{Shared, seal_document};
@@ -83,10 +84,21 @@ pub(crate) fn read(path: &Path, sealer: &Sealer) -> Result<Option<Checkpoint>, E
 /// The checkpoint of a store without anything.
 pub(crate) fn write_first(path: &Path, engine: &dyn Engine, sealer: &Sealer) -> Result<Checkpoint, Error> {
     let checkpoint = Checkpoint::first();
-    engine.ingest(Space::Documents, &mut std::iter::once(marker(Space::Documents, sealer, 0)))?;
-    engine.ingest(Space::Pages, &mut std::iter::once(marker(Space::Pages, sealer, 0)))?;
-    put(path, sealer, &checkpoint)?;
+    write_whole(path, engine, sealer, &checkpoint)?;
     Ok(checkpoint)
+}
+
+/// The checkpoint of an engine that has all it speaks of.
+pub(crate) fn write_whole(
+    path: &Path,
+    engine: &dyn Engine,
+    sealer: &Sealer,
+    checkpoint: &Checkpoint,
+) -> Result<(), Error> {
+    for space in Space::ALL {
+        engine.ingest(space, &mut std::iter::once(marker(space, sealer, checkpoint.lsn)))?;
+    }
+    put(path, sealer, checkpoint)
 }
 
 fn put(path: &Path, sealer: &Sealer, checkpoint: &Checkpoint) -> Result<(), Error> {
@@ -240,6 +252,7 @@ fn write(shared: &Shared, request: Request, reclaim: &mut Vec<u32>) -> Result<Do
             .chain(shared.builds.unfinished_pages())
             .filter(|page| *page < next_page)
             .collect(),
+        past_names: names::after(&state.past_names, kept_after.unwrap_or(state.lsn)),
         log_kept_after: kept_after,
         ..Checkpoint::first().with_terms(&state.terms)
     };

@@ -8,6 +8,7 @@ use crate::document::RawObject;
 use crate::index::{Index, IndexDefinition, IndexSpec, PageId, Pager, Phase, Tree, expiries};
 use crate::keys::KEYS;
 use crate::lsn::Lsn;
+use crate::names::PastName;
 use crate::replicate::TermStart;
 use crate::schema::{self, CollectionSchema};
 use crate::shared::{EXPIRY_BYTES, RECORD_OVERHEAD_BYTES};
@@ -202,6 +203,9 @@ pub(crate) struct Checkpoint {
     /// Of the log up to that LSN, oldest first.
     #[serde(default)]
     pub(crate) terms: Vec<TermStart>,
+    /// Names that collections had, as far as the log may be read from.
+    #[serde(default)]
+    pub(crate) past_names: Vec<PastName>,
     /// Followers want what is after this unit.
     #[serde(default)]
     pub(crate) log_kept_after: Option<Lsn>,
@@ -219,6 +223,7 @@ impl Checkpoint {
             reclaim: Vec::new(),
             freed_pages: Vec::new(),
             terms: Vec::new(),
+            past_names: Vec::new(),
             log_kept_after: None,
         }
     }

@@ -19,8 +19,10 @@ use crate::index::{PageId, Phase};
 use crate::log::{AppendError, Log};
 use crate::lsn::Lsn;
 use crate::memtable::Memtable;
+use crate::names;
 use crate::note::Note;
 use crate::options::{FsyncPolicy, OnFatal};
+use crate::replicate::{Apply, next_term, promotions};
 use crate::shared::Shared;
 use crate::transaction::Transaction;
 use crate::view::State;
@@ -45,6 +47,10 @@ pub(crate) enum Message {
     Job(Box<dyn Job>),
     /// A checkpoint is done; only there to wake an idle committer.
     CheckpointDone,
+    /// Units of another store's log.
+    Apply(Box<Apply>),
+    /// Begin a new term, and answer with it.
+    Promote(SyncSender<Result<u64, Error>>),
     /// Make a checkpoint now, and tell when it is published.
     Checkpoint(WantedCheckpoint),
     /// Write everything out and stop.
@@ -177,8 +183,10 @@ impl Committer {
             (self.on_fatal)(&error);
             // Whoever still asks is told; the queue closes when the handle sees the thread gone.
             while let Ok(message) = self.queue.try_recv() {
-                if let Message::Job(job) = message {
-                    job.finished(Err(Error::LogFailed(error.to_string())));
+                match message {
+                    Message::Job(job) => job.finished(Err(Error::LogFailed(error.to_string()))),
+                    Message::Apply(apply) => apply.refuse(Error::LogFailed(error.to_string())),
+                    _ => {}
                 }
             }
         }
@@ -192,7 +200,12 @@ impl Committer {
             let mut next = Some(message);
             while let Some(message) = next.take() {
                 match message {
-                    Message::Job(job) => self.run_job(job, &mut jobs)?,
+                    Message::Job(job) => {
+                        self.change_term(self.own_term, &mut jobs)?;
+                        self.run_job(job, false, &mut jobs)?;
+                    }
+                    Message::Apply(apply) => self.apply(*apply, &mut jobs)?,
+                    Message::Promote(answer) => self.promote(&answer, &mut jobs)?,
                     Message::CheckpointDone => {}
                     Message::Checkpoint(wanted) => self.wanted.push(wanted),
                     Message::Close => closing = true,
@@ -233,19 +246,24 @@ impl Committer {
         Ok(())
     }
 
-    fn run_job(&mut self, mut job: Box<dyn Job>, jobs: &mut Vec<Box<dyn Job>>) -> Result<(), Error> {
+    /// `carried`: it has the units of another store's log.
+    fn run_job(&mut self, mut job: Box<dyn Job>, carried: bool, jobs: &mut Vec<Box<dyn Job>>) -> Result<(), Error> {
         let now_ms = now_ms();
-        self.change_term(self.own_term, jobs)?;
         for at in 0..job.units() {
             let lsn = self.group_lsn + 1;
             self.effects.clear();
             let mut transaction = Transaction::new(&self.shared, &mut self.working, lsn, now_ms, &mut self.effects);
             if job.run(at, &mut transaction) {
                 let count = transaction.count();
+                if count > 0 && !carried && self.shared.replica.load(Ordering::Acquire) {
+                    transaction.undo()?;
+                    job.finished(Err(Error::ReadOnly));
+                    return Ok(());
+                }
                 let (notes, keys_expired) = transaction.take_notes();
                 self.notes.extend(notes);
                 self.keys_expired += keys_expired;
-                if count > 0 {
+                if count > 0 || carried {
                     append_unit(&mut self.group, count, &self.effects.bytes);
                     self.group_lsn = lsn;
                 }
@@ -273,6 +291,38 @@ impl Committer {
             self.effects.bytes = Vec::new();
         }
         jobs.push(job);
+        Ok(())
+    }
+
+    fn apply(&mut self, apply: Apply, jobs: &mut Vec<Box<dyn Job>>) -> Result<(), Error> {
+        if !self.shared.replica.load(Ordering::Acquire) {
+            apply.refuse(Error::ReadOnly);
+            return Ok(());
+        }
+        self.change_term(apply.term(), jobs)?;
+        match apply.into_job(self.group_lsn, self.shared.feed.history_id()) {
+            Some(job) => self.run_job(job, true, jobs),
+            None => Ok(()),
+        }
+    }
+
+    fn promote(&mut self, answer: &SyncSender<Result<u64, Error>>, jobs: &mut Vec<Box<dyn Job>>) -> Result<(), Error> {
+        let before = self.own_term;
+        let known = self.working.terms.last().map_or(before, |last| last.term);
+        let term = next_term(promotions(known).max(promotions(before)).saturating_add(1));
+        self.change_term(term, jobs)?;
+        append_unit(&mut self.group, 0, &[]);
+        self.group_lsn += 1;
+        let promoted = if self.commit_group(std::mem::take(jobs))? {
+            self.log.sync()?;
+            self.own_term = term;
+            self.shared.replica.store(false, Ordering::Release);
+            Ok(term)
+        } else {
+            Err(Error::NoSpace)
+        };
+        // Whoever is gone does not wait for an answer.
+        let _ = answer.send(promoted);
         Ok(())
     }
 
@@ -441,6 +491,11 @@ impl Committer {
         self.working.sources.frozen =
             Some(std::mem::replace(&mut self.working.sources.active, Arc::new(Memtable::default())));
         self.working.dirty_bytes = 0;
+        // Those that the last checkpoint could do without, nobody asks for any more.
+        let wanted = self.shared.feed.wanted_after(false).unwrap_or(self.lsn_applied).min(self.lsn_applied);
+        if self.working.past_names.first().is_some_and(|name| name.until <= wanted) {
+            self.working.past_names = Arc::new(names::after(&self.working.past_names, wanted));
+        }
         self.working.freeze_recent();
         // In this checkpoint: what it says is nobody's must not be theirs.
         self.shared.builds.forget_adopted();

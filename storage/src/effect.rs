@@ -35,6 +35,7 @@ pub(crate) enum Effect {
     Replace {
         collection: u32,
         record: RecordId,
+        rewrite: Rewrite,
         version: u64,
         expires_ms: u64,
         size_before: u64,
@@ -43,6 +44,8 @@ pub(crate) enum Effect {
     Delete {
         collection: u32,
         record: RecordId,
+        /// The last version; 0 in logs that do not tell.
+        version: u64,
         size_before: u64,
         id: Box<[u8]>,
     },
@@ -70,6 +73,17 @@ pub(crate) enum Effect {
     },
 }
 
+/// How a document came to be another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Rewrite {
+    /// Another document was put in its place.
+    Whole,
+    /// Some of it was changed.
+    Changed,
+    /// Only its expiry is another one.
+    Expiry,
+}
+
 const CREATE: u8 = 1;
 const DROP: u8 = 2;
 const RENAME: u8 = 3;
@@ -82,6 +96,11 @@ const FAIL_INDEX: u8 = 9;
 const UNINDEX: u8 = 10;
 const INSERT_EXPIRING: u8 = 11;
 const REPLACE_EXPIRING: u8 = 12;
+const UPDATE: u8 = 13;
+const UPDATE_EXPIRING: u8 = 14;
+const EXPIRE: u8 = 15;
+const EXPIRE_EXPIRING: u8 = 16;
+const DELETE_VERSION: u8 = 17;
 
 /// Writes effects one after the other; a unit is their number and then they.
 #[derive(Debug, Default)]
@@ -140,8 +159,20 @@ impl EffectWriter {
         self.string(&document.body);
     }
 
-    pub(crate) fn replace(&mut self, collection: u32, record: RecordId, size_before: u64, document: &Document) {
-        self.document_head([REPLACE, REPLACE_EXPIRING], collection, record, document);
+    pub(crate) fn replace(
+        &mut self,
+        collection: u32,
+        record: RecordId,
+        size_before: u64,
+        document: &Document,
+        rewrite: Rewrite,
+    ) {
+        let tags = match rewrite {
+            Rewrite::Whole => [REPLACE, REPLACE_EXPIRING],
+            Rewrite::Changed => [UPDATE, UPDATE_EXPIRING],
+            Rewrite::Expiry => [EXPIRE, EXPIRE_EXPIRING],
+        };
+        self.document_head(tags, collection, record, document);
         self.number(document.version);
         self.number(size_before);
         self.string(&document.body);
@@ -157,9 +188,10 @@ impl EffectWriter {
         }
     }
 
-    pub(crate) fn delete(&mut self, collection: u32, record: RecordId, size_before: u64, id: &[u8]) {
-        self.head(DELETE, collection);
+    pub(crate) fn delete(&mut self, collection: u32, record: RecordId, version: u64, size_before: u64, id: &[u8]) {
+        self.head(DELETE_VERSION, collection);
         self.number(record.0);
+        self.number(version);
         self.number(size_before);
         self.string(id);
     }
@@ -236,17 +268,26 @@ fn decode(rest: &mut &[u8]) -> Option<Effect> {
             expires_ms: if tag == INSERT_EXPIRING { take_number(rest)? } else { 0 },
             body: take_string(rest)?.into(),
         },
-        REPLACE | REPLACE_EXPIRING => Effect::Replace {
+        REPLACE | REPLACE_EXPIRING | UPDATE | UPDATE_EXPIRING | EXPIRE | EXPIRE_EXPIRING => Effect::Replace {
             collection,
             record: RecordId(take_number(rest)?),
-            expires_ms: if tag == REPLACE_EXPIRING { take_number(rest)? } else { 0 },
+            rewrite: match tag {
+                UPDATE | UPDATE_EXPIRING => Rewrite::Changed,
+                EXPIRE | EXPIRE_EXPIRING => Rewrite::Expiry,
+                _ => Rewrite::Whole,
+            },
+            expires_ms: match tag {
+                REPLACE_EXPIRING | UPDATE_EXPIRING | EXPIRE_EXPIRING => take_number(rest)?,
+                _ => 0,
+            },
             version: take_number(rest)?,
             size_before: take_number(rest)?,
             body: take_string(rest)?.into(),
         },
-        DELETE => Effect::Delete {
+        DELETE | DELETE_VERSION => Effect::Delete {
             collection,
             record: RecordId(take_number(rest)?),
+            version: if tag == DELETE_VERSION { take_number(rest)? } else { 0 },
             size_before: take_number(rest)?,
             id: take_string(rest)?.into(),
         },
@@ -307,13 +348,14 @@ mod tests {
         let mut writer = EffectWriter::default();
         writer.create(7, 3, "users", 1_700_000_000_000, "{}");
         writer.insert(7, RecordId(300), &Document::new(1, Box::from(&b"body"[..])));
-        writer.replace(7, RecordId(300), 9, &Document::new(u64::MAX, Box::default()));
-        writer.replace(7, RecordId(300), 9, &Document::expiring(3, 1_800_000_000_000, Box::default()));
+        writer.replace(7, RecordId(300), 9, &Document::new(u64::MAX, Box::default()), Rewrite::Whole);
+        let expiring = Document::expiring(3, 1_800_000_000_000, Box::default());
+        writer.replace(7, RecordId(300), 9, &expiring, Rewrite::Expiry);
         writer.insert(7, RecordId(301), &Document::expiring(1, u64::MAX, Box::from(&b"body"[..])));
         let mut group = Vec::new();
         append_unit(&mut group, writer.count, &writer.bytes);
         let mut writer = EffectWriter::default();
-        writer.delete(7, RecordId(300), 9, b"id");
+        writer.delete(7, RecordId(300), 5, 9, b"id");
         writer.rename(7, "people");
         writer.drop(7);
         writer.create_index(7, 2, "{}");
@@ -327,20 +369,29 @@ mod tests {
         assert_eq!(units[1][4], Effect::Unindex { collection: 7, index: 2, keys });
         assert_eq!(
             units[1][0],
-            Effect::Delete { collection: 7, record: RecordId(300), size_before: 9, id: Box::from(&b"id"[..]) }
+            Effect::Delete {
+                collection: 7,
+                record: RecordId(300),
+                version: 5,
+                size_before: 9,
+                id: Box::from(&b"id"[..])
+            }
         );
         assert_eq!(
             units[0][2],
             Effect::Replace {
                 collection: 7,
                 record: RecordId(300),
+                rewrite: Rewrite::Whole,
                 version: u64::MAX,
                 expires_ms: 0,
                 size_before: 9,
                 body: Box::default()
             }
         );
-        assert!(matches!(units[0][3], Effect::Replace { version: 3, expires_ms: 1_800_000_000_000, .. }));
+        let expiry = Rewrite::Expiry;
+        assert!(matches!(units[0][3], Effect::Replace { version: 3, expires_ms: 1_800_000_000_000, rewrite, .. }
+            if rewrite == expiry));
         assert!(matches!(units[0][4], Effect::Insert { record: RecordId(301), expires_ms: u64::MAX, .. }));
         for cut in 0..group.len() {
             assert!(decode_group(&group[..cut], 2).is_none());

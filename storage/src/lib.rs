@@ -19,10 +19,12 @@ mod kv;
 mod log;
 mod lsn;
 mod memtable;
+mod names;
 mod note;
 mod options;
 mod record_id;
 mod recover;
+mod replay;
 mod replicate;
 mod rotate;
 mod runs;
@@ -56,8 +58,8 @@ pub use note::{Listener, Note};
 pub use options::{FsyncPolicy, OnFatal, Options};
 pub use record_id::RecordId;
 pub use replicate::{
-    Applied, Export, ExportHash, ExportHeader, FollowError, Follower, HistoryId, Position, Staged, Staging,
-    Subscription, TermStart, Units, promotions,
+    Applied, Event, EventKind, Export, ExportHash, ExportHeader, FollowError, Follower, HistoryId, Position,
+    RolledBack, Staged, Staging, Subscription, TermStart, Units, promotions, rollback_lines,
 };
 pub use rotate::{DataKeys, Figures, KeyCounts, KeyStatus};
 pub use scan::Scan;

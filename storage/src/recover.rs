@@ -40,6 +40,10 @@ pub(crate) struct Layout {
     pub(crate) checkpoint: PathBuf,
     /// How far a rotation has come.
     pub(crate) rotation: PathBuf,
+    /// A store that is being made to take the place of this one.
+    pub(crate) sync: PathBuf,
+    /// What was taken back of the log when its line turned out not to be the primary's.
+    pub(crate) rollback: PathBuf,
     /// Temporary files; nothing in it outlives a process.
     pub(crate) tmp: PathBuf,
 }
@@ -55,12 +59,15 @@ impl Layout {
             log: dir.join("log"),
             checkpoint: dir.join("checkpoint"),
             rotation: crate::rotate::progress_file(dir),
+            sync: dir.join("sync"),
+            rollback: dir.join("rollback"),
             tmp: dir.join("tmp"),
         }
     }
 
-    fn known(&self) -> [&Path; 8] {
-        [&self.keyring, &self.lock, &self.engine, &self.trial, &self.log, &self.checkpoint, &self.rotation, &self.tmp]
+    fn known(&self) -> [&Path; 10] {
+        let Layout { keyring, lock, engine, trial, log, checkpoint, rotation, sync, rollback, tmp, .. } = self;
+        [keyring, lock, engine, trial, log, checkpoint, rotation, sync, rollback, tmp]
     }
 
     /// Takes away what a crash left of files that were being replaced, which may be under a key that is to be erased.
@@ -246,6 +253,7 @@ fn open_shared(
         next_collection: checkpoint.next_collection,
         page_watermark: checkpoint.next_page,
         terms: checkpoint.terms().into(),
+        past_names: Arc::new(checkpoint.past_names.clone()),
     };
     Ok(Arc::new(Shared {
         spills: Spills::new(layout.tmp.clone(), sealer.clone(), options.disk_reserve_bytes),
@@ -255,6 +263,8 @@ fn open_shared(
         pager,
         cache: crate::cache::DocumentCache::new(options.cache_memory_bytes),
         feed,
+        replica: options.replica.into(),
+        apply_queued: Arc::default(),
         builds: crate::build::Builds::default(),
         notes: crate::note::Notes::default(),
         log_dir: layout.log.clone(),

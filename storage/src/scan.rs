@@ -29,6 +29,8 @@ pub struct Scan {
     recent_from: Option<RecordId>,
     /// So many more stored documents are looked for in the cache, and put there.
     cached: usize,
+    /// Whether runs that are read are kept.
+    keeps: bool,
     failed: bool,
 }
 
@@ -71,6 +73,7 @@ impl Scan {
             recent: VecDeque::new(),
             recent_from: Some(first),
             cached: 0,
+            keeps: true,
             failed: false,
         };
         scan.stored = scan.seek(first);
@@ -79,6 +82,16 @@ impl Scan {
             scan.stored = Stored::Engine { pairs, run: 0, gathered: None };
         }
         scan
+    }
+
+    /// Keeps nothing of what it reads, for a scan of all there is.
+    #[must_use]
+    pub(crate) fn unkept(mut self) -> Scan {
+        self.keeps = false;
+        if let Stored::Engine { gathered, .. } = &mut self.stored {
+            *gathered = None;
+        }
+        self
     }
 
     /// Keeps the first documents in the cache, for a scan that is likely to end soon: the next one will look at the same.
@@ -98,7 +111,7 @@ impl Scan {
         }
         let (first, last) = (document_key(self.collection, from), document_key(self.collection, RecordId(u64::MAX)));
         let pairs = sources.snapshot.range(Space::Documents, &first, &last);
-        let gathered = (from == first_of(run)).then(Gathered::default);
+        let gathered = (self.keeps && from == first_of(run)).then(Gathered::default);
         Stored::Engine { pairs, run, gathered }
     }
 
@@ -142,7 +155,7 @@ impl Scan {
                     if next_run != Some(*run) {
                         let (run_before, gathered_before) = (*run, gathered.take());
                         if let Some(next_run) = next_run {
-                            (*run, *gathered) = (next_run, Some(Gathered::default()));
+                            (*run, *gathered) = (next_run, self.keeps.then(Gathered::default));
                         }
                         if let Some(gathered) = gathered_before {
                             self.keep(run_before, gathered);

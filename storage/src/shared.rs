@@ -4,6 +4,7 @@ use bytes::Bytes;
 use parking_lot::RwLock;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 
 use crate::Error;
 use crate::build::Builds;
@@ -33,6 +34,10 @@ pub(crate) struct Shared {
     pub(crate) notes: Notes,
     pub(crate) spills: Spills,
     pub(crate) feed: Arc<Feed>,
+    /// Whether another store's log is carried out here, and nothing else is.
+    pub(crate) replica: AtomicBool,
+    /// Bytes of units of that log that wait for the committer.
+    pub(crate) apply_queued: Arc<AtomicUsize>,
     pub(crate) log_dir: PathBuf,
     pub(crate) checkpoint_path: PathBuf,
     /// What readers see. Replaced whole by the committer.

@@ -17,7 +17,7 @@ use crate::effect::EffectWriter;
 use crate::log::{self, Log, LogIdentity, Progress};
 use crate::note::Listener;
 use crate::recover::{Layout, Recovered, recover};
-use crate::replicate::{next_term, promotions};
+use crate::replicate::{Exports, Staging, finish_install, is_install_begun, next_term, promotions};
 use crate::rotate::{self, DataKeys, Rotator};
 use crate::seal::{Keyring, MasterKeySource, Sealer, resolve};
 use crate::shared::Shared;
@@ -34,6 +34,7 @@ pub struct Store {
     threads: Mutex<Vec<JoinHandle<()>>>,
     closing: Arc<AtomicBool>,
     ttl: Arc<Ttl>,
+    pub(crate) exports: Arc<Exports>,
     replayed_units: u64,
     lock: Mutex<Option<File>>,
 }
@@ -55,6 +56,10 @@ impl Store {
     /// wrong; then nothing in it has been changed.
     pub fn open(options: Options, master: &MasterKeySource) -> Result<Store, Error> {
         let layout = Layout::of(&options.dir);
+        if is_install_begun(&layout.sync) {
+            let _lock = layout.lock()?;
+            finish_install(&layout)?;
+        }
         let exists = layout.holds_store()?;
         if exists {
             // Without a lock file there is nothing to lock, and making one would be a change.
@@ -84,6 +89,10 @@ impl Store {
         let Recovered { shared, mut working, checkpoint, tail, replayed_units } = recovered;
         crate::spill::prepare(&layout.tmp)?;
         layout.remove_unfinished()?;
+        if !options.replica {
+            // Nobody will go on with it.
+            Staging::discard(&layout.dir)?;
+        }
         if tail.torn_bytes > 0 {
             tracing::warn!(bytes = tail.torn_bytes, "the log's torn tail, never acknowledged as durable, is cut");
         }
@@ -155,6 +164,7 @@ impl Store {
                 queue: queue.clone(),
                 closing: Arc::clone(&closing),
                 memory_bytes: options.index_build_memory_bytes,
+                put_off: Mutex::default(),
             };
             spawn("veddb-index", move || builder.run())?
         });
@@ -179,12 +189,15 @@ impl Store {
             let sweeper = Sweeper { shared, ttl: Arc::clone(&ttl), queue, closing, now_ms };
             spawn("veddb-ttl", move || sweeper.run())?
         });
+        let exports = Arc::new(Exports::new(Duration::from_millis(options.export_age_ms_max)));
         threads.push({
+            let exports = Arc::clone(&exports);
             let (control, progress, closing) = (Arc::clone(&control), Arc::clone(&progress), Arc::clone(&closing));
             let on_fatal = Arc::clone(&options.on_fatal);
             spawn("veddb-fsync", move || {
                 while !closing.load(Ordering::Acquire) {
                     std::thread::park_timeout(SYNC_INTERVAL);
+                    exports.expire();
                     if control.fsync() == FsyncPolicy::EverySecond
                         && let Err(error) = sync(&control, &progress)
                     {
@@ -194,7 +207,10 @@ impl Store {
                 }
             })?
         });
-        if first_own && let Err(error) = drop_temporary(&queue) {
+        if first_own
+            && !options.replica
+            && let Err(error) = drop_temporary(&queue)
+        {
             // Nobody sees them; the next start finds them again.
             tracing::warn!(%error, "what an unfinished $out left behind could not be dropped");
         }
@@ -206,6 +222,7 @@ impl Store {
             threads: Mutex::new(threads),
             closing,
             ttl,
+            exports,
             replayed_units,
             lock: Mutex::new(Some(lock)),
         })
@@ -312,6 +329,7 @@ impl Store {
         if self.closing.swap(true, Ordering::AcqRel) {
             return;
         }
+        self.exports.close();
         self.shared.builds.notify();
         self.shared.data_keys.wake();
         // A full queue is being worked off, so waiting for a place is bounded.
@@ -332,7 +350,7 @@ impl Drop for Store {
 }
 
 /// Drops the server's own collections but for keys: whoever made them is gone.
-fn drop_temporary(queue: &SyncSender<Message>) -> Result<(), Error> {
+pub(crate) fn drop_temporary(queue: &SyncSender<Message>) -> Result<(), Error> {
     ask(queue, |tx| {
         for (db, name) in tx.temporary_collections() {
             tx.drop_own_collection(db, &name)?;

@@ -3,6 +3,8 @@
 //! Checks everything against the committer's working state, which contains the units of the group before it. A unit that
 //! fails is undone change by change; nothing of it reaches the log.
 
+mod indexes;
+
 use std::sync::{Arc, OnceLock};
 
 use crate::Error;
@@ -11,8 +13,8 @@ use crate::collection::{
 };
 use crate::document::RawObject;
 use crate::document::record::Document;
-use crate::effect::EffectWriter;
-use crate::index::{INDEXES_MAX, Index, IndexEdit, IndexSpec, edits, expiry_edit};
+use crate::effect::{EffectWriter, Rewrite};
+use crate::index::{Index, IndexEdit};
 use crate::keys::{KEYS, key_of};
 use crate::lsn::Lsn;
 use crate::note::Note;
@@ -26,7 +28,7 @@ use crate::working::Working;
 pub(crate) const UNIT_BYTES_MAX: usize = 512 << 20;
 
 /// What undoes a change.
-enum Undo {
+pub(crate) enum Undo {
     Create { collection: u32 },
     Drop { state: Box<CollectionState> },
     Rename { collection: u32, from: String },
@@ -49,12 +51,12 @@ pub struct Mark {
 
 /// One atomic unit. Sees its own changes; an error from its closure undoes all of them.
 pub struct Transaction<'a> {
-    shared: &'a Arc<Shared>,
-    working: &'a mut Working,
-    lsn: Lsn,
+    pub(crate) shared: &'a Arc<Shared>,
+    pub(crate) working: &'a mut Working,
+    pub(crate) lsn: Lsn,
     now_ms: u64,
-    effects: &'a mut EffectWriter,
-    undo: Vec<Undo>,
+    pub(crate) effects: &'a mut EffectWriter,
+    pub(crate) undo: Vec<Undo>,
     notes: Vec<Note>,
     keys_expired: u64,
 }
@@ -116,8 +118,14 @@ impl<'a> Transaction<'a> {
                 Undo::Create { collection } => {
                     working.take(collection)?;
                 }
-                Undo::Drop { state } => working.put_collection_back(*state),
-                Undo::Rename { collection, from } => working.rename(collection, &from)?,
+                Undo::Drop { state } => {
+                    working.put_collection_back(*state);
+                    working.forget_name();
+                }
+                Undo::Rename { collection, from } => {
+                    working.rename(collection, &from)?;
+                    working.forget_name();
+                }
                 Undo::Insert { collection, record, id, size, edits } => {
                     working.take_back_reindex(collection, &edits)?;
                     working.take_back_insert(shared, collection, record, lsn, &id, size)?;
@@ -163,7 +171,7 @@ impl<'a> Transaction<'a> {
     }
 
     /// The same of a document in a collection that is not the server's own.
-    fn note_document(&mut self, collection: CollectionId, op: &'static str, id: &[u8], version: u64) {
+    pub(crate) fn note_document(&mut self, collection: CollectionId, op: &'static str, id: &[u8], version: u64) {
         if !self.shared.notes.of_documents() {
             return;
         }
@@ -259,6 +267,7 @@ impl<'a> Transaction<'a> {
     pub fn drop_own_collection(&mut self, db: u8, name: &str) -> Result<bool, Error> {
         let Some(CollectionId(collection)) = self.own_collection(db, name) else { return Ok(false) };
         self.note_document(CollectionId(collection), "drop", b"", 0);
+        self.working.note_name(collection, self.lsn);
         let state = self.working.drop_collection(collection, self.lsn)?;
         self.effects.drop(collection);
         self.undo.push(Undo::Drop { state: Box::new(state) });
@@ -283,6 +292,7 @@ impl<'a> Transaction<'a> {
         if self.collection(db, to).is_some() {
             return Err(Error::CollectionExists(to.to_owned()));
         }
+        self.working.note_name(collection.0, self.lsn);
         self.working.rename(collection.0, to)?;
         self.effects.rename(collection.0, to);
         self.undo.push(Undo::Rename { collection: collection.0, from: from.to_owned() });
@@ -371,7 +381,22 @@ impl<'a> Transaction<'a> {
     ) -> Result<u64, Error> {
         self.existing(collection)?.meta.check_schema(Some(before.root()), RawObject::from_body(&body))?;
         let version = before.version + 1;
-        self.put(collection, record, before, Document::expiring(version, expires_ms, body))?;
+        self.put(collection, record, before, Document::expiring(version, expires_ms, body), Rewrite::Whole)?;
+        Ok(version)
+    }
+
+    /// The same where the new body is the old one with changes: whoever reads the log is told so. Its expiry stays.
+    pub fn update(
+        &mut self,
+        collection: CollectionId,
+        record: RecordId,
+        before: &Document,
+        body: Box<[u8]>,
+    ) -> Result<u64, Error> {
+        self.existing(collection)?.meta.check_schema(Some(before.root()), RawObject::from_body(&body))?;
+        let version = before.version + 1;
+        let document = Document::expiring(version, before.expires_ms, body);
+        self.put(collection, record, before, document, Rewrite::Changed)?;
         Ok(version)
     }
 
@@ -386,7 +411,8 @@ impl<'a> Transaction<'a> {
         if expires_ms == before.expires_ms {
             return Ok(());
         }
-        self.put(collection, record, before, Document::expiring(before.version, expires_ms, before.body.clone()))
+        let document = Document::expiring(before.version, expires_ms, before.body.clone());
+        self.put(collection, record, before, document, Rewrite::Expiry)
     }
 
     /// Puts a document in the place of another.
@@ -396,13 +422,14 @@ impl<'a> Transaction<'a> {
         record: RecordId,
         before: &Document,
         document: Document,
+        rewrite: Rewrite,
     ) -> Result<(), Error> {
         self.room_for(document.body.len())?;
         let (size_before, size) = (before.body.len() as u64, document.body.len() as u64);
         let expires = document.expires_ms != 0;
         let changed = document.version != before.version;
         let edits = self.index_edits(collection, record, Some(before), Some(&document))?;
-        self.effects.replace(collection.0, record, size_before, &document);
+        self.effects.replace(collection.0, record, size_before, &document, rewrite);
         let version = document.version;
         self.working.replace(self.shared, collection.0, record, self.lsn, size_before, Arc::new(document))?;
         self.working.reindex(collection.0, self.lsn, &edits)?;
@@ -438,108 +465,12 @@ impl<'a> Transaction<'a> {
         let id: Box<[u8]> = before.id().into();
         let size = before.body.len() as u64;
         let edits = self.index_edits(collection, record, Some(before), None)?;
-        self.effects.delete(collection.0, record, size, &id);
+        self.effects.delete(collection.0, record, before.version, size, &id);
         self.working.delete(self.shared, collection.0, record, self.lsn, &id, size)?;
         self.working.reindex(collection.0, self.lsn, &edits)?;
         self.note_document(collection, "delete", &id, before.version);
         self.undo.push(Undo::Delete { collection: collection.0, record, id, size, edits });
         Ok(())
-    }
-
-    /// What a change of a document does to the indexes; notes what a replay cannot find out by itself.
-    fn index_edits(
-        &mut self,
-        collection: CollectionId,
-        record: RecordId,
-        before: Option<&Document>,
-        after: Option<&Document>,
-    ) -> Result<Vec<IndexEdit>, Error> {
-        let expiry = expiry_edit(record, before, after);
-        let state = self.existing(collection)?;
-        if state.indexes.is_empty() && expiry.is_none() {
-            return Ok(Vec::new());
-        }
-        let mut edits = edits(&state.indexes, record, before, after)?;
-        let mut taken = false;
-        for edit in &edits {
-            if let Some(index) = state.kept_index(edit.index) {
-                taken |= index.taken(&self.shared.pager, &edit.added, record)?.is_some();
-            }
-        }
-        if taken {
-            edits.iter().try_for_each(|edit| self.check_unique(collection, edit, record))?;
-        }
-        if let Some(expiry) = expiry {
-            self.working.need_expiries(self.shared, collection.0)?;
-            edits.push(expiry);
-        }
-        let state = self.existing(collection)?;
-        let kept = |edit: &&IndexEdit| !edit.removed.is_empty() && state.kept_index(edit.index).is_some();
-        let unindexed: Vec<&IndexEdit> = edits.iter().filter(kept).collect();
-        self.room_for(unindexed.iter().flat_map(|edit| &edit.removed).map(|key| key.len() + 8).sum())?;
-        for edit in unindexed {
-            self.effects.unindex(collection.0, edit.index, &edit.removed);
-        }
-        Ok(edits)
-    }
-
-    /// Refuses keys that other documents have already. What has expired has none: it is deleted.
-    fn check_unique(&mut self, collection: CollectionId, edit: &IndexEdit, record: RecordId) -> Result<(), Error> {
-        loop {
-            let state = self.existing(collection)?;
-            let Some(index) = state.kept_index(edit.index) else { return Ok(()) };
-            let Some((key, other)) = index.taken(&self.shared.pager, &edit.added, record)? else { return Ok(()) };
-            let duplicate = Error::DuplicateKey {
-                collection: state.meta.name.clone(),
-                index: index.spec.name().to_owned(),
-                key: index.spec.describe(key),
-            };
-            if !self.delete_expired(collection, other)? {
-                return Err(duplicate);
-            }
-        }
-    }
-
-    /// Adds an index, which is built in the background. False: there is one of this name and definition already. One whose
-    /// build failed is built again.
-    ///
-    /// # Errors
-    /// `BadIndex` when the name stands for another definition, `TooBig` when there are as many as there may be.
-    pub fn create_index(&mut self, collection: CollectionId, spec: IndexSpec) -> Result<bool, Error> {
-        let state = self.existing(collection)?;
-        let named = state.indexes.iter().find(|index| index.spec.name() == spec.name());
-        if let Some(index) = named {
-            if index.spec.definition != spec.definition {
-                let name = spec.name();
-                return Err(Error::BadIndex(format!("index {name} exists with another definition; drop it first")));
-            }
-            if index.failure().is_none() {
-                return Ok(false);
-            }
-            let failed = spec.name().to_owned();
-            self.drop_index(collection, &failed)?;
-        }
-        let state = self.existing(collection)?;
-        if state.indexes.len() >= INDEXES_MAX {
-            return Err(Error::TooBig(format!("the collection has {INDEXES_MAX} indexes, as many as there may be")));
-        }
-        let id = state.next_index;
-        let definition = serde_json::to_string(&spec.definition).map_err(|e| Error::BadIndex(e.to_string()))?;
-        self.working.add_index(self.shared, collection.0, self.lsn, id, Arc::new(spec))?;
-        self.effects.create_index(collection.0, id, &definition);
-        self.undo.push(Undo::CreateIndex { collection: collection.0, index: id });
-        Ok(true)
-    }
-
-    /// Drops an index; false when there is none of this name. Its space is reclaimed in the background.
-    pub fn drop_index(&mut self, collection: CollectionId, name: &str) -> Result<bool, Error> {
-        let state = self.existing(collection)?;
-        let named = state.indexes.iter().find(|index| index.spec.name() == name).map(|index| index.id);
-        let Some(id) = named else { return Ok(false) };
-        let Some(index) = self.working.take_index(collection.0, self.lsn, id)? else { return Ok(false) };
-        self.effects.drop_index(collection.0, id);
-        self.undo.push(Undo::DropIndex { collection: collection.0, index: Box::new(index) });
-        Ok(true)
     }
 
     /// The collection as this unit sees it, for queries inside the unit.
@@ -550,11 +481,6 @@ impl<'a> Transaction<'a> {
     /// Whether the collection is still there.
     pub(crate) fn exists(&self, collection: CollectionId) -> bool {
         self.working.collections.contains_key(&collection.0)
-    }
-
-    /// Whether the collection still has this index.
-    pub(crate) fn has_index(&self, collection: CollectionId, id: u32) -> bool {
-        self.working.collections.get(&collection.0).is_some_and(|state| state.kept_index(id).is_some())
     }
 
     /// The trees of that collection.
@@ -581,7 +507,7 @@ impl<'a> Transaction<'a> {
         self.effects.bytes.len()
     }
 
-    fn existing(&self, collection: CollectionId) -> Result<&CollectionState, Error> {
+    pub(crate) fn existing(&self, collection: CollectionId) -> Result<&CollectionState, Error> {
         let found = self.working.collections.get(&collection.0);
         found.ok_or_else(|| Error::NoSuchCollection(format!("number {}", collection.0)))
     }

@@ -53,6 +53,10 @@ impl Sweeper {
             if self.closing.load(Ordering::Acquire) {
                 return;
             }
+            // A replica is told by its primary.
+            if self.shared.replica.load(Ordering::Acquire) {
+                continue;
+            }
             if let Err(error) = self.sweep() {
                 // A full disk, or the end of the store; the next sweep finds the same documents.
                 tracing::debug!(%error, "a sweep of expired documents ended early");

@@ -9,6 +9,7 @@ use crate::document::record::Document;
 use crate::index::{PageId, expired_range};
 use crate::keys::{KEYS, key_id};
 use crate::lsn::Lsn;
+use crate::names::PastName;
 use crate::record_id::RecordId;
 use crate::replicate::TermStart;
 use crate::scan::Scan;
@@ -30,6 +31,8 @@ pub(crate) struct State {
     pub(crate) page_watermark: PageId,
     /// Of the log up to that LSN, oldest first.
     pub(crate) terms: Arc<[TermStart]>,
+    /// Names that collections had, as far as the log may be read from.
+    pub(crate) past_names: Arc<Vec<PastName>>,
 }
 
 /// One consistent moment of all the data. Cheap to make and to clone; hold it only as long as a command, since it keeps

@@ -1,18 +1,15 @@
 //! The committer's own, mutable view of the data: what the next group will publish.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use crate::Error;
 use crate::collection::{CollectionHandle, CollectionMeta, CollectionState};
 use crate::document::record::Document;
-use crate::effect::Effect;
-use crate::index::{
-    Delta, EXPIRIES, Edit, Entries, Freed, Index, IndexDefinition, IndexEdit, IndexSpec, PageId, Phase, Tree, expiries,
-    expiry_key,
-};
+use crate::index::{Delta, EXPIRIES, Edit, Freed, Index, IndexEdit, IndexSpec, PageId, Phase, Tree, expiries};
 use crate::lsn::Lsn;
 use crate::memtable::{RecordKey, Version};
+use crate::names::PastName;
 use crate::record_id::RecordId;
 use crate::replicate::{TermStart, with_term};
 use crate::shared::{Shared, Sources};
@@ -46,6 +43,8 @@ pub(crate) struct Working {
     pub(crate) dirty_bytes: usize,
     /// Of the log, oldest first.
     pub(crate) terms: Arc<[TermStart]>,
+    /// Names that collections had, oldest first.
+    pub(crate) past_names: Arc<Vec<PastName>>,
     touched: BTreeSet<u32>,
     renamed: Vec<(u8, String)>,
 }
@@ -88,6 +87,7 @@ impl Working {
             publish_due: false,
             dirty_bytes: 0,
             terms: Arc::clone(&state.terms),
+            past_names: Arc::clone(&state.past_names),
             touched: BTreeSet::new(),
             renamed: Vec::new(),
         }
@@ -154,7 +154,21 @@ impl Working {
             next_collection: self.next_collection,
             page_watermark,
             terms: Arc::clone(&self.terms),
+            past_names: Arc::clone(&self.past_names),
         }
+    }
+
+    /// Notes the name of a collection that is about to lose it.
+    pub(crate) fn note_name(&mut self, collection: u32, lsn: Lsn) {
+        if let Some(state) = self.collections.get(&collection) {
+            let (db, name) = (state.meta.db, state.meta.name.clone());
+            Arc::make_mut(&mut self.past_names).push(PastName { collection, db, name, until: lsn });
+        }
+    }
+
+    /// Undoes [`Working::note_name`].
+    pub(crate) fn forget_name(&mut self) {
+        Arc::make_mut(&mut self.past_names).pop();
     }
 
     /// Notes the term of a unit.
@@ -295,12 +309,13 @@ impl Working {
         for (collection, id, tree) in trees {
             let index = self.collections.get_mut(&collection).and_then(|state| state.index_mut(id));
             match index {
-                Some(index) => {
+                // One that is built again meanwhile has nothing frozen.
+                Some(index) if index.frozen.is_some() => {
                     index.tree = tree;
                     index.frozen = None;
                     self.touched.insert(collection);
                 }
-                None => self.dropped.push(Dropped { collection: None, trees: vec![tree], lsn }),
+                _ => self.dropped.push(Dropped { collection: None, trees: vec![tree], lsn }),
             }
         }
     }
@@ -469,12 +484,34 @@ impl Working {
         Ok(())
     }
 
-    /// Marks an index as one that cannot be built.
-    pub(crate) fn fail_index(&mut self, collection: u32, lsn: Lsn, id: u32, why: &str) -> Result<(), Error> {
+    /// Marks an index as one that cannot be built. A replica may have built it, before its primary saw that.
+    pub(crate) fn fail_index(
+        &mut self,
+        shared: &Shared,
+        collection: u32,
+        lsn: Lsn,
+        id: u32,
+        why: &str,
+    ) -> Result<(), Error> {
+        self.build_again(shared, collection, lsn, id)?;
         self.builds.remove(&(collection, id));
         if let Some(index) = self.touch(collection, lsn)?.index_mut(id) {
             index.phase = Phase::Failed(why.into());
         }
+        Ok(())
+    }
+
+    /// Has an index built again from the beginning.
+    pub(crate) fn build_again(&mut self, shared: &Shared, collection: u32, lsn: Lsn, id: u32) -> Result<(), Error> {
+        let Some(index) = self.touch(collection, lsn)?.index_mut(id) else { return Ok(()) };
+        let kept = index.is_kept();
+        let spec = Arc::clone(&index.spec);
+        let before = std::mem::replace(index, Index::new(id, spec, Phase::Building, Tree::new(&shared.pager)));
+        if kept {
+            self.dropped.push(Dropped { collection: None, trees: vec![before.tree], lsn });
+        }
+        self.adopted.retain(|adopted| *adopted != (collection, id));
+        self.builds.insert((collection, id), Delta { tainted: true, ..Delta::default() });
         Ok(())
     }
 
@@ -495,89 +532,8 @@ impl Working {
         }
         self.add(state);
     }
-
-    /// Adds the entries of a document to the indexes, as a replay does: what they replace is told by effects of its own.
-    fn index_again(&mut self, shared: &Shared, key: RecordKey, lsn: Lsn, document: &Document) -> Result<(), Error> {
-        if document.expires_ms != 0 {
-            self.need_expiries(shared, key.0)?;
-        }
-        let Some(state) = self.collections.get(&key.0) else { return Err(gone(key.0)) };
-        let mut edits = Vec::new();
-        for index in state.indexes.iter().filter(|index| index.is_kept()) {
-            let entries = index.spec.entries(document.root(), key.1)?;
-            let mut edit = IndexEdit::between(index.id, Entries::default(), entries);
-            edit.added = changing(index, shared, edit.added, true)?;
-            edits.push(edit);
-        }
-        if let (Some(index), Some(expiry)) = (&state.expiries, expiry_key(document, key.1)) {
-            let added = changing(index, shared, vec![expiry], true)?;
-            edits.push(IndexEdit { index: EXPIRIES, added, ..IndexEdit::default() });
-        }
-        self.reindex(key.0, lsn, &edits)
-    }
-
-    /// Removes entries that a document no longer has.
-    fn unindex(
-        &mut self,
-        shared: &Shared,
-        collection: u32,
-        lsn: Lsn,
-        id: u32,
-        keys: Vec<Box<[u8]>>,
-    ) -> Result<(), Error> {
-        let Some(state) = self.collections.get(&collection) else { return Err(gone(collection)) };
-        let Some(index) = state.kept_index(id) else { return Ok(()) };
-        let removed = changing(index, shared, keys.into_iter().map(Vec::from).collect(), false)?;
-        self.reindex(collection, lsn, &[IndexEdit { index: id, removed, ..IndexEdit::default() }])
-    }
-
-    /// Does again what the log says was done.
-    pub(crate) fn replay(&mut self, shared: &Shared, lsn: Lsn, effect: Effect) -> Result<(), Error> {
-        match effect {
-            Effect::CreateCollection { collection, db, name, created_ms, options } => {
-                let meta = CollectionMeta { id: collection, db, name, created_ms, options, schema: OnceLock::new() };
-                self.add(CollectionState::new(meta, &shared.pager));
-                Ok(())
-            }
-            Effect::DropCollection { collection } => self.drop_collection(collection, lsn).map(|_| ()),
-            Effect::RenameCollection { collection, to } => self.rename(collection, &to),
-            Effect::Insert { collection, record, expires_ms, body } => {
-                let document = Arc::new(Document::expiring(1, expires_ms, body));
-                let id = document.id().into_owned();
-                self.insert(shared, collection, record, lsn, &id, Arc::clone(&document))?;
-                self.index_again(shared, (collection, record), lsn, &document)
-            }
-            Effect::Replace { collection, record, version, expires_ms, size_before, body } => {
-                let document = Arc::new(Document::expiring(version, expires_ms, body));
-                self.replace(shared, collection, record, lsn, size_before, Arc::clone(&document))?;
-                self.index_again(shared, (collection, record), lsn, &document)
-            }
-            Effect::Delete { collection, record, size_before, id } => {
-                self.delete(shared, collection, record, lsn, &id, size_before)
-            }
-            Effect::CreateIndex { collection, index, definition } => {
-                let definition: IndexDefinition =
-                    serde_json::from_str(&definition).map_err(|e| Error::BadIndex(e.to_string()))?;
-                self.add_index(shared, collection, lsn, index, Arc::new(IndexSpec::new(definition)?))
-            }
-            Effect::DropIndex { collection, index } => self.take_index(collection, lsn, index).map(|_| ()),
-            Effect::FailIndex { collection, index, why } => self.fail_index(collection, lsn, index, &why),
-            Effect::Unindex { collection, index, keys } => self.unindex(shared, collection, lsn, index, keys),
-        }
-    }
 }
 
-/// The keys whose being there, or not, would be a change.
-fn changing(index: &Index, shared: &Shared, keys: Vec<Vec<u8>>, there: bool) -> Result<Vec<Vec<u8>>, Error> {
-    let mut changes = Vec::with_capacity(keys.len());
-    for key in keys {
-        if index.has(&shared.pager, &key, Lsn::MAX)? != there {
-            changes.push(key);
-        }
-    }
-    Ok(changes)
-}
-
-fn gone(collection: u32) -> Error {
+pub(crate) fn gone(collection: u32) -> Error {
     Error::NoSuchCollection(format!("number {collection}"))
 }

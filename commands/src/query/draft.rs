@@ -10,6 +10,7 @@ use veddb_storage::document::json::ParsedDocument;
 use veddb_storage::{CollectionHandle, CollectionId, Document, Error, RecordId};
 
 use super::bad_filter;
+use super::update::Update;
 use super::write::{Change, FilteredWrite};
 use crate::context::{Limits, ReadContext};
 use crate::doc::new_id;
@@ -27,13 +28,15 @@ pub(super) enum Verdict {
     Delete,
     /// The update leaves it as it is.
     Keep,
+    /// It gets this body, which is its own with changes.
+    Update(Box<[u8]>),
     /// It gets this body.
     Replace(Box<[u8]>),
 }
 
 impl Verdict {
     fn bytes(&self) -> usize {
-        if let Verdict::Replace(body) = self { body.len() } else { 0 }
+        if let Verdict::Update(body) | Verdict::Replace(body) = self { body.len() } else { 0 }
     }
 }
 
@@ -83,7 +86,8 @@ impl FilteredWrite {
         }
         let Change::Update(update) = &self.change else { return Ok(Verdict::Delete) };
         let body = update.apply(document.root(), &self.filter, &self.limits, work)?;
-        Ok(body.map_or(Verdict::Keep, Verdict::Replace))
+        let verdict = if matches!(update, Update::Replacement(_)) { Verdict::Replace } else { Verdict::Update };
+        Ok(body.map_or(Verdict::Keep, verdict))
     }
 
     /// Takes records off the end of the list and drafts what becomes of them: of so many, or of as many as take

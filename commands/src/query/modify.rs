@@ -97,8 +97,12 @@ impl FindAndModify {
         let verdict = self.write.decide(document, now_ms, work)?;
         let reply = match &verdict {
             Verdict::Passed => Reply::Null,
-            Verdict::Replace(body) if self.new => self.show(RawObject::from_body(body), work)?,
-            Verdict::Replace(_) | Verdict::Keep | Verdict::Delete => self.show(document.root(), work)?,
+            Verdict::Update(body) | Verdict::Replace(body) if self.new => {
+                self.show(RawObject::from_body(body), work)?
+            }
+            Verdict::Update(_) | Verdict::Replace(_) | Verdict::Keep | Verdict::Delete => {
+                self.show(document.root(), work)?
+            }
         };
         Ok((verdict, reply))
     }
@@ -148,6 +152,9 @@ fn carry_out(
     match verdict {
         Verdict::Passed | Verdict::Keep => {}
         Verdict::Delete => tx.delete(collection, record, document)?,
+        Verdict::Update(body) => {
+            tx.update(collection, record, document, body)?;
+        }
         Verdict::Replace(body) => {
             tx.replace(collection, record, document, body)?;
         }

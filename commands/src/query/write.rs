@@ -223,6 +223,10 @@ impl FilteredWrite {
                 tx.delete(collection, record, &document)?;
                 outcome.deleted += 1;
             }
+            Verdict::Update(body) => {
+                tx.update(collection, record, &document, body)?;
+                outcome.modified += 1;
+            }
             Verdict::Replace(body) => {
                 tx.replace(collection, record, &document, body)?;
                 outcome.modified += 1;

@@ -14,16 +14,20 @@
 mod sort;
 mod task;
 
+pub(crate) use sort::{Merge, Sorter};
+
 use parking_lot::{Condvar, Mutex};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::SyncSender;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::Error;
 use crate::collection::CollectionHandle;
 use crate::commit::{Job, Message};
 use crate::index::{Index, PageId, Phase, ReservedIds};
+use crate::lsn::Lsn;
 use crate::shared::Shared;
 use crate::transaction::Transaction;
 use crate::view::{Names, View};
@@ -123,6 +127,9 @@ pub(crate) struct Builder {
     pub(crate) closing: Arc<AtomicBool>,
     /// Keys held in memory while they are sorted, bytes.
     pub(crate) memory_bytes: usize,
+    /// On a replica: builds that failed, with the last change of their collection before they began and when they may be
+    /// tried again.
+    pub(crate) put_off: Mutex<HashMap<(u32, u32), (Lsn, Instant)>>,
 }
 
 impl Builder {
@@ -133,6 +140,7 @@ impl Builder {
                 self.shared.builds.wait();
                 continue;
             };
+            let (began, changed_lsn) = (Instant::now(), self.changed_lsn(collection));
             let outcome = task::Task::new(&self, collection, index).run();
             if !matches!(outcome, Ok(())) {
                 self.shared.builds.abandon(Vec::new());
@@ -144,6 +152,12 @@ impl Builder {
                     self.shared.builds.wait();
                 }
                 Err(Stop::Gone) => {}
+                // Whether it can be built is the primary's to say, and may be so a moment later.
+                Err(Stop::Failed(why)) if self.shared.replica.load(Ordering::Acquire) => {
+                    tracing::debug!(collection, index, why, "the build of an index is put off");
+                    let until = Instant::now() + LOOK_AGAIN + 10 * began.elapsed();
+                    self.put_off.lock().insert((collection, index), (changed_lsn, until));
+                }
                 Err(Stop::Failed(why)) => {
                     tracing::warn!(collection, index, "the build of an index failed; IDX.LIST says why");
                     if self.ask(move |tx| task::fail(tx, collection, index, &why)).is_err() {
@@ -162,11 +176,26 @@ impl Builder {
     /// An index that waits to be built.
     fn next(&self) -> Option<(u32, u32)> {
         let view = self.view();
+        let mut put_off = self.put_off.lock();
+        if !self.shared.replica.load(Ordering::Acquire) {
+            put_off.clear();
+        }
         let mut collections = view.state.databases.iter().flat_map(Names::values);
         collections.find_map(|collection| {
-            let index = collection.indexes().iter().find(|index| index.phase == Phase::Building)?;
+            let waits = |index: &&Index| {
+                let off = put_off.get(&(collection.id().0, index.id));
+                off.is_none_or(|(lsn, until)| *lsn < collection.changed_lsn() && *until <= Instant::now())
+            };
+            let building = collection.indexes().iter().filter(|index| index.phase == Phase::Building);
+            let index = building.into_iter().find(waits)?;
             Some((collection.id().0, index.id))
         })
+    }
+
+    fn changed_lsn(&self, collection: u32) -> Lsn {
+        let view = self.view();
+        let mut collections = view.state.databases.iter().flat_map(Names::values);
+        collections.find(|found| found.id().0 == collection).map_or(0, CollectionHandle::changed_lsn)
     }
 
     /// The collection as it is now, and the index if it is still to be built.

@@ -142,7 +142,7 @@ impl RunWriter {
 }
 
 /// Takes keys in any order.
-pub(super) struct Sorter {
+pub(crate) struct Sorter {
     place: Spills,
     memory_bytes: usize,
     arena: Arena,
@@ -151,12 +151,12 @@ pub(super) struct Sorter {
 
 impl Sorter {
     /// Holds so many bytes of keys in memory.
-    pub(super) fn new(place: Spills, memory_bytes: usize) -> Sorter {
+    pub(crate) fn new(place: Spills, memory_bytes: usize) -> Sorter {
         // Positions in memory are 32 bits.
         Sorter { place, memory_bytes: memory_bytes.min(1 << 30), arena: Arena::default(), runs: Vec::new() }
     }
 
-    pub(super) fn push(&mut self, key: &[u8]) -> Result<(), Error> {
+    pub(crate) fn push(&mut self, key: &[u8]) -> Result<(), Error> {
         self.arena.push(key, true);
         if self.arena.size() < self.memory_bytes {
             return Ok(());
@@ -174,7 +174,7 @@ impl Sorter {
     }
 
     /// All keys in ascending order.
-    pub(super) fn finish(mut self) -> Result<Merge, Error> {
+    pub(crate) fn finish(mut self) -> Result<Merge, Error> {
         self.arena.sort();
         self.runs.push(Run(Kind::Memory { arena: self.arena, at: 0 }));
         let mut heads = BinaryHeap::new();
@@ -188,14 +188,14 @@ impl Sorter {
 }
 
 /// The keys of several runs as one.
-pub(super) struct Merge {
+pub(crate) struct Merge {
     runs: Vec<Run>,
     heads: BinaryHeap<Reverse<(Vec<u8>, usize)>>,
 }
 
 impl Merge {
     /// The next key; none at the end.
-    pub(super) fn next(&mut self) -> Result<Option<Vec<u8>>, Error> {
+    pub(crate) fn next(&mut self) -> Result<Option<Vec<u8>>, Error> {
         let Some(Reverse((key, at))) = self.heads.pop() else { return Ok(None) };
         if let Some(run) = self.runs.get_mut(at)
             && let Some((next, _)) = run.next()?

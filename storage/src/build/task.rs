@@ -414,10 +414,10 @@ fn adopt(tx: &mut Transaction<'_>, key: (u32, u32), adoption: Adoption) -> Resul
 
 /// Runs on the committer: the index cannot be built.
 pub(super) fn fail(tx: &mut Transaction<'_>, collection: u32, index: u32, why: &str) -> Result<(), Error> {
-    let (_, working, lsn, effects) = tx.parts();
+    let (shared, working, lsn, effects) = tx.parts();
     let known = working.collections.get(&collection).is_some_and(|c| c.indexes.iter().any(|i| i.id == index));
     if known {
-        working.fail_index(collection, lsn, index, why)?;
+        working.fail_index(shared, collection, lsn, index, why)?;
         effects.fail_index(collection, index, why);
     }
     Ok(())

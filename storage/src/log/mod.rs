@@ -197,6 +197,16 @@ impl Log {
     }
 }
 
+/// The first unit that the log has, or will have; 0 where there is no log.
+pub(crate) fn first_lsn(dir: &Path) -> Result<Lsn, Error> {
+    Ok(segment::list(dir)?.first().map_or(0, |(first_lsn, _)| *first_lsn))
+}
+
+/// Makes the first segment of a log that goes on after what a checkpoint has.
+pub(crate) fn begin(dir: &Path, identity: &LogIdentity, first_lsn: Lsn, term: u64) -> Result<(), Error> {
+    segment::create(dir, identity, first_lsn, term).map(|_| ())
+}
+
 /// Syncs a segment and notes that everything up to `lsn` is durable (a segment is synced before the next is begun).
 pub(crate) fn sync_handle(file: &File, path: &Path, lsn: Lsn, progress: &Progress) -> Result<(), Error> {
     if progress.lsn_durable() >= lsn {

@@ -12,9 +12,10 @@ use crate::seal::{OVERHEAD, Purpose};
 use crate::{Error, error::io};
 
 /// Begins every segment; the last byte is the format's version.
-const MAGIC: [u8; 8] = *b"VedDBlg\x02";
-/// Begins a segment of the version before, whose effects knew no expiry. It is read as well, and gone on with.
-const MAGIC_BEFORE: [u8; 8] = *b"VedDBlg\x01";
+const MAGIC: [u8; 8] = *b"VedDBlg\x03";
+/// Begin segments of the versions before, whose effects did not tell updates from replacements, and in the first of them
+/// knew no expiry. They are read as well, and gone on with.
+const MAGICS_BEFORE: [[u8; 8]; 2] = [*b"VedDBlg\x02", *b"VedDBlg\x01"];
 pub(super) const PLAIN_BYTES: usize = 8 + 16 + 16 + 8 + 8;
 /// Bytes before the first frame: the plain fields and a seal over nothing that authenticates them.
 pub(super) const HEADER_BYTES: usize = PLAIN_BYTES + OVERHEAD;
@@ -106,7 +107,7 @@ pub(super) fn check_header(identity: &LogIdentity, path: &Path, bytes: &[u8]) ->
     let damaged = |what: &str| Error::Damaged { path: path.to_path_buf(), at: "offset 0".into(), what: what.into() };
     let (plain, rest) = bytes.split_at_checked(PLAIN_BYTES).ok_or_else(|| damaged("the header is cut short"))?;
     let sealed = rest.get(..OVERHEAD).ok_or_else(|| damaged("the header is cut short"))?;
-    if ![&MAGIC, &MAGIC_BEFORE].iter().any(|magic| plain.starts_with(*magic)) {
+    if !std::iter::once(&MAGIC).chain(&MAGICS_BEFORE).any(|magic| plain.starts_with(magic)) {
         return Err(damaged("not a log segment of this version"));
     }
     if plain.get(8..24) != Some(&identity.sealer.database_id()[..]) {
@@ -149,7 +150,8 @@ mod tests {
             identity.sealer.seal(Purpose::Log, &plain, &[], &mut header);
             check_header(&identity, Path::new("a.log"), &header).map(|found| found.first_lsn)
         };
-        assert_eq!([header(MAGIC).unwrap(), header(MAGIC_BEFORE).unwrap()], [9, 9]);
-        assert!(header(*b"VedDBlg\x03").is_err());
+        let [before, oldest] = MAGICS_BEFORE;
+        assert_eq!([MAGIC, before, oldest].map(|magic| header(magic).unwrap()), [9; 3]);
+        assert!(header(*b"VedDBlg\x04").is_err());
     }
 }

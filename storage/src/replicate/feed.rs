@@ -116,6 +116,13 @@ impl Feed {
         if let Some(id) = away.max_by_key(|(_, kept)| kept.lsn).map(|(id, _)| *id) {
             pins.all.remove(&id);
         }
+        drop(pins);
+        self.pin_from(lsn)
+    }
+
+    /// Has everything after this unit kept, for somebody new.
+    pub(super) fn pin_from(self: &Arc<Self>, lsn: Lsn) -> Pin {
+        let mut pins = self.pins.lock();
         pins.next += 1;
         let id = pins.next;
         pins.all.insert(id, Kept { lsn, released: None });

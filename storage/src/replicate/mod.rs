@@ -6,22 +6,35 @@
 //!
 //! Invariant: of two stores that have written a unit of one history, term and LSN, both have the same units up to it.
 
+mod carry;
+mod chunk;
+mod content;
+mod event;
 mod export;
 mod feed;
 mod follower;
+mod ids;
+mod install;
 mod position;
 mod replica;
+mod rollback;
 mod staging;
 mod units;
 
+pub use event::{Event, EventKind};
+pub(crate) use export::Exports;
 pub use export::{Export, ExportHash, ExportHeader};
 pub(crate) use feed::Feed;
 pub use feed::Subscription;
 pub use follower::{FollowError, Follower};
+pub use install::Staged;
+pub(crate) use install::{finish as finish_install, is_begun as is_install_begun};
 pub use position::{HistoryId, Position, TermStart, promotions};
 pub(crate) use position::{last_common, next_term, term_at, with_term};
 pub use replica::Applied;
-pub use staging::{Staged, Staging};
+pub(crate) use replica::Apply;
+pub use rollback::{RolledBack, rollback_lines};
+pub use staging::Staging;
 pub use units::Units;
 
 use std::sync::Arc;

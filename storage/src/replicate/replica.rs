@@ -1,46 +1,184 @@
 //! Being a replica: carrying out the units of another store's log, and ending that.
 
-use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{TrySendError, sync_channel};
 
-use super::{Position, Units};
+use super::{HistoryId, Position, Units};
 use crate::Error;
+use crate::build::ask;
+use crate::commit::{Job, Message};
+use crate::effect::{Effect, decode_group};
 use crate::lsn::Lsn;
-use crate::store::Store;
+use crate::store::{Store, drop_temporary};
+use crate::transaction::Transaction;
 
 /// Told what became of units: the position of the last of them once they are durable as `appendfsync` asks.
 pub type Applied = Box<dyn FnOnce(Result<Position, Error>) + Send>;
 
+/// Units that wait for the committer take so many bytes at most, or are a single piece.
+const QUEUED_BYTES_MAX: usize = 32 << 20;
+
 impl Store {
-    /// Makes the store a replica, on which nobody but [`Store::apply`] writes, or ends that. What would delete, fail or tidy up
-    /// by itself waits meanwhile. Units that were submitted before and change something are refused with `ReadOnly`.
-    pub fn set_replica(&self, _replica: bool) {}
+    /// Makes the store a replica, on which nobody but [`Store::apply`] writes, or ends that without a promotion. What would
+    /// delete, fail or tidy up by itself waits meanwhile; units that change something are refused with `ReadOnly`. When this
+    /// returns the committer knows. Blocks.
+    pub fn set_replica(&self, replica: bool) {
+        if self.shared.replica.swap(replica, Ordering::AcqRel) == replica {
+            return;
+        }
+        if replica {
+            // Whatever was committed before is seen by whoever asks for the position next. A store that is closed has no more.
+            let _ = ask(&self.queue, |_| Ok(()));
+        } else {
+            self.begin_writing();
+        }
+    }
+
+    /// Whether it is a replica.
+    pub fn is_replica(&self) -> bool {
+        self.shared.replica.load(Ordering::Acquire)
+    }
+
+    /// What waited while it was a replica.
+    fn begin_writing(&self) {
+        if let Err(error) = drop_temporary(&self.queue) {
+            tracing::warn!(%error, "what an unfinished $out left behind could not be dropped");
+        }
+        self.shared.builds.notify();
+    }
 
     /// Carries out the next units of the primary's log: the same units under the same LSNs and terms, each whole or not at all.
     /// What is known already is passed over. Does not wait: `Err` gives them back while too many are queued; ask again when
-    /// some of those before are `done`. `done` is called from the committer.
+    /// some of those before are done. `done` is called from the committer, in order.
     ///
-    /// Errors that `done` is told: `Refused` when the units do not follow on what is there or do not fit it, `ReadOnly` when
-    /// the store is no replica; after these only an export helps. `NoSpace` as for any write.
+    /// `done` is told `Refused` when the units do not follow on what is there or do not fit it, which only an export helps
+    /// against; `ReadOnly` when the store is no replica; `NoSpace` as for any write. What came before the unit that failed
+    /// stays.
     pub fn apply(&self, units: Units, done: Applied) -> Result<(), (Units, Applied)> {
-        drop(units);
-        done(Err(Error::Refused("this version applies nothing".into())));
-        Ok(())
+        let queued = Arc::clone(&self.shared.apply_queued);
+        let bytes = units.len();
+        if queued.load(Ordering::Acquire) > QUEUED_BYTES_MAX {
+            return Err((units, done));
+        }
+        queued.fetch_add(bytes, Ordering::AcqRel);
+        let apply = Apply { units, done, queued: Queued { bytes, all: queued } };
+        match self.queue.try_send(Message::Apply(Box::new(apply))) {
+            Err(TrySendError::Full(Message::Apply(apply))) => Err((apply.units, apply.done)),
+            Err(TrySendError::Disconnected(Message::Apply(apply))) => {
+                (apply.done)(Err(Error::ShuttingDown));
+                Ok(())
+            }
+            _ => Ok(()),
+        }
     }
 
-    /// Ends being a replica, and begins a new term, which is synced when this returns. Answers the term.
+    /// Ends being a replica, and begins a new term with a unit that does nothing, which is synced when this returns. Answers
+    /// the term. Blocks.
+    ///
+    /// # Errors
+    /// `NoSpace`: it is what it was.
     pub fn promote(&self) -> Result<u64, Error> {
-        Err(Error::Refused("this version promotes nothing".into()))
+        let (answer, answers) = sync_channel(1);
+        self.queue.send(Message::Promote(answer)).map_err(|_| Error::ShuttingDown)?;
+        let term = answers.recv().map_err(|_| Error::ShuttingDown)??;
+        self.begin_writing();
+        Ok(term)
+    }
+}
+
+/// Counts bytes as queued until it is dropped.
+struct Queued {
+    bytes: usize,
+    all: Arc<AtomicUsize>,
+}
+
+impl Drop for Queued {
+    fn drop(&mut self) {
+        self.all.fetch_sub(self.bytes, Ordering::AcqRel);
+    }
+}
+
+/// Units on their way to the committer.
+pub(crate) struct Apply {
+    units: Units,
+    done: Applied,
+    queued: Queued,
+}
+
+impl Apply {
+    /// The term of the units.
+    pub(crate) fn term(&self) -> u64 {
+        self.units.term()
     }
 
-    /// Writes what the log has after this unit to a sealed file in `<dir>/rollback`, from which [`crate::read_rollback`] reads
-    /// it; none when there is nothing. To be called before an export is installed. Answers the file and the number of units.
-    pub fn rollback_tail(&self, _common: Lsn) -> Result<Option<(PathBuf, u64)>, Error> {
-        Ok(None)
+    /// Tells that they cannot be carried out.
+    pub(crate) fn refuse(self, error: Error) {
+        (self.done)(Err(error));
     }
 
-    /// A hash of all that a replica must have as its primary has: documents with their records, versions and expiries,
-    /// collections with their options, definitions of indexes; of the same LSN. Reads everything.
-    pub fn content_hash(&self) -> Result<(Position, [u8; 32]), Error> {
-        Err(Error::Refused("this version hashes nothing".into()))
+    /// As a job for a store whose last unit is `last`; none, and somebody is told, when they do not follow on it.
+    pub(crate) fn into_job(self, last: Lsn, history: HistoryId) -> Option<Box<dyn Job>> {
+        let Apply { units, done, queued } = self;
+        let position = Position { history, term: units.term(), lsn: units.last_lsn() };
+        let known = (last + 1).saturating_sub(units.first_lsn());
+        let effects = if units.first_lsn() > last + 1 {
+            Err(format!("they begin at LSN {}, this store ends at {last}", units.first_lsn()))
+        } else if known >= u64::from(units.count()) {
+            Ok(Vec::new())
+        } else {
+            let decoded = decode_group(units.bytes(), units.count());
+            decoded.ok_or("they are not units".to_owned()).map(|all| all.into_iter().skip(known as usize).collect())
+        };
+        match effects {
+            Ok(units) => Some(Box::new(ApplyJob { units, position, done, failed: None, _queued: queued })),
+            Err(what) => {
+                done(Err(Error::Refused(format!("units of the primary: {what}"))));
+                None
+            }
+        }
+    }
+}
+
+struct ApplyJob {
+    units: Vec<Vec<Effect>>,
+    /// Of the last unit.
+    position: Position,
+    done: Applied,
+    failed: Option<Error>,
+    _queued: Queued,
+}
+
+impl Job for ApplyJob {
+    fn units(&self) -> usize {
+        self.units.len()
+    }
+
+    fn run(&mut self, at: usize, transaction: &mut Transaction<'_>) -> bool {
+        if self.failed.is_some() {
+            return false;
+        }
+        let effects = self.units.get_mut(at).map(std::mem::take).unwrap_or_default();
+        let carried = transaction.carry_out_all(effects);
+        self.failed = carried.err();
+        self.failed.is_none()
+    }
+
+    fn finished(self: Box<Self>, outcome: Result<(), Error>) {
+        let failed = self.failed.map_or(Ok(()), Err);
+        (self.done)(outcome.and(failed).map(|()| self.position));
+    }
+}
+
+impl Transaction<'_> {
+    fn carry_out_all(&mut self, effects: Vec<Effect>) -> Result<(), Error> {
+        let mut doubtful = Vec::new();
+        effects.into_iter().try_for_each(|effect| self.carry_out(effect, &mut doubtful))?;
+        doubtful.sort_unstable();
+        doubtful.dedup();
+        for (collection, index) in doubtful {
+            self.working.build_again(self.shared, collection, self.lsn, index)?;
+        }
+        Ok(())
     }
 }

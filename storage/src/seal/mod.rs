@@ -7,10 +7,12 @@
 //! Invariant: there is no plaintext mode, and no secret leaves this directory except inside the types that erase it
 //! when dropped and never print it.
 
+mod file;
 mod keyring;
 mod master;
 mod record;
 
+pub(crate) use file::{SealedFileReader, SealedFileWriter};
 pub(crate) use keyring::Wrapping;
 pub use keyring::{KeyInfo, KeyState, Keyring, Phase, Rotation};
 pub(crate) use master::named_file;

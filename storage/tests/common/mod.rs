@@ -1,4 +1,8 @@
-//! What the tests of the store share: a job of one unit.
+//! What the tests of the store share: a job of one unit, random units of every kind.
+
+#![allow(dead_code, reason = "each test uses a part")]
+
+pub(crate) mod writer;
 
 use std::sync::mpsc::{Sender, channel};
 

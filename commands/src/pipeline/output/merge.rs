@@ -259,7 +259,10 @@ impl Merge {
         };
         let body = replaced(&old, new, limits)?;
         if *body != *before.body {
-            tx.replace(collection, record, &before, body)?;
+            match self.matched {
+                Matched::Replace => tx.replace(collection, record, &before, body)?,
+                _ => tx.update(collection, record, &before, body)?,
+            };
         }
         Ok(())
     }

@@ -87,6 +87,16 @@ impl Wrapping {
         Wrapping { cipher: derive(master.bytes(), database_id, "keyring"), check: master_check(master, database_id) }
     }
 
+    /// By which the master key is known again.
+    pub(in crate::seal) fn check(&self) -> &[u8; 16] {
+        &self.check
+    }
+
+    /// The key that wraps.
+    pub(in crate::seal) fn cipher(&self) -> &XChaCha20Poly1305 {
+        &self.cipher
+    }
+
     /// Whether it is of the same master key.
     pub(crate) fn is_of_the_key_of(&self, other: &Wrapping) -> bool {
         self.check.ct_eq(&other.check).into()

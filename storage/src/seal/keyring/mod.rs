@@ -148,12 +148,22 @@ impl Keyring {
 
     /// Makes the keyring of a new database in an existing, empty directory: new ids and one data key.
     pub fn create(dir: &Path, master: &MasterKey, now_ms: u64) -> Result<Keyring, Error> {
+        Keyring::create_in(dir, master, now_ms, random())
+    }
+
+    /// The same for a database that has the history of another.
+    pub(crate) fn create_in(
+        dir: &Path,
+        master: &MasterKey,
+        now_ms: u64,
+        history_id: [u8; 16],
+    ) -> Result<Keyring, Error> {
         if Keyring::exists(dir)? {
             return Err(Error::Refused(format!("{}: there is a keyring already", file::path(dir).display())));
         }
         let keyring = Keyring {
             database_id: random(),
-            history_id: random(),
+            history_id,
             rotation: Rotation::default(),
             active: DataKey::generate(1, now_ms),
             retired: None,

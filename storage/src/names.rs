@@ -1,0 +1,51 @@
+//! Names that collections had: who reads the log later than it was written finds in it numbers alone.
+
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+
+use crate::collection::CollectionHandle;
+use crate::lsn::Lsn;
+use crate::view::{Names, State};
+
+/// So many are remembered.
+const NAMES_MAX: usize = 20_000;
+
+/// A name that a collection had up to a unit, in which it was dropped or got another one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct PastName {
+    pub(crate) collection: u32,
+    pub(crate) db: u8,
+    pub(crate) name: String,
+    pub(crate) until: Lsn,
+}
+
+/// Without those that nobody asks for who reads after this unit.
+pub(crate) fn after(names: &[PastName], lsn: Lsn) -> Vec<PastName> {
+    let kept: Vec<&PastName> = names.iter().filter(|name| name.until > lsn).collect();
+    kept.into_iter().rev().take(NAMES_MAX).rev().cloned().collect()
+}
+
+/// Where collections are looked up by number and moment.
+pub(crate) struct NamesAt<'s> {
+    now: HashMap<u32, &'s CollectionHandle>,
+    past: HashMap<u32, Vec<&'s PastName>>,
+}
+
+impl<'s> NamesAt<'s> {
+    pub(crate) fn of(state: &'s State) -> NamesAt<'s> {
+        let now = state.databases.iter().flat_map(Names::values).map(|found| (found.id().0, found)).collect();
+        let mut past: HashMap<u32, Vec<&PastName>> = HashMap::new();
+        for name in &*state.past_names {
+            past.entry(name.collection).or_default().push(name);
+        }
+        NamesAt { now, past }
+    }
+
+    /// Database and name of a collection before the end of a unit; none when that is not known any more.
+    pub(crate) fn at(&self, collection: u32, lsn: Lsn) -> Option<(u8, &'s str)> {
+        // In the order of their units.
+        let past = self.past.get(&collection).and_then(|names| names.iter().find(|name| name.until >= lsn));
+        past.map(|name| (name.db, name.name.as_str()))
+            .or_else(|| self.now.get(&collection).map(|found| (found.0.meta.db, found.name())))
+    }
+}
