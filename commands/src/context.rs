@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use veddb_storage::{Transaction, View};
 
+use crate::access::User;
 use crate::error::{CommandError, ErrorCode};
 use crate::queries::Queries;
 use crate::reply::Reply;
@@ -49,6 +50,8 @@ pub struct Asker<'a> {
     pub db: u8,
     /// The connection's number.
     pub client: u64,
+    /// Who it is: what it may not see is not listed.
+    pub user: &'a User,
     /// The language's bounds.
     pub limits: &'a Limits,
     /// What all queries share.
@@ -70,6 +73,8 @@ pub struct ReadContext<'a> {
     pub db: u8,
     /// The connection's number.
     pub client: u64,
+    /// Who it is: what it may not see is not listed.
+    pub user: &'a User,
     /// Now, milliseconds since 1970; the view's.
     pub now_ms: u64,
     /// The language's bounds.
@@ -95,11 +100,12 @@ pub struct ReadContext<'a> {
 impl<'a> ReadContext<'a> {
     /// A context of the view's time, in which a read may take its own.
     pub fn new(view: &'a View, asker: Asker<'a>) -> ReadContext<'a> {
-        let Asker { db, client, limits, queries, cancelled, started, resp3 } = asker;
+        let Asker { db, client, user, limits, queries, cancelled, started, resp3 } = asker;
         ReadContext {
             view,
             db,
             client,
+            user,
             now_ms: view.now_ms(),
             limits,
             queries,
@@ -115,8 +121,8 @@ impl<'a> ReadContext<'a> {
 
     /// The same for what a query of this database and moment left, where a read may take its time.
     pub fn resumed<'b>(&'b self, view: &'b View, db: u8) -> ReadContext<'b> {
-        let ReadContext { client, limits, queries, cancelled, started, resp3, .. } = *self;
-        ReadContext::new(view, Asker { db, client, limits, queries, cancelled, started, resp3 })
+        let ReadContext { client, user, limits, queries, cancelled, started, resp3, .. } = *self;
+        ReadContext::new(view, Asker { db, client, user, limits, queries, cancelled, started, resp3 })
     }
 
     /// Ends a read that would cost too much here. Asked before anything is done.

@@ -6,6 +6,8 @@
 //! Invariant: a command exists exactly when its [`spec::Command`] constant is in [`table::COMMANDS`]; dispatch,
 //! COMMAND, `docs/commands.md` and the tests read nothing else.
 
+pub mod access;
+pub mod acl;
 pub mod args;
 pub mod connection;
 pub mod context;

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use parking_lot::Mutex;
 use veddb_storage::View;
 
@@ -57,6 +58,8 @@ pub struct Queries {
 #[derive(Debug)]
 struct Slot {
     client: u64,
+    /// Whose it is, and the rights that the user had.
+    user: (Bytes, u64),
     opened: Instant,
     used: Instant,
     /// None while it is read.
@@ -167,8 +170,16 @@ impl Queries {
                 // Fits an integer reply, and is not to be guessed.
                 id = rand::random::<u64>() >> 1;
             }
-            cursors
-                .insert(id, Slot { client: context.client, opened: now, used: Instant::now(), cursor: Some(cursor) });
+            cursors.insert(
+                id,
+                Slot {
+                    client: context.client,
+                    user: owner(context),
+                    opened: now,
+                    used: Instant::now(),
+                    cursor: Some(cursor),
+                },
+            );
         }
         Ok(Reply::Array(vec![Reply::count(id), Reply::Array(batch)]))
     }
@@ -190,7 +201,8 @@ impl Queries {
         self.sweep(Instant::now());
         let mut cursor = {
             let mut cursors = self.cursors.lock();
-            let slot = cursors.get_mut(&id).ok_or_else(no_cursor)?;
+            // What it found was looked for with the rights of then.
+            let slot = cursors.get_mut(&id).filter(|slot| slot.user == owner(context)).ok_or_else(no_cursor)?;
             slot.cursor.take().ok_or_else(|| CommandError::new(ErrorCode::Busy, "the cursor is being read"))?
         };
         let mut reading = Reading { queries: self, id, put_back: false };
@@ -207,8 +219,11 @@ impl Queries {
     }
 
     /// Closes a cursor; whether there was one.
-    pub fn close(&self, id: u64) -> bool {
-        let slot = self.cursors.lock().remove(&id);
+    pub fn close(&self, context: &ReadContext<'_>, id: u64) -> bool {
+        let mut cursors = self.cursors.lock();
+        let is_own = cursors.get(&id).is_some_and(|slot| slot.user.0 == context.user.name());
+        let slot = if is_own { cursors.remove(&id) } else { None };
+        drop(cursors);
         slot.is_some()
     }
 }
@@ -272,6 +287,10 @@ pub(crate) fn gather(
         all.push(reply);
     }
     Ok(Reply::Array(all))
+}
+
+fn owner(context: &ReadContext<'_>) -> (Bytes, u64) {
+    (context.user.name().clone(), context.user.version())
 }
 
 fn no_cursor() -> CommandError {

@@ -3,10 +3,14 @@
 //! Owns the [`Session`] trait and the plain values it speaks in. The server implements it; nothing here knows a
 //! socket, a lock or the clock.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::access::{Accounts, User};
+use crate::args::Args;
+use crate::context::Limits;
 use crate::error::CommandError;
 use crate::figures::{Latencies, LatencyEvent, Memory, SlowCommand};
 use crate::reply::Reply;
@@ -38,12 +42,22 @@ pub trait Session {
     fn set_no_touch(&mut self, on: bool);
     /// CLIENT REPLY.
     fn set_reply_mode(&mut self, mode: ReplyMode);
-    /// Whether a password is set for the default user.
-    fn has_password(&self) -> bool;
     /// Whether this connection may run commands.
     fn is_authenticated(&self) -> bool;
-    /// Authenticates the connection; false when user or password is wrong.
-    fn authenticate(&mut self, user: &[u8], password: &[u8]) -> bool;
+    /// The user that this connection is.
+    fn user(&self) -> Arc<User>;
+    /// All users and roles, as they are now.
+    fn accounts(&self) -> Arc<Accounts>;
+    /// Has the command be answered by what this comes to, whatever it returns.
+    fn later(&mut self, work: Later);
+    /// The language's bounds.
+    fn limits(&self) -> Limits;
+    /// Whether users come from a file, and not from the store.
+    fn has_acl_file(&self) -> bool;
+    /// The last requests and passwords that were refused, at most so many, the latest first.
+    fn denials(&self, most: usize) -> Vec<DenialEntry>;
+    /// Forgets them.
+    fn forget_denials(&mut self);
     /// From now on the connection gets what is published there. Answers how many subscriptions it has: of channels and patterns
     /// together, or of shard channels. Refused over `max-subscriptions-per-client`.
     fn subscribe(&mut self, kind: Subscription, name: &Bytes) -> Result<usize, CommandError>;
@@ -116,6 +130,62 @@ pub trait Session {
     fn memory(&self) -> Memory;
     /// Gives back memory that the allocator holds and nobody uses.
     fn purge_memory(&mut self);
+}
+
+/// What takes too long for a connection's task.
+#[derive(Debug)]
+pub enum Later {
+    /// Whether a password is right; then the connection is this user, and goes on with what the command does after that.
+    Authenticate {
+        /// The name.
+        user: Bytes,
+        /// The password.
+        password: Bytes,
+        /// What makes the answer.
+        then: fn(&Args, &mut dyn Session) -> Result<Reply, CommandError>,
+    },
+    /// A change of users or roles.
+    Change(AccountChange),
+}
+
+/// A change of users or roles.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AccountChange {
+    /// ACL SETUSER: OK.
+    SetUser(Bytes, Vec<Bytes>),
+    /// ACL DELUSER: how many there were.
+    RemoveUsers(Vec<Bytes>),
+    /// ACL SETROLE: OK.
+    SetRole(Bytes, Vec<Bytes>),
+    /// ACL DELROLE: how many there were.
+    RemoveRoles(Vec<Bytes>),
+    /// ACL LOAD: OK.
+    Load,
+    /// ACL SAVE: OK.
+    Save,
+}
+
+/// What ACL LOG shows of one thing that was refused, once or several times.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DenialEntry {
+    /// How often.
+    pub count: u64,
+    /// `command`, `key`, `channel` or `auth`.
+    pub reason: &'static str,
+    /// `toplevel` or `multi`.
+    pub context: &'static str,
+    /// The command's name, the key, or the channel.
+    pub object: Bytes,
+    /// Who asked, or wanted to get in.
+    pub user: Bytes,
+    /// CLIENT INFO of the connection that asked last.
+    pub client: String,
+    /// Unique while the server runs, ascending.
+    pub id: u64,
+    /// When it was refused first, milliseconds since 1970.
+    pub created_ms: u64,
+    /// When it was refused last.
+    pub updated_ms: u64,
 }
 
 /// What an answer waits for: all that is asked here, but no longer than its time.

@@ -28,6 +28,10 @@ pub struct Command {
     pub args: &'static [Arg],
     /// Where the key (a collection's name is one) stands.
     pub keys: Keys,
+    /// Collections that an argument names somewhere inside, and whether they are written: those of a pipeline's stages.
+    pub named_within: Option<NamedWithin>,
+    /// Which arguments are channels.
+    pub channels: Channels,
     /// ACL categories beside those that follow from `run` and `group`.
     pub categories: &'static [&'static str],
     /// Redis's command flags beside `write` and `readonly`, which follow from `run`: what may write counts as what writes.
@@ -56,6 +60,8 @@ impl Command {
         arity: 1,
         args: &[],
         keys: Keys::NONE,
+        named_within: None,
+        channels: Channels::None,
         categories: &[],
         flags: &[],
         reply: "",
@@ -273,6 +279,22 @@ impl Keys {
     pub const FIRST_TWO: Keys = Keys { first: 1, last: 2, step: 1 };
 }
 
+/// Collections that an argument names somewhere inside, and whether they are written.
+pub type NamedWithin = fn(&Args, &Limits) -> Vec<(String, bool)>;
+
+/// Which arguments are channels that are published on, or listened to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Channels {
+    /// None, or only ones that are not listened to any more.
+    None,
+    /// The first.
+    First,
+    /// All.
+    All,
+    /// All, and they are patterns.
+    Patterns,
+}
+
 /// What a command does, by what it needs.
 #[derive(Debug, Clone, Copy)]
 pub enum Run {
@@ -284,6 +306,8 @@ pub enum Run {
     Mixed {
         /// Whether these arguments ask for a write.
         writes: fn(&Args, &Limits) -> bool,
+        /// The command that a user must have the right to as well where they do.
+        also: &'static str,
         /// What it does where they do not.
         read: fn(&Args, &ReadContext<'_>) -> Result<Reply, CommandError>,
         /// What it does where they do.
@@ -302,7 +326,7 @@ impl Run {
     #[must_use]
     pub fn with(self, args: &Args, limits: &Limits) -> Run {
         match self {
-            Run::Mixed { writes, read, write } => {
+            Run::Mixed { writes, read, write, .. } => {
                 if writes(args, limits) {
                     Run::Write(write)
                 } else {

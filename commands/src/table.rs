@@ -1,5 +1,6 @@
 //! Every command, in one table.
 
+use crate::acl;
 use crate::connection::{auth, client, cluster, echo, hello, ping, quit, readonly, readwrite, reset, select};
 use crate::doc;
 use crate::idx;
@@ -140,6 +141,7 @@ pub static COMMANDS: &[&Command] = &[
     &function::SPEC,
     &script::SPEC,
     // Server
+    &acl::SPEC,
     &command::SPEC,
     &config::SPEC,
     &dbsize::SPEC,

@@ -87,6 +87,7 @@ impl Database {
         let asker = Asker {
             db: 0,
             client: 0,
+            user: veddb_commands::access::User::unrestricted(),
             limits: &limits,
             queries: &queries,
             cancelled: &cancelled,
@@ -124,6 +125,7 @@ impl Database {
             let asker = Asker {
                 db: 0,
                 client: 0,
+                user: veddb_commands::access::User::unrestricted(),
                 limits: &limits,
                 queries: &queries,
                 cancelled: &cancelled,

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering::
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use veddb_commands::lookup;
@@ -47,6 +48,8 @@ pub struct Client {
     pub patterns: AtomicUsize,
     pub shard_channels: AtomicUsize,
     pub texts: Mutex<Texts>,
+    /// The name of the user that it is.
+    pub user: Mutex<Bytes>,
     pub monitors: AtomicBool,
     /// It was let in and a command of it was carried out.
     pub greeted: AtomicBool,
@@ -194,7 +197,7 @@ impl Client {
             reply_buffer_peak: self.reply_buffer_peak.load(Relaxed),
             output_length: self.output_length.load(Relaxed),
             command: command.map(|entry| entry.name.clone()).unwrap_or_default(),
-            user: "default".to_owned(),
+            user: String::from_utf8_lossy(&self.user.lock()).into_owned(),
             protocol: self.protocol.load(Relaxed),
             message_memory: self.message_memory.load(Relaxed),
             queued: self.queued.load(Relaxed).checked_sub(1),
@@ -251,6 +254,7 @@ impl Clients {
             patterns: AtomicUsize::new(0),
             shard_channels: AtomicUsize::new(0),
             texts: Mutex::default(),
+            user: Mutex::new(crate::acl::default_name()),
             monitors: AtomicBool::new(false),
             greeted: AtomicBool::new(false),
             waits: AtomicBool::new(false),

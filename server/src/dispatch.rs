@@ -1,8 +1,9 @@
 //! The gates: whether a request may run. One place, so that no command forgets one.
 //!
-//! In Redis's order: the command exists, the number of arguments fits, the connection is authenticated, DEBUG is allowed, there is
-//! memory, and it is not a connection that only listens.
+//! In Redis's order: the command exists, the number of arguments fits, the connection is authenticated, DEBUG is allowed, its user has
+//! the right, there is memory, and it is not a connection that only listens.
 
+use veddb_commands::access::{Denial, User};
 use veddb_commands::context::Limits;
 use veddb_commands::lookup::{Entry, Lookup, find};
 use veddb_commands::spec::Run;
@@ -15,6 +16,8 @@ pub enum Admission {
     Run(&'static Entry),
     /// It is turned away.
     Refuse(Option<&'static Entry>, CommandError),
+    /// The user has no right to it.
+    Deny(&'static Entry, Denial),
     /// It is the first line of an HTTP request: somebody makes a browser talk to this port. The connection is closed
     /// without a word, so that nothing that follows in the body is run.
     HangUp,
@@ -22,7 +25,9 @@ pub enum Admission {
 
 /// What of a connection decides.
 #[derive(Debug, Clone, Copy)]
-pub struct Standing {
+pub struct Standing<'a> {
+    /// Who it is.
+    pub user: &'a User,
     /// It gave the password, or needs none.
     pub authenticated: bool,
     /// It listens to channels under RESP2.
@@ -42,7 +47,7 @@ const LISTENERS_SAY: &[&str] =
     &["ping", "psubscribe", "punsubscribe", "quit", "reset", "ssubscribe", "subscribe", "sunsubscribe", "unsubscribe"];
 
 /// Passes a request through the gates.
-pub fn admit(args: &Args, standing: Standing, limits: &Limits) -> Admission {
+pub fn admit(args: &Args, standing: Standing<'_>, limits: &Limits) -> Admission {
     let name = args.bytes(0);
     if name.eq_ignore_ascii_case(b"post") || name.eq_ignore_ascii_case(b"host:") {
         return Admission::HangUp;
@@ -64,6 +69,9 @@ pub fn admit(args: &Args, standing: Standing, limits: &Limits) -> Admission {
              connection, otherwise you need to set this option in the configuration file, and then restart the server.",
         );
         return Admission::Refuse(Some(entry), error);
+    }
+    if let Err(denial) = standing.user.check(entry, args, limits) {
+        return Admission::Deny(entry, denial);
     }
     if standing.out_of_memory && is_refused_without_memory(entry, args, standing.transaction, limits) {
         let error = CommandError::new(ErrorCode::Oom, "command not allowed when used memory > 'maxmemory'.");
@@ -127,6 +135,7 @@ mod tests {
     #[track_caller]
     fn check(words: &[&'static str], authenticated: bool, expected: &str) {
         let standing = Standing {
+            user: User::unrestricted(),
             authenticated,
             only_listens: false,
             monitors: false,
@@ -138,6 +147,7 @@ mod tests {
         let found = match admit(&args, standing, &Limits::default()) {
             Admission::Run(entry) => entry.name.clone(),
             Admission::Refuse(_, error) => error.to_string(),
+            Admission::Deny(_, denial) => panic!("{denial:?}"),
             Admission::HangUp => "(closed)".to_owned(),
         };
         assert_eq!(found, expected);

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use veddb_commands::access::User;
 use veddb_commands::context::{Asker, Limits, Phased, ReadContext, Step, Unit};
 use veddb_commands::{Args, CommandError, ErrorCode, Reply};
 use veddb_storage::{Error, Job, Transaction};
@@ -31,6 +32,8 @@ pub struct Caller {
     pub server: Arc<Server>,
     /// The connection.
     pub client: Arc<Client>,
+    /// Who it is.
+    pub user: Arc<User>,
     /// The selected database.
     pub db: u8,
     /// The language's bounds when the request came.
@@ -105,6 +108,7 @@ impl Caller {
         let asker = Asker {
             db: self.db,
             client: self.client.id,
+            user: &self.user,
             limits: &self.limits,
             queries: &self.server.queries,
             cancelled: &self.client.cancelled,

@@ -104,7 +104,7 @@ fn welcome(server: &Arc<Server>, socket: TcpStream, peer: SocketAddr, speaks: Sp
         turn_away(server, &socket, speaks, &format!("-{error}\r\n"));
         return;
     }
-    if settings.protected_mode && settings.requirepass.0.is_empty() && !is_loopback(peer.ip()) {
+    if settings.protected_mode && server.acl.is_open() && !is_loopback(peer.ip()) {
         turn_away(server, &socket, speaks, PROTECTED);
         return;
     }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use veddb_commands::session::Shutdown;
+use veddb_server::acl::{self, Acl};
 use veddb_server::config::{Config, file, table::SETTINGS};
 use veddb_server::tls::Tls;
 use veddb_server::{Server, data, listener, notify, processor, telemetry};
@@ -111,8 +112,9 @@ fn serve(arguments: &[String]) -> anyhow::Result<()> {
     let settings = loaded.settings.clone();
     let log_level = telemetry::start(&settings).context("cannot begin to log")?;
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
-    // Long reads, and a few threads for whatever else blocks: CONFIG REWRITE, the store's close.
-    let runtime = runtime.enable_all().max_blocking_threads(settings.io_threads + 4).thread_name("veddb");
+    // Long reads, hashing of passwords, and a few threads for whatever else blocks: CONFIG REWRITE, the store's close.
+    let runtime =
+        runtime.enable_all().max_blocking_threads(settings.io_threads + 4 + acl::HASHING_MAX).thread_name("veddb");
     let runtime = runtime.thread_stack_size(STACK_BYTES).build();
     let runtime = runtime.context("cannot start the runtime")?;
     let stopped = runtime.block_on(async {
@@ -126,7 +128,13 @@ fn serve(arguments: &[String]) -> anyhow::Result<()> {
         let opening = settings.clone();
         let store = tokio::task::spawn_blocking(move || data::open(&opening)).await?;
         let store = store.with_context(|| format!("cannot open the data directory {}", settings.dir.display()))?;
-        let server = Server::new(Config::new(loaded.settings, loaded.file), Arc::clone(&store), tls, log_level, port);
+        let (reading, users) = (settings.clone(), Arc::clone(&store));
+        // May hash passwords of the configuration.
+        let acl = tokio::task::spawn_blocking(move || Acl::open(&reading, &users)).await?;
+        let acl = acl.map_err(|why| anyhow::anyhow!("Aborting startup because of ACL errors: {why}"))?;
+        let config = Config::new(loaded.settings, loaded.file);
+        let server = Server::new(config, acl, Arc::clone(&store), tls, log_level, port);
+        acl::start(&server)?;
         notify::start(&server)?;
         tokio::spawn(Arc::clone(&server).sample());
         for (listener, speaks) in listeners {

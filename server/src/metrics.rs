@@ -31,6 +31,9 @@ pub struct Metrics {
     /// What the store had counted of expired keys at the last CONFIG RESETSTAT.
     pub keys_expired_before: AtomicU64,
     pub authentications_failed: AtomicU64,
+    pub commands_denied: AtomicU64,
+    pub keys_denied: AtomicU64,
+    pub channels_denied: AtomicU64,
     /// Commands in the last whole second.
     pub ops_per_second: AtomicU64,
     /// Bytes in it.
@@ -91,6 +94,9 @@ impl Default for Metrics {
             reads_processed: AtomicU64::new(0),
             writes_processed: AtomicU64::new(0),
             authentications_failed: AtomicU64::new(0),
+            commands_denied: AtomicU64::new(0),
+            keys_denied: AtomicU64::new(0),
+            channels_denied: AtomicU64::new(0),
             keys_expired_before: AtomicU64::new(0),
             ops_per_second: AtomicU64::new(0),
             input_per_second: AtomicU64::new(0),
@@ -195,6 +201,9 @@ impl Metrics {
             &self.reads_processed,
             &self.writes_processed,
             &self.authentications_failed,
+            &self.commands_denied,
+            &self.keys_denied,
+            &self.channels_denied,
         ] {
             counter.store(0, Relaxed);
         }

@@ -127,12 +127,14 @@ pub(crate) fn selected(entry: &Entry, args: &Args, databases: u8) -> Option<u8> 
 enum Data {
     Read(ReadFn, Args),
     Write(Result<Prepared, CommandError>),
+    Denied(CommandError),
 }
 
 impl Plan {
-    /// What these commands need, the first of them in database `db`.
+    /// What these commands need, the first of them in database `db`; those that are denied only get their error.
     pub(crate) fn new(
         queued: &[(&'static Entry, Args)],
+        denied: &[Option<CommandError>],
         mut db: u8,
         databases: u8,
         caller: &Caller,
@@ -140,6 +142,10 @@ impl Plan {
     ) -> Plan {
         let mut plan = Plan { data: Vec::new(), others: Vec::new(), writes: false };
         for (place, (entry, args)) in queued.iter().enumerate() {
+            if let Some(error) = denied.get(place).cloned().flatten() {
+                plan.data.push((place, db, Data::Denied(error)));
+                continue;
+            }
             match entry.command.run.with(args, &caller.limits) {
                 Run::Read(run) => plan.data.push((place, db, Data::Read(run, args.clone()))),
                 Run::Write(prepare) => {
@@ -183,7 +189,7 @@ impl Plan {
                     }
                     Data::Write(Ok(Prepared::Unit(unit))) => unit(tx),
                     Data::Write(Ok(Prepared::Phased(phased))) => carry_out(phased, tx, &caller),
-                    Data::Write(Err(error)) => Err(error),
+                    Data::Write(Err(error)) | Data::Denied(error) => Err(error),
                 };
                 if outcome.is_err() {
                     tx.undo_to(mark)?;
@@ -205,9 +211,14 @@ impl Plan {
             }
             let mut replies = Replies::new(&caller);
             for (_, db, data) in self.data {
-                let Data::Read(run, args) = data else { continue };
                 let caller = Caller { db, ..caller.clone() };
-                replies.push(read(run, &args, &caller.context(&view)).unwrap_or_else(Reply::Error))?;
+                let outcome = match data {
+                    Data::Read(run, args) => read(run, &args, &caller.context(&view)),
+                    Data::Write(Err(error)) | Data::Denied(error) => Err(error),
+                    // With one of these it is a unit, and not read here.
+                    Data::Write(Ok(_)) => continue,
+                };
+                replies.push(outcome.unwrap_or_else(Reply::Error))?;
             }
             Ok(Reply::Array(replies.all))
         };

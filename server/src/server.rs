@@ -9,6 +9,7 @@ use veddb_commands::queries::Queries;
 use veddb_commands::session::Shutdown;
 use veddb_storage::Store;
 
+use crate::acl::Acl;
 use crate::client::Clients;
 use crate::config::{Config, Settings};
 use crate::latency::Latency;
@@ -35,6 +36,8 @@ pub struct Server {
     pub store: Arc<Store>,
     /// The counters.
     pub metrics: Metrics,
+    /// Users and roles.
+    pub acl: Acl,
     /// The connections.
     pub clients: Clients,
     /// Who listens to what.
@@ -73,7 +76,14 @@ pub struct Server {
 
 impl Server {
     /// A server on this store that listens on `port`.
-    pub fn new(config: Config, store: Arc<Store>, tls: Tls, log_level: LevelHandle, port: u16) -> Arc<Server> {
+    pub fn new(
+        config: Config,
+        acl: Acl,
+        store: Arc<Store>,
+        tls: Tls,
+        log_level: LevelHandle,
+        port: u16,
+    ) -> Arc<Server> {
         let (read_slots, query_limits) = (config.load().io_threads, config.load().query_limits);
         let mut random = [0; 20];
         // Only tells two starts apart, so a system without randomness may still start.
@@ -88,6 +98,7 @@ impl Server {
             config,
             store,
             metrics: Metrics::default(),
+            acl,
             clients: Clients::default(),
             pubsub: PubSub::default(),
             monitors: Monitors::default(),
@@ -143,6 +154,10 @@ impl Server {
             self.store.want_notes(keys, documents);
         }
         self.limits.set(&before.rates, &after.rates);
+        if names.contains(&"requirepass") {
+            self.acl.set_default_password(self, &after.requirepass.0);
+        }
+        self.acl.denials.truncate(after.acllog_max_len);
         self.latency.set_threshold_ms(after.latency_monitor_threshold_ms);
         self.slowlog.truncate(after.slowlog_max_len);
         if before.maxmemory != after.maxmemory {

@@ -5,14 +5,16 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use sha2::{Digest, Sha256};
-use subtle::ConstantTimeEq;
 use veddb_commands::CommandError;
+use veddb_commands::access::{Accounts, User};
+use veddb_commands::context::Limits;
 use veddb_commands::figures::{Latencies, LatencyEvent, Memory, SlowCommand};
 use veddb_commands::session::{
-    ClientInfo, InfoSection, LibraryField, Paused, ReplyMode, Session, Shutdown, Subscription, Unblock, Wait,
+    ClientInfo, DenialEntry, InfoSection, Later, LibraryField, Paused, ReplyMode, Session, Shutdown, Subscription,
+    Unblock, Wait,
 };
 
+use crate::acl::{Acl, is_open};
 use crate::client::Client;
 use crate::config::{Settings, rewrite};
 use crate::encode::Protocol;
@@ -26,8 +28,15 @@ use crate::server::Server;
 pub(crate) struct State {
     pub(crate) db: u8,
     pub(crate) protocol: Protocol,
-    /// Whether a password was given that was right at the time.
+    /// Whether a password was given that was right at the time, or none was needed.
     pub(crate) authenticated: bool,
+    /// Who it is, as of a generation of users and roles.
+    pub(crate) user: Arc<User>,
+    generation: u64,
+    /// Whether nobody needs a password, as of then.
+    open: bool,
+    /// What the command at hand is answered by.
+    pub(crate) later: Option<Later>,
     pub(crate) replies_off: bool,
     /// How many of the next replies are left out.
     pub(crate) skip_replies: u8,
@@ -53,11 +62,18 @@ pub(crate) struct State {
 
 impl State {
     /// A new connection's. It needs no password if there is none at this moment, as in Redis.
-    pub(crate) fn new(settings: &Settings) -> State {
+    pub(crate) fn new(acl: &Acl) -> State {
+        // Before what it is of, so that a change in between is seen.
+        let generation = acl.generation();
+        let accounts = acl.load();
         State {
+            user: Arc::clone(accounts.default_user()),
+            generation,
+            open: is_open(&accounts),
+            later: None,
             db: 0,
             protocol: Protocol::Resp2,
-            authenticated: settings.requirepass.0.is_empty(),
+            authenticated: is_open(&accounts),
             replies_off: false,
             skip_replies: 0,
             closing: false,
@@ -70,6 +86,52 @@ impl State {
             in_exec: false,
             messages_first: false,
         }
+    }
+
+    /// Looks whether its user has other rights since the last look.
+    pub(crate) fn look_at_user(&mut self, acl: &Acl) {
+        let generation = acl.generation();
+        if generation == self.generation {
+            return;
+        }
+        let accounts = acl.load();
+        // A connection whose user is gone is being closed.
+        if let Some(user) = accounts.get(self.user.name()) {
+            self.user = Arc::clone(user);
+        }
+        (self.generation, self.open) = (generation, is_open(&accounts));
+    }
+
+    /// Whether it may run commands.
+    pub(crate) fn is_authenticated(&self) -> bool {
+        self.authenticated || self.open
+    }
+
+    /// It is another user from now on; false where that user is gone meanwhile.
+    pub(crate) fn become_user(&mut self, name: &Bytes, acl: &Acl, client: &Client) -> bool {
+        let before = std::mem::replace(&mut *client.user.lock(), name.clone());
+        // Whoever removes the user from now on finds this connection.
+        self.generation = acl.generation();
+        let accounts = acl.load();
+        self.open = is_open(&accounts);
+        match accounts.get(name).filter(|user| user.is_enabled()) {
+            Some(user) => (self.user, self.authenticated) = (Arc::clone(user), true),
+            None => {
+                *client.user.lock() = before;
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Whether its user is gone, or it listens to what that may not hear.
+    pub(crate) fn has_lost_rights(&self, acl: &Acl) -> bool {
+        let accounts = acl.load();
+        let Some(user) = accounts.get(self.user.name()) else { return true };
+        let Some(subscriptions) = &self.subscriptions else { return false };
+        [Subscription::Channel, Subscription::Shard, Subscription::Pattern].into_iter().any(|kind| {
+            subscriptions.names(kind).iter().any(|name| !user.may_hear(name, kind == Subscription::Pattern))
+        })
     }
 
     /// What it listens to, with its mailbox, from now on.
@@ -189,26 +251,36 @@ impl Session for ConnectionSession<'_> {
         }
     }
 
-    fn has_password(&self) -> bool {
-        !self.settings.requirepass.0.is_empty()
-    }
-
     fn is_authenticated(&self) -> bool {
-        self.state.authenticated
+        self.state.is_authenticated()
     }
 
-    fn authenticate(&mut self, user: &[u8], password: &[u8]) -> bool {
-        let wanted = &self.settings.requirepass.0;
-        // Hashes have one length, so the comparison tells neither the password nor how long it is.
-        let same: bool = Sha256::digest(password).ct_eq(&Sha256::digest(wanted)).into();
-        let right = user == b"default" && (same || wanted.is_empty());
-        if right {
-            self.state.authenticated = true;
-        } else {
-            self.server.metrics.authentications_failed.fetch_add(1, Relaxed);
-            tracing::info!(client = self.client.id, addr = %self.client.addr, "authentication failed");
-        }
-        right
+    fn user(&self) -> Arc<User> {
+        Arc::clone(&self.state.user)
+    }
+
+    fn accounts(&self) -> Arc<Accounts> {
+        self.server.acl.load()
+    }
+
+    fn later(&mut self, work: Later) {
+        self.state.later = Some(work);
+    }
+
+    fn limits(&self) -> Limits {
+        self.settings.limits
+    }
+
+    fn has_acl_file(&self) -> bool {
+        self.server.acl.has_file()
+    }
+
+    fn denials(&self, most: usize) -> Vec<DenialEntry> {
+        self.server.acl.denials.latest(most)
+    }
+
+    fn forget_denials(&mut self) {
+        self.server.acl.denials.truncate(0);
     }
 
     fn subscribe(&mut self, kind: Subscription, name: &Bytes) -> Result<usize, CommandError> {
@@ -221,6 +293,11 @@ impl Session for ConnectionSession<'_> {
         if let Some(name) = subscriptions.add(kind, name) {
             self.server.pubsub.subscribe(kind, name, &mailbox);
         }
+        if self.server.acl.generation() != self.state.generation && self.state.has_lost_rights(&self.server.acl) {
+            // The rights were cut since the gate, and who cut them did not find this subscription.
+            self.state.closing = true;
+        }
+        let Some(subscriptions) = &self.state.subscriptions else { return Ok(0) };
         let count = subscriptions.counted(kind);
         self.note_subscriptions();
         Ok(count)
@@ -253,10 +330,15 @@ impl Session for ConnectionSession<'_> {
     }
 
     fn channels(&self, shard: bool, pattern: Option<&[u8]>) -> Vec<Bytes> {
-        self.server.pubsub.channels(shard, pattern)
+        let mut found = self.server.pubsub.channels(shard, pattern);
+        found.retain(|name| self.state.user.may_hear(name, false));
+        found
     }
 
     fn receivers(&self, shard: bool, channel: &[u8]) -> usize {
+        if !self.state.user.may_hear(channel, false) {
+            return 0;
+        }
         self.server.pubsub.receivers(shard, channel)
     }
 
@@ -308,7 +390,8 @@ impl Session for ConnectionSession<'_> {
         }
         // What it published is still on its way.
         let filled = std::mem::take(&mut self.state.filled);
-        *self.state = State { filled, ..State::new(self.settings) };
+        *self.state = State { filled, ..State::new(&self.server.acl) };
+        *self.client.user.lock() = self.state.user.name().clone();
         self.note_subscriptions();
         self.note_transaction();
         self.client.db.store(0, Relaxed);
@@ -343,7 +426,8 @@ impl Session for ConnectionSession<'_> {
             return Err(CommandError::err("The server is running without a config file"));
         };
         // Waits for the disk, so the worker hands its other connections on meanwhile.
-        tokio::task::block_in_place(|| rewrite::rewrite(file, &self.server.config.load()))
+        let accounts = self.server.acl.load();
+        tokio::task::block_in_place(|| rewrite::rewrite(file, &self.server.config.load(), &accounts))
             .map_err(|error| CommandError::err(format!("Rewriting config file: {error}")))
     }
 

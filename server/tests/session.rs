@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use veddb_commands::session::Shutdown;
+use veddb_server::acl::Acl;
 use veddb_server::config::{Config, Secret, Settings};
 use veddb_server::telemetry::LevelHandle;
 use veddb_server::tls::Tls;
@@ -27,7 +28,8 @@ impl Running {
         let store = data::open(&settings).unwrap();
         let server = runtime.block_on(async {
             let (listeners, port) = listener::bind(&settings).unwrap();
-            let server = Server::new(Config::new(settings, None), store, Tls::default(), LevelHandle::NONE, port);
+            let acl = Acl::open(&settings, &store).unwrap();
+            let server = Server::new(Config::new(settings, None), acl, store, Tls::default(), LevelHandle::NONE, port);
             for (listener, speaks) in listeners {
                 tokio::spawn(listener::accept(Arc::clone(&server), listener, speaks));
             }

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use veddb_commands::context::{Limits, Phased, ReadContext, Step, Unit};
 use veddb_commands::{CommandError, Reply};
+use veddb_server::acl::Acl;
 use veddb_server::config::{Config, Settings};
 use veddb_server::execute::{Caller, Outcome, commit};
 use veddb_server::telemetry::LevelHandle;
@@ -15,7 +16,8 @@ use veddb_server::{Server, data};
 fn server(dir: &tempfile::TempDir) -> Arc<Server> {
     let settings = Settings { dir: dir.path().join("data"), ..Settings::default() };
     let store = data::open(&settings).unwrap();
-    Server::new(Config::new(settings, None), store, Tls::default(), LevelHandle::NONE, 0)
+    let acl = Acl::open(&settings, &store).unwrap();
+    Server::new(Config::new(settings, None), acl, store, Tls::default(), LevelHandle::NONE, 0)
 }
 
 /// Makes a collection, then ends as it is told.
@@ -77,6 +79,7 @@ async fn a_phased_write_sees_what_its_units_did() {
     let address = "127.0.0.1:1".parse().unwrap();
     let caller = Caller {
         client: server.clients.add(address, address, 0, 10).unwrap(),
+        user: Arc::clone(veddb_commands::access::User::unrestricted()),
         server: Arc::clone(&server),
         db: 0,
         limits: Limits::default(),

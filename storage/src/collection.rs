@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use crate::Error;
 use crate::document::RawObject;
 use crate::index::{Index, IndexDefinition, IndexSpec, PageId, Pager, Phase, Tree, expiries};
-use crate::keys::KEYS;
+use crate::keys::LASTING;
 use crate::lsn::Lsn;
 use crate::names::PastName;
 use crate::replicate::TermStart;
@@ -161,14 +161,14 @@ impl CollectionHandle {
 /// What the names of the server's own collections begin with.
 pub const OWN_PREFIX: &str = "_";
 
-/// Whether a collection is the server's own: no command names it. All but [`KEYS`] do not outlive a start.
+/// Whether a collection is the server's own: no command names it. All but [`LASTING`] do not outlive a start.
 pub(crate) fn is_own(name: &str) -> bool {
     name.starts_with(OWN_PREFIX)
 }
 
 /// Whether it is one of those that do not outlive a start.
 pub(crate) fn is_temporary(name: &str) -> bool {
-    is_own(name) && name != KEYS
+    is_own(name) && !LASTING.contains(&name)
 }
 
 /// Checks a collection's name: 1-120 bytes, no control characters, not starting with `_`.

@@ -434,8 +434,9 @@ impl Committer {
         let last = Arc::clone(&self.shared.state.read());
         let state = Arc::new(self.working.publish(&last, self.group_lsn, self.shared.pager.watermark()));
         self.readers.push_back((state.lsn, Arc::downgrade(&state)));
-        *self.shared.state.write() = state;
-        drop(last);
+        *self.shared.state.write() = Arc::clone(&state);
+        self.shared.notes.published(&state);
+        drop((state, last));
         while self.readers.len() > 1 && self.readers.front().is_some_and(|(_, state)| state.strong_count() == 0) {
             self.readers.pop_front();
         }

@@ -19,6 +19,14 @@ use crate::transaction::Transaction;
 /// The collection's name.
 pub const KEYS: &str = "_keys";
 
+/// The collections of users and of roles, formed as keys are; in database 0.
+pub const USERS: &str = "_users";
+/// See [`USERS`].
+pub const ROLES: &str = "_roles";
+
+/// The server's own collections that outlive a start.
+pub(crate) const LASTING: &[&str] = &[KEYS, USERS, ROLES];
+
 /// A longer key stands in its document, and its hash in the index.
 const PLAIN_BYTES_MAX: usize = 511;
 

@@ -3,6 +3,11 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
+use parking_lot::Mutex;
+
+use crate::lsn::Lsn;
+use crate::view::State;
+
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Note {
@@ -35,10 +40,21 @@ pub enum Note {
 /// Told what the units of a group noted, in their order, by the committer: it must not take its time.
 pub type Listener = Box<dyn Fn(Vec<Note>) + Send + Sync>;
 
+/// Told that collections of the server's own have changed, by whoever makes a moment visible: it must not take its time.
+pub type OwnWatcher = Box<dyn Fn() + Send + Sync>;
+
+/// Who watches which collections, and their state when they changed last.
+struct Watch {
+    names: Vec<&'static str>,
+    seen: Mutex<Vec<Option<(u32, Lsn)>>>,
+    watcher: OwnWatcher,
+}
+
 /// Who listens, and to what.
 #[derive(Default)]
 pub(crate) struct Notes {
     pub(crate) listener: OnceLock<Listener>,
+    own: OnceLock<Watch>,
     keys: AtomicBool,
     documents: AtomicBool,
 }
@@ -54,6 +70,28 @@ impl Notes {
     pub(crate) fn want(&self, keys: bool, documents: bool) {
         self.keys.store(keys, Relaxed);
         self.documents.store(documents, Relaxed);
+    }
+
+    /// Has changes of these collections of database 0 told from now on, and once at the first moment after this. False where
+    /// somebody watches already.
+    pub(crate) fn watch_own(&self, names: &[&'static str], watcher: OwnWatcher) -> bool {
+        self.own.set(Watch { names: names.to_vec(), seen: Mutex::default(), watcher }).is_ok()
+    }
+
+    /// A new moment can be seen, whoever made it.
+    pub(crate) fn published(&self, state: &State) {
+        let Some(watch) = self.own.get() else { return };
+        let collections = state.databases.first();
+        let found = |name: &&str| {
+            let collection = collections?.get(*name)?;
+            Some((collection.id().0, collection.changed_lsn()))
+        };
+        let now: Vec<_> = watch.names.iter().map(found).collect();
+        let mut seen = watch.seen.lock();
+        if *seen != now {
+            *seen = now;
+            (watch.watcher)();
+        }
     }
 
     /// Whether those about keys are.

@@ -15,7 +15,7 @@ use crate::collection::{is_own, is_temporary};
 use crate::commit::{Committer, Control, Message};
 use crate::effect::EffectWriter;
 use crate::log::{self, Log, LogIdentity, Progress};
-use crate::note::Listener;
+use crate::note::{Listener, OwnWatcher};
 use crate::recover::{Layout, Recovered, recover};
 use crate::replicate::{Exports, Staging, finish_install, is_install_begun, next_term, promotions};
 use crate::rotate::{self, DataKeys, Rotator};
@@ -277,6 +277,13 @@ impl Store {
     pub fn listen(&self, listener: Listener) {
         if self.shared.notes.listener.set(listener).is_err() {
             tracing::warn!("somebody listens to the store already");
+        }
+    }
+
+    /// Has changes of these collections of the server's own, in database 0, told from now on. Can be said once.
+    pub fn watch_own(&self, names: &[&'static str], watcher: OwnWatcher) {
+        if !self.shared.notes.watch_own(names, watcher) {
+            tracing::warn!("somebody watches the server's own collections already");
         }
     }
 

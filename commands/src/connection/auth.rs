@@ -1,9 +1,13 @@
-//! AUTH: by the password of the setting `requirepass`, as the user `default`.
+//! AUTH: as a user, by one of its passwords.
 
+use bytes::Bytes;
+
+use crate::access::user::DEFAULT;
 use crate::args::Args;
 use crate::context::Session;
-use crate::error::{CommandError, ErrorCode};
+use crate::error::CommandError;
 use crate::reply::Reply;
+use crate::session::Later;
 use crate::spec::{Arg, Command, Group, Run};
 
 /// The declaration.
@@ -24,24 +28,16 @@ pub static SPEC: Command = Command {
 
 fn auth(args: &Args, session: &mut dyn Session) -> Result<Reply, CommandError> {
     let (user, password) = match args.len() {
-        2 if !session.has_password() => {
+        2 if session.accounts().default_user().needs_no_password() => {
             return Err(CommandError::err(
                 "AUTH <password> called without any password configured for the default user. Are you sure your \
                  configuration is correct?",
             ));
         }
-        2 => (&b"default"[..], args.bytes(1)),
-        3 => (&args.bytes(1)[..], args.bytes(2)),
+        2 => (Bytes::from_static(DEFAULT), args.bytes(1)),
+        3 => (args.bytes(1).clone(), args.bytes(2)),
         _ => return Err(CommandError::syntax()),
     };
-    authenticate(session, user, password)?;
-    Ok(Reply::OK)
-}
-
-/// What AUTH and HELLO's AUTH share.
-pub(super) fn authenticate(session: &mut dyn Session, user: &[u8], password: &[u8]) -> Result<(), CommandError> {
-    if session.authenticate(user, password) {
-        return Ok(());
-    }
-    Err(CommandError::new(ErrorCode::WrongPass, "invalid username-password pair or user is disabled."))
+    session.later(Later::Authenticate { user, password: password.clone(), then: |_, _| Ok(Reply::OK) });
+    Ok(Reply::Null)
 }

@@ -1,11 +1,11 @@
 //! HELLO: chooses the protocol, and may authenticate and name the connection with it.
 
 use crate::args::Args;
-use crate::connection::{auth, is_printable};
+use crate::connection::is_printable;
 use crate::context::Session;
 use crate::error::{CommandError, ErrorCode};
 use crate::reply::Reply;
-use crate::session::REDIS_VERSION;
+use crate::session::{Later, REDIS_VERSION};
 use crate::spec::{Arg, Command, Group, Run};
 
 /// The declaration.
@@ -34,8 +34,16 @@ pub static SPEC: Command = Command {
 fn hello(args: &Args, session: &mut dyn Session) -> Result<Reply, CommandError> {
     let wanted = parse(args)?;
     if let Some((user, password)) = wanted.auth {
-        auth::authenticate(session, args.bytes(user), args.bytes(password))?;
+        let (user, password) = (args.bytes(user).clone(), args.bytes(password).clone());
+        session.later(Later::Authenticate { user, password, then: greet });
+        return Ok(Reply::Null);
     }
+    greet(args, session)
+}
+
+/// What it does once the connection is who it wants to be.
+fn greet(args: &Args, session: &mut dyn Session) -> Result<Reply, CommandError> {
+    let wanted = parse(args)?;
     if !session.is_authenticated() {
         return Err(CommandError::new(
             ErrorCode::NoAuth,

@@ -32,6 +32,7 @@ pub static SPEC: Command = Command {
         Arg::integer("count").after("CURSOR").optional(),
     ],
     keys: Keys::FIRST,
+    named_within: Some(|args, limits| Pipeline::collections(args.bytes(2), limits)),
     flags: &["slow-read"],
     reply: "Array of documents; an empty one after $out and $merge. With CURSOR an array of a cursor, 0 when nothing is \
             left, and the first documents.",
@@ -39,7 +40,7 @@ pub static SPEC: Command = Command {
         r#"DOC.AGGREGATE users '[{"$group":{"_id":"$age","n":{"$sum":1}}},{"$sort":{"n":-1}}]'"#,
         r#"[{"_id":36,"n":1}]"#,
     )],
-    run: Run::Mixed { writes, read: run, write },
+    run: Run::Mixed { writes, also: "doc.bulk", read: run, write },
     ..Command::BLANK
 };
 

@@ -27,7 +27,8 @@ fn collections(args: &Args, context: &ReadContext<'_>) -> Result<Reply, CommandE
         3 if args.is(1, "MATCH") => Some(args.bytes(2)),
         _ => return Err(CommandError::syntax()),
     };
-    let all = context.view.collections(context.db);
+    let mut all = context.view.collections(context.db);
+    all.retain(|collection| context.user.sees(collection.name().as_bytes()));
     let wanted = all.iter().filter(|c| pattern.is_none_or(|p| glob::matches(p, c.name().as_bytes(), false)));
     Ok(Reply::Array(wanted.map(|c| Reply::text(c.name())).collect()))
 }

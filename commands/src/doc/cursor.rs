@@ -29,7 +29,8 @@ static READ: Command = Command {
     args: &[Arg::integer("cursor"), Arg::integer("count").after("COUNT").optional()],
     flags: &["slow-read"],
     reply: "Array of the cursor, 0 when nothing is left, and an array of documents. NOCURSOR when it was closed: by \
-            DOC.CURSOR DEL, at its end, because nobody read for cursor-timeout seconds, or after cursor-max-age seconds.",
+            DOC.CURSOR DEL, at its end, because nobody read for cursor-timeout seconds, or after cursor-max-age seconds; and to other users, and when the rights of its user have \
+            changed.",
     examples: &[("DOC.CURSOR READ 7023371932431212113 COUNT 2", r#"[0, [{"_id":"ada","age":36}]]"#)],
     run: Run::Read(read),
     ..Command::BLANK
@@ -57,5 +58,5 @@ fn read(args: &Args, context: &ReadContext<'_>) -> Result<Reply, CommandError> {
 }
 
 fn del(args: &Args, context: &ReadContext<'_>) -> Result<Reply, CommandError> {
-    Ok(Reply::Integer(i64::from(context.queries.close(args.unsigned(2)?))))
+    Ok(Reply::Integer(i64::from(context.queries.close(context, args.unsigned(2)?))))
 }

@@ -9,7 +9,7 @@ use veddb_storage::CollectionHandle;
 
 use super::{aggregate, count, delete, update};
 use crate::args::Args;
-use crate::context::{ReadContext, WriteContext};
+use crate::context::{Limits, ReadContext, WriteContext};
 use crate::error::CommandError;
 use crate::pipeline::memory::Account;
 use crate::pipeline::{Pipeline, Running};
@@ -43,6 +43,7 @@ pub static SPEC: Command = Command {
         Arg::string("argument").multiple().optional(),
     ],
     keys: Keys { first: 2, last: 2, step: 1 },
+    named_within: Some(named_within),
     flags: &["slow-read"],
     reply: "A JSON object: plan (stage IXSCAN, IDLOOKUP or COLLSCAN, index, bounds, sortFromIndex, covered, estimate), \
             rejected (plans not taken, with their estimates), and, counted while it ran: returned, keysExamined, \
@@ -55,6 +56,11 @@ pub static SPEC: Command = Command {
     run: Run::Read(run),
     ..Command::BLANK
 };
+
+/// What an explained pipeline writes is not written, but its target is looked up.
+fn named_within(args: &Args, limits: &Limits) -> Vec<(String, bool)> {
+    if args.is(1, "AGGREGATE") { Pipeline::collections(args.bytes(3), limits) } else { Vec::new() }
+}
 
 /// What a run comes to.
 #[derive(Default)]

@@ -41,7 +41,7 @@ fn run(args: &Args, context: &ReadContext<'_>) -> Result<Reply, CommandError> {
         match next {
             Ok((_, document)) => {
                 let key = key_of(&document);
-                let fits = all || glob::matches(pattern, key, false);
+                let fits = (all || glob::matches(pattern, key, false)) && context.user.sees(key);
                 fits.then(|| Ok(Reply::Bulk(Bytes::copy_from_slice(key))))
             }
             Err(error) => Some(Err(error.into())),

@@ -26,8 +26,23 @@ fn run(_args: &Args, context: &ReadContext<'_>) -> Result<Reply, CommandError> {
     let Some(keys) = context.view.keys(context.db) else { return Ok(Reply::Null) };
     let from = RecordId(rand::random_range(0..keys.records_end().max(1)));
     let mut found = context.view.scan_from(&keys, from).chain(context.view.scan(&keys));
-    match found.next() {
-        Some(entry) => Ok(Reply::Bulk(Bytes::copy_from_slice(key_of(&entry?.1)))),
-        None => Ok(Reply::Null),
-    }
+    // Most users see all keys; for the others it is as much as a look at all of them.
+    let mut looked = 0_u32;
+    found
+        .find_map(|entry| {
+            looked = looked.wrapping_add(1);
+            if looked.is_multiple_of(64)
+                && let Err(error) = context.check(None)
+            {
+                return Some(Err(error));
+            }
+            match entry {
+                Ok((_, document)) => {
+                    let key = key_of(&document);
+                    context.user.sees(key).then(|| Ok(Reply::Bulk(Bytes::copy_from_slice(key))))
+                }
+                Err(error) => Some(Err(error.into())),
+            }
+        })
+        .unwrap_or(Ok(Reply::Null))
 }

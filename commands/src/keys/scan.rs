@@ -88,6 +88,7 @@ fn run(args: &Args, context: &ReadContext<'_>) -> Result<Reply, CommandError> {
             }
             let key = key_of(&document);
             let fits = pattern.is_none_or(|pattern| glob::matches(pattern, key, false))
+                && context.user.sees(key)
                 && kind.is_none_or(|kind| kind.eq_ignore_ascii_case(type_name(&document).as_bytes()));
             if fits {
                 // Where there is no room for more the step ends.

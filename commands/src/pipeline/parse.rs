@@ -28,6 +28,8 @@ pub struct Reader<'l> {
     pub limits: &'l Limits,
     /// The variables in sight, beside the system's.
     pub variables: Vec<String>,
+    /// The collections that stages name, and whether they write them.
+    pub named: Vec<(String, bool)>,
     stages: usize,
     level: usize,
     /// Of the stage that is read, whose pipelines inside may hold less than others: its name.
@@ -39,6 +41,21 @@ pub struct Reader<'l> {
 impl Pipeline {
     /// Reads an array of stages from JSON text.
     pub fn parse(text: &[u8], limits: &Limits) -> Result<Pipeline, CommandError> {
+        Pipeline::parse_named(text, limits).map(|(pipeline, _)| pipeline)
+    }
+
+    /// The collections that its stages name, and whether they write them; none where it cannot be read, for then it does not run.
+    pub fn collections(text: &[u8], limits: &Limits) -> Vec<(String, bool)> {
+        // Whatever names another collection has one of these in its name, unless it is written with escapes.
+        let has = |word: &[u8]| text.windows(word.len()).any(|part| part == word);
+        let may = ["$lookup", "$graphLookup", "$unionWith", "$out", "$merge", "\\u"];
+        if !may.iter().any(|word| has(word.as_bytes())) {
+            return Vec::new();
+        }
+        Pipeline::parse_named(text, limits).map(|(_, named)| named).unwrap_or_default()
+    }
+
+    fn parse_named(text: &[u8], limits: &Limits) -> Result<(Pipeline, Vec<(String, bool)>), CommandError> {
         let packed = parse_value(text, text_limits(limits)).map_err(|error| bad(error.to_string()))?;
         let ValueRef::Array(list) = packed.get() else {
             return Err(bad(format!("a pipeline is an array of stages, not {}", packed.get().kind().name())));
@@ -48,7 +65,9 @@ impl Pipeline {
         if nodes > limits.max_query_nodes {
             return Err(bad(format!("more than {} operators and fields", limits.max_query_nodes)));
         }
-        Reader::new(limits, Vec::new()).pipeline(list).map_err(bad)
+        let mut reader = Reader::new(limits, Vec::new());
+        let pipeline = reader.pipeline(list).map_err(bad)?;
+        Ok((pipeline, reader.named))
     }
 }
 
@@ -72,7 +91,7 @@ fn count_nodes(value: ValueRef<'_>, nodes: &mut usize) {
 impl<'l> Reader<'l> {
     /// Reads within these limits, with these variables in sight.
     pub fn new(limits: &'l Limits, variables: Vec<String>) -> Reader<'l> {
-        Reader { limits, variables, stages: 0, level: 0, inside: None, facets: 0 }
+        Reader { limits, variables, named: Vec::new(), stages: 0, level: 0, inside: None, facets: 0 }
     }
 
     /// Reads the stages of a pipeline, or of one inside it.

@@ -43,6 +43,7 @@ impl Bench {
         let asker = Asker {
             db: 0,
             client: 0,
+            user: crate::access::User::unrestricted(),
             limits: &limits,
             queries: &queries,
             cancelled: &cancelled,

@@ -5,7 +5,7 @@ use crate::context::Session;
 use crate::error::CommandError;
 use crate::reply::Reply;
 use crate::session::Subscription;
-use crate::spec::{Arg, ArgKind, Command, Group, Run};
+use crate::spec::{Arg, ArgKind, Channels, Command, Group, Run};
 
 /// The declaration.
 pub static SPEC: Command = Command {
@@ -18,6 +18,7 @@ pub static SPEC: Command = Command {
     flags: &["pubsub", "noscript", "loading", "stale"],
     reply: "for each pattern a message of its own: `psubscribe`, its name, how many channels and patterns the connection listens to",
     examples: &[("PSUBSCRIBE news.*", "1) \"psubscribe\" 2) \"news.*\" 3) (integer) 1")],
+    channels: Channels::Patterns,
     run: Run::Session(run),
     ..Command::BLANK
 };

@@ -4,7 +4,7 @@ use crate::args::Args;
 use crate::context::Session;
 use crate::error::CommandError;
 use crate::reply::Reply;
-use crate::spec::{Arg, Command, Group, Run};
+use crate::spec::{Arg, Channels, Command, Group, Run};
 
 /// The declaration.
 pub static SPEC: Command = Command {
@@ -17,6 +17,7 @@ pub static SPEC: Command = Command {
     flags: &["pubsub", "loading", "stale", "fast", "may_replicate"],
     reply: "how many deliveries that are",
     examples: &[("PUBLISH news hello", "(integer) 1")],
+    channels: Channels::First,
     run: Run::Session(run),
     ..Command::BLANK
 };

@@ -7,6 +7,8 @@ use std::fmt;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use bytes::Bytes;
+
 use super::Settings;
 use super::table::Setting;
 use crate::quoting;
@@ -127,6 +129,18 @@ fn read_flags(settings: &mut Settings, flags: &[String]) -> Result<(), ConfigErr
 }
 
 fn set(settings: &mut Settings, name: &str, values: &[String]) -> Result<(), String> {
+    if is_account(name) {
+        let [_, ..] = values else { return Err("a user or a role needs a name".to_owned()) };
+        let name_of =
+            |words: &[Bytes]| words.first().zip(words.get(1)).map(|(kind, name)| (kind.clone(), name.clone()));
+        let mut line = vec![Bytes::from(name.to_ascii_lowercase())];
+        line.extend(values.iter().map(|value| Bytes::from(value.clone())));
+        if settings.users.iter().any(|known| name_of(known) == name_of(&line)) {
+            return Err("Duplicate user found. A user can only be defined once in config files".to_owned());
+        }
+        settings.users.push(line);
+        return Ok(());
+    }
     let setting = Setting::find(name.as_bytes()).ok_or("Bad directive or wrong number of arguments")?;
     // Only these take several words, as in redis.conf; `save ""` is one empty word.
     let several = matches!(setting.name, "bind" | "client-output-buffer-limit");
@@ -139,9 +153,18 @@ fn set(settings: &mut Settings, name: &str, values: &[String]) -> Result<(), Str
     (setting.set)(settings, &value)
 }
 
+/// Whether a line is about a user or a role, and not a setting.
+pub(super) fn is_account(name: &str) -> bool {
+    ["user", "role"].iter().any(|word| word.eq_ignore_ascii_case(name))
+}
+
 fn without_secret(line: &str) -> String {
     let name = line.split_whitespace().next().unwrap_or_default().trim_start_matches("--");
-    if name.eq_ignore_ascii_case("requirepass") { format!("{name} (hidden)") } else { line.to_owned() }
+    if name.eq_ignore_ascii_case("requirepass") || is_account(name) {
+        format!("{name} (hidden)")
+    } else {
+        line.to_owned()
+    }
 }
 
 #[cfg(test)]

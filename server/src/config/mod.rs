@@ -13,7 +13,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use bytes::Bytes;
 use parking_lot::Mutex;
+use veddb_commands::access::accounts::AccountLimits;
 use veddb_commands::context::Limits;
 use veddb_commands::queries::QueryLimits;
 use veddb_commands::{CommandError, glob};
@@ -31,6 +33,13 @@ pub struct Settings {
     pub port: u16,
     pub protected_mode: bool,
     pub requirepass: Secret,
+    pub aclfile: PathBuf,
+    pub acllog_max_len: usize,
+    pub acl_max_rules: usize,
+    /// Whether new users may listen to all channels.
+    pub acl_pubsub_default: bool,
+    /// Lines `user ..` and `role ..` of the configuration file, by their words.
+    pub users: Vec<Vec<Bytes>>,
     pub maxclients: usize,
     pub timeout_s: u64,
     pub handshake_timeout_s: u64,
@@ -83,6 +92,11 @@ impl Default for Settings {
             port: 6379,
             protected_mode: true,
             requirepass: Secret::default(),
+            aclfile: PathBuf::new(),
+            acllog_max_len: 128,
+            acl_max_rules: 1000,
+            acl_pubsub_default: false,
+            users: Vec::new(),
             maxclients: 10_000,
             timeout_s: 0,
             handshake_timeout_s: 60,
@@ -138,6 +152,11 @@ pub enum Protected {
 }
 
 impl Settings {
+    /// What bounds users, and what new ones may do.
+    pub(crate) fn account_limits(&self) -> AccountLimits {
+        AccountLimits { rules: self.acl_max_rules, all_channels: self.acl_pubsub_default }
+    }
+
     /// Whether a command that took so long is to be kept.
     pub(crate) fn is_slow(&self, took_us: u64) -> bool {
         u64::try_from(self.slowlog_log_slower_than_us).is_ok_and(|least| took_us >= least)
@@ -238,7 +257,7 @@ impl Config {
     /// has changed. It also hears the names, since a file may have changed while its name has not.
     pub fn set(
         &self,
-        changes: &[(bytes::Bytes, bytes::Bytes)],
+        changes: &[(Bytes, Bytes)],
         apply: impl FnOnce(&Settings, &Settings, &[&'static str]) -> Result<(), String>,
     ) -> Result<(), CommandError> {
         let _changing = self.changing.lock();
@@ -274,7 +293,6 @@ fn refused(name: &str, why: &str) -> CommandError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bytes::Bytes;
 
     fn set(config: &Config, changes: &[(&'static str, &'static str)]) -> Result<(), String> {
         let bytes = |text: &'static str| Bytes::from_static(text.as_bytes());

@@ -67,6 +67,7 @@ const LEVELS: &[(&str, LogLevel)] = &[
 const PROTECTED: &[(&str, Protected)] = &[("no", Protected::No), ("local", Protected::Local), ("yes", Protected::Yes)];
 const AUTH_CLIENTS: &[(&str, AuthClients)] =
     &[("no", AuthClients::No), ("yes", AuthClients::Yes), ("optional", AuthClients::Optional)];
+const CHANNELS: &[(&str, bool)] = &[("resetchannels", false), ("allchannels", true)];
 const FORMATS: &[(&str, LogFormat)] = &[("text", LogFormat::Text), ("json", LogFormat::Json)];
 const I32: i64 = i32::MAX as i64;
 const MIB: i64 = 1 << 20;
@@ -87,6 +88,30 @@ fn path(path: &std::path::Path) -> String {
 
 /// All settings, by name.
 pub static SETTINGS: &[Setting] = &[
+    Setting::live(
+        "acl-max-rules",
+        "Rules and passwords that one user or role may have.",
+        |s| s.acl_max_rules.to_string(),
+        |s, v| put(&mut s.acl_max_rules, integer(v, 1..=1_000_000)),
+    ),
+    Setting::live(
+        "acl-pubsub-default",
+        "What new users may listen to and publish on: resetchannels (nothing) or allchannels.",
+        |s| word(s.acl_pubsub_default, CHANNELS),
+        |s, v| put(&mut s.acl_pubsub_default, choice(v, CHANNELS)),
+    ),
+    Setting::fixed(
+        "aclfile",
+        "The file that users and roles come from, instead of the store: ACL LOAD reads it, ACL SAVE writes it; empty is none.",
+        |s| path(&s.aclfile),
+        |s, v| put(&mut s.aclfile, Ok(PathBuf::from(v))),
+    ),
+    Setting::live(
+        "acllog-max-len",
+        "Refused requests and passwords that ACL LOG keeps.",
+        |s| s.acllog_max_len.to_string(),
+        |s, v| put(&mut s.acllog_max_len, integer(v, 0..=1_000_000)),
+    ),
     Setting::live(
         "appendfsync",
         "When a commit waits for the disk: always, everysec, no.",

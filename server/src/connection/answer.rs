@@ -15,7 +15,7 @@ use crate::metrics::Ran;
 impl Connection {
     /// Answers a command that was carried out.
     pub(super) fn answer(&mut self, entry: &'static Entry, args: &Args, started: Instant, outcome: Outcome) {
-        if self.state.authenticated && !self.client.greeted.load(Relaxed) {
+        if self.state.is_authenticated() && !self.client.greeted.load(Relaxed) {
             self.client.greeted.store(true, Relaxed);
         }
         let took = self.count(entry, started, &outcome);

@@ -47,16 +47,19 @@ impl Connection {
     }
 
     /// Carries out what was queued.
-    pub(super) async fn exec(&mut self, started: Instant) -> Outcome {
-        let Some(multi) = self.state.multi.take() else { return Err(CommandError::err("EXEC without MULTI")) };
+    pub(super) async fn exec(&mut self, started: Instant) -> Result<Outcome, Closed> {
+        let Some(multi) = self.state.multi.take() else {
+            return Ok(Err(CommandError::err("EXEC without MULTI")));
+        };
         let watched = std::mem::take(&mut self.state.watched);
         self.state.note_transaction(&self.client);
         if multi.refused {
-            return Err(aborted(" previous errors."));
+            return Ok(Err(aborted(" previous errors.")));
         }
         let mut db = self.state.db;
         let caller = self.caller(started);
-        let plan = Plan::new(&multi.queued, self.state.db, self.settings.databases, &caller, now_ms());
+        let denied = self.denied(&multi.queued);
+        let plan = Plan::new(&multi.queued, &denied, self.state.db, self.settings.databases, &caller, now_ms());
         let (places, others, writes) = (plan.places(), plan.others.clone(), plan.writes);
         self.view = None;
         let outcome = if writes {
@@ -67,9 +70,10 @@ impl Connection {
         } else {
             unless_gone(&self.stream, &self.client, plan.read(watched, &caller)).await
         };
-        let found = match outcome.map_err(|error| aborted(&format!(": {error}")))? {
-            Reply::Array(found) => found,
-            changed => return Ok(changed),
+        let found = match outcome {
+            Ok(Reply::Array(found)) => found,
+            Ok(changed) => return Ok(Ok(changed)),
+            Err(error) => return Ok(Err(aborted(&format!(": {error}")))),
         };
         let took_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX) / (found.len() as u64).max(1);
         let mut replies: Vec<Reply> = multi.queued.iter().map(|_| Reply::Null).collect();
@@ -87,7 +91,10 @@ impl Connection {
             let Run::Session(run) = entry.command.run else { continue };
             let started = Instant::now();
             self.state.in_exec = true;
-            let outcome = self.run_session(entry, run, args);
+            let mut outcome = self.run_session(entry, run, args);
+            if let Some(later) = self.state.later.take() {
+                outcome = self.finish(later, args).await?;
+            }
             self.state.in_exec = false;
             let took = self.count(entry, started, &outcome);
             self.note_time(entry, args, took);
@@ -104,6 +111,17 @@ impl Connection {
                 self.tell_monitors(entry, args, db);
             }
         }
-        Ok(Reply::Array(replies))
+        Ok(Ok(Reply::Array(replies)))
+    }
+
+    /// What was queued and may not be carried out any more: rights may have been cut since.
+    fn denied(&self, queued: &[(&'static Entry, Args)]) -> Vec<Option<CommandError>> {
+        let one = |(entry, args): &(&'static Entry, Args)| {
+            let denial = self.state.user.check(entry, args, &self.settings.limits).err()?;
+            let error = denial.error_of_exec();
+            self.note_denial(denial.reason, denial.object, self.state.user.name().clone());
+            Some(error)
+        };
+        queued.iter().map(one).collect()
     }
 }

@@ -4,6 +4,7 @@
 //! pipeline goes to the committer as one group. A client that does not read its replies is not served any further, so
 //! it holds up itself alone.
 
+mod account;
 mod answer;
 mod block;
 mod exec;
@@ -13,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::watch;
 use veddb_commands::context::{Asker, Phased, Prepared, ReadContext, Unit, WriteContext};
@@ -30,7 +31,7 @@ use crate::encode::Protocol;
 use crate::execute::{Caller, Outcome, ReadFn, commit, now_ms, read};
 use crate::framer::{Bounds, Framer, ProtocolError};
 use crate::metrics::Ran;
-use crate::multi::{Watched, aborted, is_queued};
+use crate::multi::is_queued;
 use crate::pubsub::mailbox;
 use crate::server::Server;
 use crate::session::{ConnectionSession, State};
@@ -105,7 +106,7 @@ impl Connection {
     pub fn new(server: Arc<Server>, client: Arc<Client>, stream: Stream) -> Connection {
         let settings = server.config.load();
         Connection {
-            state: State::new(&settings),
+            state: State::new(&server.acl),
             stopping: server.watch_stop(),
             framer: Framer::default(),
             input: BytesMut::new(),
@@ -202,8 +203,10 @@ impl Connection {
         if self.state.filled.len() > FILLED_MAX || !publishes(&args) {
             mailbox::wake(&mut self.state.filled);
         }
+        self.state.look_at_user(&self.server.acl);
         let standing = Standing {
-            authenticated: self.state.authenticated,
+            user: &self.state.user,
+            authenticated: self.state.is_authenticated(),
             only_listens: self.state.only_listens(),
             monitors: self.state.monitors,
             may_debug: self.may_debug(),
@@ -212,17 +215,15 @@ impl Connection {
         };
         let entry = match self.held_to_limits(&args, admit(&args, standing, &self.settings.limits)) {
             Admission::Run(entry) => entry,
-            Admission::Refuse(entry, mut error) => {
-                self.finish_writes().await;
-                if entry.is_some_and(|entry| entry.name == "exec") && self.state.multi.take().is_some() {
-                    self.state.watched = Watched::default();
-                    self.state.note_transaction(&self.client);
-                    error = aborted(&format!(": {error}"));
-                } else if let Some(multi) = &mut self.state.multi {
-                    multi.refused = true;
-                }
-                self.server.metrics.rejected(entry, error.code);
-                self.reply(&Reply::Error(error));
+            Admission::Deny(entry, denial) => {
+                let error = denial.error(&self.state.user);
+                self.client.command.store(entry.index + 1, Relaxed);
+                self.note_denial(denial.reason, denial.object, self.state.user.name().clone());
+                self.refuse(Some(entry), error).await;
+                return Ok(());
+            }
+            Admission::Refuse(entry, error) => {
+                self.refuse(entry, error).await;
                 return Ok(());
             }
             Admission::HangUp => {
@@ -279,6 +280,9 @@ impl Connection {
             Run::Session(run) => {
                 self.finish_writes().await;
                 let mut outcome = self.run_session(entry, run, &args);
+                if let Some(later) = self.state.later.take() {
+                    outcome = Box::pin(self.finish(later, &args)).await?;
+                }
                 if let Some(wait) = self.state.wait.take() {
                     let waited;
                     (outcome, waited) = Box::pin(self.wait_for(wait)).await?;
@@ -291,7 +295,7 @@ impl Connection {
             }
             Run::Exec => {
                 self.finish_writes().await;
-                let outcome = self.exec(started).await;
+                let outcome = Box::pin(self.exec(started)).await?;
                 self.answer(entry, &args, started, outcome);
             }
             // Its arity asks for a subcommand, and an unknown one was refused, so this is not reached.
@@ -305,8 +309,7 @@ impl Connection {
     /// Refuses what would run where its address or user has asked for too much. Leaving is always allowed.
     fn held_to_limits(&self, args: &Args, admission: Admission) -> Admission {
         let bytes = args.from(0).iter().map(|arg| arg.len()).sum();
-        let Err(error) = self.server.limits.request(self.client.addr.ip(), &Bytes::from_static(b"default"), bytes)
-        else {
+        let Err(error) = self.server.limits.request(self.client.addr.ip(), self.state.user.name(), bytes) else {
             return admission;
         };
         match admission {
@@ -337,6 +340,17 @@ impl Connection {
         outcome
     }
 
+    /// What a command does once its longer work is done.
+    fn run_then(&mut self, then: SessionFn, args: &Args) -> Outcome {
+        let mut session = ConnectionSession {
+            server: &self.server,
+            client: &self.client,
+            settings: &self.settings,
+            state: &mut self.state,
+        };
+        then(args, &mut session)
+    }
+
     /// Runs a read on this task, at the moment that the reads before it in the pipeline saw: all of them arrived before
     /// the first was answered, and what this connection wrote since makes a new moment. None: it would take too long here.
     fn read_here(&mut self, run: ReadFn, args: &Args, started: Instant) -> Option<Outcome> {
@@ -344,6 +358,7 @@ impl Connection {
         let asker = Asker {
             db: self.state.db,
             client: self.client.id,
+            user: &self.state.user,
             limits: &self.settings.limits,
             queries: &self.server.queries,
             cancelled: &self.client.cancelled,
@@ -400,6 +415,7 @@ impl Connection {
         Caller {
             server: Arc::clone(&self.server),
             client: Arc::clone(&self.client),
+            user: Arc::clone(&self.state.user),
             db: self.state.db,
             limits: self.settings.limits,
             started,
@@ -408,7 +424,7 @@ impl Connection {
     }
 
     fn bounds(&self) -> Bounds {
-        if !self.state.authenticated {
+        if !self.state.is_authenticated() {
             return Bounds::UNAUTHENTICATED;
         }
         Bounds {

@@ -8,6 +8,7 @@ pub(crate) mod mailbox;
 mod patterns;
 pub(crate) mod segment;
 
+use std::collections::HashSet;
 use std::hash::RandomState;
 use std::sync::Arc;
 
@@ -169,6 +170,21 @@ impl PubSub {
     /// How many different patterns there are.
     pub(crate) fn patterns(&self) -> usize {
         self.patterns.read().len()
+    }
+
+    /// Which of these clients listen to a channel (`false`) or a pattern (`true`) that is refused.
+    pub(crate) fn listening_to(&self, clients: &HashSet<u64>, refused: impl Fn(&[u8], bool) -> bool) -> HashSet<u64> {
+        let mut found = HashSet::new();
+        let mut look = |subject: &Subject| found.extend(subject.receivers.keys().filter(|id| clients.contains(id)));
+        for subjects in [&self.channels, &self.shard_channels] {
+            subjects.iter().filter(|entry| refused(entry.key(), false)).for_each(|entry| look(entry.value()));
+        }
+        self.patterns
+            .read()
+            .iter()
+            .filter(|(name, _)| refused(name, true))
+            .for_each(|(_, subject)| look(&subject.lock()));
+        found
     }
 
     fn subjects(&self, shard: bool) -> &Subjects {

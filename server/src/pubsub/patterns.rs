@@ -41,6 +41,11 @@ impl<T> Patterns<T> {
         self.bytes.saturating_mul(channel.len())
     }
 
+    /// All patterns, in no order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&Bytes, &T)> {
+        self.by_start.values().flatten()
+    }
+
     /// What is kept for a pattern.
     pub(crate) fn get_mut(&mut self, pattern: &Bytes) -> Option<&mut T> {
         self.by_start.get_mut(&start(pattern))?.get_mut(pattern)

@@ -29,7 +29,7 @@ fn info(_args: &Args, session: &mut dyn Session) -> Result<Reply, CommandError> 
 }
 
 /// Redis 7.4's fields in Redis's order. Those of features that VedDB does not have stand at their empty value.
-pub(super) fn line(client: &ClientInfo, out: &mut String) {
+pub fn line(client: &ClientInfo, out: &mut String) {
     let mut flags = String::new();
     if client.monitors {
         flags.push('O');

@@ -55,7 +55,8 @@ fn kill(args: &Args, session: &mut dyn Session) -> Result<Reply, CommandError> {
         session.kill_client(victim.id);
         return Ok(Reply::OK);
     }
-    let filter = Filter::parse(args)?;
+    let accounts = session.accounts();
+    let filter = Filter::parse(args, |name| accounts.get(name).is_some())?;
     let me = session.client().id;
     let mut killed = 0;
     for client in session.clients() {
@@ -78,7 +79,7 @@ struct Filter {
 }
 
 impl Filter {
-    fn parse(args: &Args) -> Result<Filter, CommandError> {
+    fn parse(args: &Args, is_user: impl Fn(&[u8]) -> bool) -> Result<Filter, CommandError> {
         let mut filter =
             Filter { id: None, addr: None, laddr: None, user: None, kind: None, maxage_s: None, skip_me: true };
         let mut at = 2;
@@ -101,7 +102,7 @@ impl Filter {
             } else if args.is(at, "LADDR") {
                 filter.laddr = Some(value);
             } else if args.is(at, "USER") {
-                if &args.bytes(value)[..] != b"default" {
+                if !is_user(args.bytes(value)) {
                     let user = String::from_utf8_lossy(args.bytes(value));
                     return Err(CommandError::err(format!("No such user '{user}'")));
                 }

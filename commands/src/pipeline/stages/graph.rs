@@ -73,6 +73,7 @@ fn parse(reader: &mut Reader<'_>, operand: ValueRef<'_>) -> Parsed {
         }
     }
     let from = from.filter(|name| !name.is_empty()).ok_or("needs from, the name of a collection")?;
+    reader.named.push((from.to_owned(), false));
     one(Graph {
         from: from.to_owned(),
         start: start.ok_or("needs startWith")?,

@@ -46,7 +46,10 @@ fn parse(reader: &mut Reader<'_>, operand: ValueRef<'_>) -> Parsed {
         Some(_) if pipeline.brings_rows() => {
             return Err("coll cannot stand beside a pipeline that begins with $documents".into());
         }
-        Some(name) => Some(name.to_owned()),
+        Some(name) => {
+            reader.named.push((name.to_owned(), false));
+            Some(name.to_owned())
+        }
         None if pipeline.brings_rows() => None,
         None => return Err("needs coll".into()),
     };

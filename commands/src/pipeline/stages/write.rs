@@ -67,8 +67,10 @@ fn checked(db: Option<String>, name: &str) -> Result<Collection, String> {
     Ok(Collection { db, name: name.to_owned() })
 }
 
-fn out(_: &mut Reader<'_>, operand: ValueRef<'_>) -> Parsed {
-    one(Write(Target::Out(Arc::new(collection(operand)?))))
+fn out(reader: &mut Reader<'_>, operand: ValueRef<'_>) -> Parsed {
+    let target = collection(operand)?;
+    reader.named.push((target.name.clone(), true));
+    one(Write(Target::Out(Arc::new(target))))
 }
 
 fn merge(reader: &mut Reader<'_>, operand: ValueRef<'_>) -> Parsed {
@@ -102,7 +104,7 @@ fn merge(reader: &mut Reader<'_>, operand: ValueRef<'_>) -> Parsed {
         }
     }
     let mut merge = Merge {
-        into: into.ok_or("needs into")?,
+        into: into.inspect(|into| reader.named.push((into.name.clone(), true))).ok_or("needs into")?,
         on: on.unwrap_or_else(|| vec!["_id".to_owned()]),
         variables: Vec::new(),
         matched: Matched::Merge,

@@ -1,12 +1,12 @@
 //! COMMAND GETKEYS.
 
-use super::access::{counts_keys, keys};
+use crate::access::keys::{KeyUse, counts_keys, has_keys, keys};
 use crate::args::Args;
-use crate::context::Session;
+use crate::context::{Limits, Session};
 use crate::error::CommandError;
 use crate::lookup::{Lookup, find};
 use crate::reply::Reply;
-use crate::spec::{Arg, Command, Group, Keys, Run};
+use crate::spec::{Arg, Command, Group, Run};
 
 /// The declaration.
 pub static SPEC: Command = Command {
@@ -25,25 +25,23 @@ pub static SPEC: Command = Command {
 };
 
 fn getkeys(args: &Args, _session: &mut dyn Session) -> Result<Reply, CommandError> {
-    Ok(Reply::Array(keys_of(args)?.into_iter().map(|(key, _)| Reply::Bulk(key)).collect()))
+    Ok(Reply::Array(keys_of(args)?.into_iter().map(|found| Reply::Bulk(found.key)).collect()))
 }
 
-/// A key, and what is done to it.
-type Key = (bytes::Bytes, &'static [&'static str]);
-
 /// The keys of the command line that follows the subcommand.
-pub(super) fn keys_of(args: &Args) -> Result<Vec<Key>, CommandError> {
+pub(super) fn keys_of(args: &Args) -> Result<Vec<KeyUse>, CommandError> {
     let inner = Args::new(args.from(2).to_vec());
     let Lookup::Found(entry) = find(&inner) else {
         return Err(CommandError::err("Invalid command specified"));
     };
-    if entry.command.keys == Keys::NONE && !counts_keys(entry.command) {
+    if !has_keys(entry.command) {
         return Err(CommandError::err("The command has no key arguments"));
     }
     if !entry.command.accepts(inner.len()) {
         return Err(CommandError::err("Invalid number of arguments specified for command"));
     }
-    let keys = keys(entry, &inner);
+    // Longer than any limit is no pipeline that could run.
+    let keys = keys(entry, &inner, &Limits::default());
     if keys.is_empty() && !counts_keys(entry.command) {
         return Err(CommandError::err("Invalid arguments specified for command"));
     }

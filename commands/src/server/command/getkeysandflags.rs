@@ -1,6 +1,7 @@
 //! COMMAND GETKEYSANDFLAGS.
 
 use super::getkeys::keys_of;
+use crate::access::keys::KeyUse;
 use crate::args::Args;
 use crate::context::Session;
 use crate::error::CommandError;
@@ -24,9 +25,9 @@ pub static SPEC: Command = Command {
 };
 
 fn getkeysandflags(args: &Args, _session: &mut dyn Session) -> Result<Reply, CommandError> {
-    let key = |(key, flags): (bytes::Bytes, &'static [&'static str])| {
-        let flags = flags.iter().map(|flag| Reply::Simple((*flag).into()));
-        Reply::Array(vec![Reply::Bulk(key), Reply::Set(flags.collect())])
+    let key = |found: KeyUse| {
+        let flags = found.flags.iter().map(|flag| Reply::Simple((*flag).into()));
+        Reply::Array(vec![Reply::Bulk(found.key), Reply::Set(flags.collect())])
     };
     Ok(Reply::Array(keys_of(args)?.into_iter().map(key).collect()))
 }

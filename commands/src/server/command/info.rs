@@ -2,8 +2,9 @@
 
 use std::borrow::Cow;
 
-use super::access::{access, counts_keys};
 use super::tips::tips;
+use crate::access::category::categories;
+use crate::access::keys::{access, counts_keys};
 use crate::args::Args;
 use crate::context::Session;
 use crate::error::CommandError;
@@ -74,64 +75,6 @@ pub(super) fn flags(command: &Command) -> Vec<&'static str> {
     flags.extend(command.flags.iter().filter(|flag| !INTERNAL.contains(flag)));
     flags
 }
-
-/// ACL categories without the `@`.
-pub(super) fn categories(command: &Command) -> Vec<&'static str> {
-    let mut found = Vec::new();
-    match command.run {
-        Run::Read(_) => found.push("read"),
-        Run::Write(_) | Run::Mixed { .. } => found.push("write"),
-        Run::Session(_) | Run::Exec | Run::Container => {}
-    }
-    match command.group {
-        // A container by itself does nothing.
-        _ if matches!(command.run, Run::Container) => {}
-        Group::Document => found.push("doc"),
-        Group::Index => found.push("idx"),
-        Group::Key => found.push("key"),
-        Group::Connection => found.push("connection"),
-        Group::Generic => found.push("keyspace"),
-        Group::String => found.push("string"),
-        Group::Json => found.push("json"),
-        Group::PubSub => found.push("pubsub"),
-        Group::Transactions => found.push("transaction"),
-        Group::Scripting => found.push("scripting"),
-        Group::Cluster => {}
-        Group::Server => {}
-    }
-    if command.flags.contains(&"admin") {
-        found.extend(["admin", "dangerous"]);
-    }
-    found.push(if command.flags.contains(&"fast") { "fast" } else { "slow" });
-    for extra in command.categories {
-        if !found.contains(extra) {
-            found.push(extra);
-        }
-    }
-    found.sort_by_key(|name| CATEGORIES.iter().position(|known| known == name));
-    found
-}
-
-/// The order in which Redis lists categories, VedDB's own last.
-const CATEGORIES: &[&str] = &[
-    "keyspace",
-    "read",
-    "write",
-    "string",
-    "pubsub",
-    "admin",
-    "fast",
-    "slow",
-    "blocking",
-    "dangerous",
-    "connection",
-    "transaction",
-    "scripting",
-    "doc",
-    "idx",
-    "key",
-    "json",
-];
 
 /// In Redis 7's form: keys begin at an index and stand in a range, or an argument says how many there are.
 fn key_specifications(command: &Command, name: &str) -> Reply {

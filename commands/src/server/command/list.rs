@@ -1,12 +1,12 @@
 //! COMMAND LIST.
 
+use crate::access::category::categories;
 use crate::args::Args;
 use crate::context::Session;
 use crate::error::CommandError;
 use crate::glob;
 use crate::lookup::{Entry, entries};
 use crate::reply::Reply;
-use crate::server::command::info::categories;
 use crate::spec::{Arg, Command, Group, Run};
 
 /// The declaration.

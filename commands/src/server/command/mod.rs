@@ -1,6 +1,5 @@
 //! COMMAND: what commands there are. One file a subcommand; plain COMMAND is COMMAND INFO of all.
 
-mod access;
 pub mod count;
 pub mod docs;
 pub mod getkeys;

@@ -104,7 +104,10 @@ fn parse(reader: &mut Reader<'_>, operand: ValueRef<'_>) -> Parsed {
     let from = match from {
         Some("") => return Err("from needs the name of a collection".into()),
         Some(_) if brings_rows => return Err("from cannot stand beside a pipeline that begins with $documents".into()),
-        Some(name) => Some(name.to_owned()),
+        Some(name) => {
+            reader.named.push((name.to_owned(), false));
+            Some(name.to_owned())
+        }
         None if brings_rows && on.is_none() => None,
         None => return Err("needs from".into()),
     };

@@ -1,0 +1,28 @@
+//! ACL LOAD.
+
+use crate::args::Args;
+use crate::context::Session;
+use crate::error::CommandError;
+use crate::reply::Reply;
+use crate::session::{AccountChange, Later};
+use crate::spec::{Command, Group, Run};
+
+/// The declaration.
+pub static SPEC: Command = Command {
+    name: "LOAD",
+    group: Group::Server,
+    summary: "Reads the users anew from the setting `aclfile`: all of the file, or nothing where a line is wrong.",
+    complexity: "O(n), n being the number of users",
+    arity: 2,
+    flags: &["admin", "noscript", "loading", "stale"],
+    reply: "OK",
+    examples: &[("ACL LOAD", "OK")],
+    run: Run::Session(run),
+    ..Command::BLANK
+};
+
+fn run(_args: &Args, session: &mut dyn Session) -> Result<Reply, CommandError> {
+    super::needs_file(session)?;
+    session.later(Later::Change(AccountChange::Load));
+    Ok(Reply::Null)
+}

@@ -1,0 +1,99 @@
+//! What has to do with the user that a connection is: what is refused to it, getting in, and changes of users.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use bytes::Bytes;
+use veddb_commands::access::Reason;
+use veddb_commands::connection::client::info;
+use veddb_commands::lookup::Entry;
+use veddb_commands::session::{DenialEntry, Later};
+use veddb_commands::{Args, CommandError, ErrorCode, Reply};
+
+use super::{Closed, Connection};
+use crate::execute::{Outcome, now_ms};
+use crate::multi::{Watched, aborted};
+
+impl Connection {
+    /// Answers a request that a gate has turned away. None of its transaction will be carried out.
+    pub(super) async fn refuse(&mut self, entry: Option<&'static Entry>, mut error: CommandError) {
+        self.finish_writes().await;
+        if entry.is_some_and(|entry| entry.name == "exec") && self.state.multi.take().is_some() {
+            self.state.watched = Watched::default();
+            self.state.note_transaction(&self.client);
+            error = aborted(&format!(": {error}"));
+        } else if let Some(multi) = &mut self.state.multi {
+            multi.refused = true;
+        }
+        self.server.metrics.rejected(entry, error.code);
+        self.reply(&Reply::Error(error));
+    }
+
+    /// Counts what was refused for want of rights, and keeps it for ACL LOG.
+    pub(super) fn note_denial(&self, reason: Reason, object: Bytes, user: Bytes) {
+        let metrics = &self.server.metrics;
+        let counter = match reason {
+            Reason::Auth => &metrics.authentications_failed,
+            Reason::Command => &metrics.commands_denied,
+            Reason::Key => &metrics.keys_denied,
+            Reason::Channel => &metrics.channels_denied,
+        };
+        counter.fetch_add(1, Relaxed);
+        let mut client = String::new();
+        info::line(&self.client.info(), &mut client);
+        let entry = DenialEntry {
+            count: 1,
+            reason: reason.as_str(),
+            context: if self.state.multi.is_some() || self.state.in_exec { "multi" } else { "toplevel" },
+            // Slices of a request would hold all of the request.
+            object: Bytes::copy_from_slice(&object),
+            user: Bytes::copy_from_slice(&user),
+            client: client.trim_end().to_owned(),
+            id: 0,
+            created_ms: 0,
+            updated_ms: now_ms(),
+        };
+        self.server.acl.denials.add(entry, self.settings.acllog_max_len);
+    }
+
+    /// Waits for what does not take long. It is answered also where the client has said that it sends no more.
+    async fn wait_out<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Closed> {
+        self.server.metrics.ran(&mut self.ran, self.settings.latency_tracking);
+        self.flush().await?;
+        tokio::select! {
+            biased;
+            done = work => Ok(done),
+            () = self.client.killed() => Err(Closed::Server),
+        }
+    }
+
+    /// Answers a command whose work takes too long for this task.
+    pub(super) async fn finish(&mut self, later: Later, args: &Args) -> Result<Outcome, Closed> {
+        match later {
+            Later::Authenticate { user, password, then } => {
+                let server = Arc::clone(&self.server);
+                let name = user.clone();
+                let checked = async move { server.acl.passwords.authenticate(&server.acl, &name, &password).await };
+                let found = self.wait_out(checked).await?;
+                let is_in =
+                    found.is_some_and(|found| self.state.become_user(found.name(), &self.server.acl, &self.client));
+                if is_in {
+                    return Ok(self.run_then(then, args));
+                }
+                tracing::info!(client = self.client.id, addr = %self.client.addr, "authentication failed");
+                self.note_denial(Reason::Auth, args.bytes(0).clone(), user);
+                let message = "invalid username-password pair or user is disabled.";
+                Ok(Err(CommandError::new(ErrorCode::WrongPass, message)))
+            }
+            Later::Change(change) => {
+                let (server, client) = (Arc::clone(&self.server), self.client.id);
+                let changed = async move { server.acl.change(client, change).await };
+                let outcome = self.wait_out(changed).await?;
+                if self.state.has_lost_rights(&self.server.acl) {
+                    self.state.closing = true;
+                }
+                Ok(outcome)
+            }
+        }
+    }
+}
