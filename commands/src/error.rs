@@ -220,9 +220,13 @@ impl From<veddb_storage::Error> for CommandError {
             E::CollectionExists(_) | E::NoSuchCollection(_) | E::BadCollectionName(_) | E::BadIndex(_) => {
                 ErrorCode::Err
             }
-            E::ShuttingDown | E::Refused(_) | E::Damaged { .. } | E::Io { .. } | E::Engine(_) | E::Sealing(_) => {
-                ErrorCode::Err
-            }
+            E::OutOfStep { .. }
+            | E::ShuttingDown
+            | E::Refused(_)
+            | E::Damaged { .. }
+            | E::Io { .. }
+            | E::Engine(_)
+            | E::Sealing(_) => ErrorCode::Err,
         };
         CommandError::new(code, error.to_string())
     }

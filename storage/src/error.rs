@@ -58,9 +58,17 @@ pub enum Error {
     /// The log cannot be written or synced; the store takes no more writes.
     #[error("the log cannot be written: {0}")]
     LogFailed(String),
-    /// The store is a replica, which takes writes from its primary alone.
+    /// The store is a replica, which takes writes from its primary alone. In Redis's words.
     #[error("You can't write against a read only replica.")]
     ReadOnly,
+    /// Units of the primary that come after others which are not here. Reading its log from this store's position on helps.
+    #[error("units of the primary begin at LSN {found}, LSN {expected} comes next")]
+    OutOfStep {
+        /// The unit that comes next here.
+        expected: crate::Lsn,
+        /// The first of those that were to be carried out.
+        found: crate::Lsn,
+    },
     /// The store is being closed.
     #[error("the server is shutting down")]
     ShuttingDown,

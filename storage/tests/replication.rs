@@ -301,7 +301,7 @@ fn nobody_else_writes_on_a_replica_and_a_promotion_is_a_new_term() {
     let mut late = primary.follow(primary.position()).unwrap();
     insert(&primary, 5);
     let gap = late.next(1000).unwrap().unwrap();
-    assert!(matches!(apply(&replica, gap.clone()), Err(Error::Refused(_))));
+    assert!(matches!(apply(&replica, gap.clone()), Err(Error::OutOfStep { expected: 2, found: 4 })));
     assert!(matches!(apply(&primary, gap), Err(Error::ReadOnly)));
     catch_up(&mut follower, &replica, 1 << 20);
     equal(&primary, &replica);

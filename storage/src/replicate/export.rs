@@ -250,7 +250,7 @@ impl Exports {
 
 fn begin(feed: &Arc<Feed>, view: impl FnOnce() -> View) -> Slot {
     // Kept before the moment is known, so that nothing after it is trimmed.
-    let pin = feed.pin_from(feed.lsn_readable());
+    let pin = feed.pin(feed.lsn_readable());
     let view = view();
     let lsn = view.state.lsn;
     pin.advance(lsn);

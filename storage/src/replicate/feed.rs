@@ -35,10 +35,12 @@ struct Pins {
     all: BTreeMap<u64, Kept>,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Kept {
     /// What is after it is wanted.
     lsn: Lsn,
+    /// Who wants it, if that was told.
+    name: Option<String>,
     /// When whoever read it went away; it may come back.
     released: Option<Instant>,
 }
@@ -108,24 +110,12 @@ impl Feed {
         Subscription { feed: Arc::downgrade(self), id }
     }
 
-    /// Has everything after this unit kept. Whoever comes back takes up what was kept for it: of those who are away, the one
-    /// that was known to be nearest.
+    /// Has everything after this unit kept.
     pub(super) fn pin(self: &Arc<Self>, lsn: Lsn) -> Pin {
-        let mut pins = self.pins.lock();
-        let away = pins.all.iter().filter(|(_, kept)| kept.released.is_some() && kept.lsn <= lsn);
-        if let Some(id) = away.max_by_key(|(_, kept)| kept.lsn).map(|(id, _)| *id) {
-            pins.all.remove(&id);
-        }
-        drop(pins);
-        self.pin_from(lsn)
-    }
-
-    /// Has everything after this unit kept, for somebody new.
-    pub(super) fn pin_from(self: &Arc<Self>, lsn: Lsn) -> Pin {
         let mut pins = self.pins.lock();
         pins.next += 1;
         let id = pins.next;
-        pins.all.insert(id, Kept { lsn, released: None });
+        pins.all.insert(id, Kept { lsn, name: None, released: None });
         Pin { feed: Arc::clone(self), id }
     }
 
@@ -134,7 +124,7 @@ impl Feed {
         let mut pins = self.pins.lock();
         pins.next += 1;
         let id = pins.next;
-        pins.all.insert(id, Kept { lsn, released: Some(Instant::now()) });
+        pins.all.insert(id, Kept { lsn, name: None, released: Some(Instant::now()) });
     }
 
     /// What has to be kept of the log: everything after this unit. None: nobody wants any of it. Those who have been away
@@ -162,6 +152,15 @@ impl Pin {
     pub(super) fn advance(&self, lsn: Lsn) {
         if let Some(kept) = self.feed.pins.lock().all.get_mut(&self.id) {
             kept.lsn = lsn;
+        }
+    }
+
+    /// It is this one's, who has come back if there is another of the name that was left behind.
+    pub(super) fn belongs_to(&self, name: &str) {
+        let mut pins = self.feed.pins.lock();
+        pins.all.retain(|id, kept| *id == self.id || kept.released.is_none() || kept.name.as_deref() != Some(name));
+        if let Some(kept) = pins.all.get_mut(&self.id) {
+            kept.name = Some(name.to_owned());
         }
     }
 

@@ -72,6 +72,13 @@ impl Follower {
         Ok(Follower { feed: Arc::clone(feed), pin, cursor, position: after, rest: None })
     }
 
+    /// Says whose it is: what was kept for another follower of this name that went away is this one's now.
+    #[must_use]
+    pub fn named(self, name: &str) -> Follower {
+        self.pin.belongs_to(name);
+        self
+    }
+
     /// The last unit that was handed out.
     pub fn position(&self) -> Position {
         self.position

@@ -73,7 +73,7 @@ impl Store {
 
     /// Reads the log after a position, which must be on this store's line. What the follower has still to read is kept for it
     /// as long as it takes no more than `Options::log_pinned_bytes_max`, for `Options::log_pin_linger_ms` also after the
-    /// follower is dropped, so that it may come back.
+    /// follower is dropped, so that it may come back ([`Follower::named`] says that it did).
     ///
     /// # Errors
     /// `Foreign`, `Lost`, `Ahead` and `Diverged` as they say; then only an export helps.

@@ -52,9 +52,9 @@ impl Store {
     /// What is known already is passed over. Does not wait: `Err` gives them back while too many are queued; ask again when
     /// some of those before are done. `done` is called from the committer, in order.
     ///
-    /// `done` is told `Refused` when the units do not follow on what is there or do not fit it, which only an export helps
-    /// against; `ReadOnly` when the store is no replica; `NoSpace` as for any write. What came before the unit that failed
-    /// stays.
+    /// `done` is told `Refused` when the units do not fit what is there, which only an export helps against; `OutOfStep` when
+    /// some before them are missing, as after any error, and reading on from [`Store::position`] helps; `ReadOnly` when the
+    /// store is no replica; `NoSpace` as for any write. What came before the unit that failed stays.
     pub fn apply(&self, units: Units, done: Applied) -> Result<(), (Units, Applied)> {
         let queued = Arc::clone(&self.shared.apply_queued);
         let bytes = units.len();
@@ -123,17 +123,18 @@ impl Apply {
         let position = Position { history, term: units.term(), lsn: units.last_lsn() };
         let known = (last + 1).saturating_sub(units.first_lsn());
         let effects = if units.first_lsn() > last + 1 {
-            Err(format!("they begin at LSN {}, this store ends at {last}", units.first_lsn()))
+            Err(Error::OutOfStep { expected: last + 1, found: units.first_lsn() })
         } else if known >= u64::from(units.count()) {
             Ok(Vec::new())
         } else {
             let decoded = decode_group(units.bytes(), units.count());
-            decoded.ok_or("they are not units".to_owned()).map(|all| all.into_iter().skip(known as usize).collect())
+            let refused = || Error::Refused("what the primary sent are not units".into());
+            decoded.ok_or_else(refused).map(|all| all.into_iter().skip(known as usize).collect())
         };
         match effects {
             Ok(units) => Some(Box::new(ApplyJob { units, position, done, failed: None, _queued: queued })),
-            Err(what) => {
-                done(Err(Error::Refused(format!("units of the primary: {what}"))));
+            Err(error) => {
+                done(Err(error));
                 None
             }
         }

@@ -47,7 +47,7 @@ impl Store {
         let dir = feed.dir().parent().unwrap_or(Path::new(".")).to_path_buf();
         let (key, _) = resolve(master, &dir, true)?;
         // While it is read nothing is to be trimmed.
-        let _pin = feed.pin_from(common);
+        let _pin = feed.pin(common);
         let first = (common + 1).max(log::first_lsn(feed.dir())?);
         let folder = Layout::of(&dir).rollback;
         std::fs::create_dir_all(&folder).map_err(|e| io(&folder, e))?;
