@@ -1,4 +1,5 @@
-//! A redis-server of a test, to compare with: Debian's, which lies in redis-tools under another name.
+//! A redis-server of a test, to compare with: Debian's, which lies in redis-tools under another name, or the one that
+//! `VEDDB_REDIS_SERVER` names.
 
 use std::net::TcpListener;
 use std::os::unix::fs::symlink;
@@ -28,7 +29,8 @@ impl Redis {
         let home = tempfile::Builder::new().prefix("veddb-redis-").tempdir()?;
         // One program by all its names: what it is called tells it what to be.
         let program = home.path().join("redis-server");
-        symlink("/usr/bin/redis-check-rdb", &program)?;
+        let from = std::env::var("VEDDB_REDIS_SERVER").unwrap_or_else(|_| "/usr/bin/redis-check-rdb".to_owned());
+        symlink(from, &program)?;
         let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
         let arguments = ["--port", &port.to_string(), "--save", "", "--appendonly", "no", "--dir"];
         let child = Command::new(&program)

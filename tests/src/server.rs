@@ -27,6 +27,7 @@ pub struct Options {
     environment: Vec<(OsString, OsString)>,
     password: Option<String>,
     home: Option<Arc<TempDir>>,
+    file: Option<PathBuf>,
 }
 
 impl Options {
@@ -61,6 +62,13 @@ impl Options {
     #[must_use]
     pub fn home(mut self, home: &Arc<TempDir>) -> Options {
         self.home = Some(Arc::clone(home));
+        self
+    }
+
+    /// Has the server read this configuration file; what is set here wins over it.
+    #[must_use]
+    pub fn file(mut self, file: &Path) -> Options {
+        self.file = Some(file.to_owned());
         self
     }
 
@@ -133,7 +141,13 @@ impl Server {
     fn spawn(&self) -> Result<Child> {
         let log = File::options().create(true).append(true).open(self.log_path())?;
         let mut command = Command::new(binary()?);
-        command.arg("server").arg("--port").arg(self.port.to_string()).arg("--dir").arg(self.dir());
+        command
+            .arg("server")
+            .args(&self.options.file)
+            .arg("--port")
+            .arg(self.port.to_string())
+            .arg("--dir")
+            .arg(self.dir());
         command.args(&self.options.arguments).envs(self.options.environment.iter().cloned());
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         command.spawn().with_context(|| format!("cannot start {}", command.get_program().display()))

@@ -16,7 +16,7 @@ pub static SPEC: Command = Command {
               What this server wrote is on disk by then.",
     arity: 3,
     args: &[Arg::integer("numreplicas"), Arg::integer("timeout")],
-    categories: &["connection"],
+    categories: &["connection", "blocking"],
     flags: &["blocking"],
     reply: "how many replicas have it",
     examples: &[("WAIT 1 100", "(integer) 0")],

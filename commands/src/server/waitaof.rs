@@ -16,7 +16,7 @@ pub static SPEC: Command = Command {
               milliseconds; 0 is without an end. With `appendfsync` other than always it is brought there at once.",
     arity: 4,
     args: &[Arg::integer("numlocal"), Arg::integer("numreplicas"), Arg::integer("timeout")],
-    categories: &["connection"],
+    categories: &["connection", "blocking"],
     flags: &["blocking"],
     reply: "array: 1 where it is on disk here, and how many replicas have it on disk",
     examples: &[("WAITAOF 1 0 0", "1) (integer) 1 2) (integer) 0")],
