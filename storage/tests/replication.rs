@@ -437,6 +437,10 @@ fn exports_end_with_their_time_and_are_few() {
     held.remove(1);
     assert!(store.export().is_ok(), "in the place of the one that nobody reads");
     assert!(store.resume_export(id).is_none());
+    let ended = held.pop().unwrap();
+    let id = ended.header().id;
+    ended.end();
+    assert!(store.resume_export(id).is_none());
     store.close();
     assert!(matches!(held[0].chunk(0), Err(Error::Refused(_))));
 

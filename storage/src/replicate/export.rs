@@ -20,6 +20,8 @@ use crate::view::{Names, View};
 
 /// A chunk ends when it has so many bytes.
 const CHUNK_BYTES: usize = 1 << 20;
+/// How long an export that nobody reads is kept for whoever comes back: it holds up a change of the data key.
+const LEFT_MAX: Duration = Duration::from_secs(300);
 /// So many exports are there at a time.
 const EXPORTS_MAX: usize = 4;
 
@@ -66,6 +68,8 @@ struct Slot {
     began: Instant,
     /// Somebody reads it.
     taken: AtomicBool,
+    /// When somebody did last.
+    left: Mutex<Instant>,
     /// None: it is too old.
     moment: Mutex<Option<Moment>>,
 }
@@ -128,8 +132,16 @@ impl Export {
     }
 }
 
+impl Export {
+    /// Lets go of it at once: nobody will come back for it.
+    pub fn end(self) {
+        *self.slot.moment.lock() = None;
+    }
+}
+
 impl Drop for Export {
     fn drop(&mut self) {
+        *self.slot.left.lock() = Instant::now();
         self.slot.taken.store(false, Ordering::Release);
     }
 }
@@ -211,14 +223,18 @@ impl Exports {
     pub(crate) fn expire(&self) {
         let mut old = Vec::new();
         self.slots.lock().retain(|slot| {
-            let keep = slot.began.elapsed() < self.age_max;
+            let left = !slot.taken.load(Ordering::Acquire) && slot.left.lock().elapsed() > LEFT_MAX;
+            let keep = slot.began.elapsed() < self.age_max && !left;
             if !keep {
                 old.push(Arc::clone(slot));
             }
             keep
         });
         for slot in old {
-            tracing::info!(age_s = slot.began.elapsed().as_secs(), "an export is too old and is let go of");
+            tracing::info!(
+                age_s = slot.began.elapsed().as_secs(),
+                "an export is let go of: it is too old, or nobody came back for it"
+            );
             *slot.moment.lock() = None;
         }
     }
@@ -231,7 +247,10 @@ impl Exports {
 
     fn resume(&self, id: [u8; 16]) -> Option<Export> {
         let slots = self.slots.lock();
-        let slot = slots.iter().find(|slot| slot.header.id == id && !slot.taken.swap(true, Ordering::AcqRel))?;
+        let slot = slots.iter().find(|slot| slot.header.id == id && slot.moment.lock().is_some())?;
+        if slot.taken.swap(true, Ordering::AcqRel) {
+            return None;
+        }
         Some(Export { slot: Arc::clone(slot) })
     }
 
@@ -268,7 +287,13 @@ fn begin(feed: &Arc<Feed>, view: impl FnOnce() -> View) -> Slot {
     };
     let starts = vec![(Start { collection: 0, record: None }, first_hash(&header))];
     let moment = Moment { view, _pin: pin, collections, starts, scan: None };
-    Slot { header, began: Instant::now(), taken: AtomicBool::new(true), moment: Mutex::new(Some(moment)) }
+    Slot {
+        header,
+        began: Instant::now(),
+        taken: AtomicBool::new(true),
+        left: Mutex::new(Instant::now()),
+        moment: Mutex::new(Some(moment)),
+    }
 }
 
 impl Store {
