@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use veddb_storage::seal::MasterKeySource;
+use veddb_storage::seal::{CIPHER, MasterKeySource, SEALS};
 use veddb_storage::{Error, Options, Store};
 
 use crate::config::Settings;
@@ -29,6 +29,12 @@ pub fn open(settings: &Settings) -> Result<Arc<Store>, Error> {
         on_fatal: Arc::new(fatal),
         ..Options::new(&settings.dir)
     };
+    if !SEALS {
+        tracing::error!(
+            cipher = CIPHER,
+            "this build stores everything IN THE CLEAR: it is for tests/benches/sealing alone"
+        );
+    }
     let store = Store::open(options, &master_key(settings)?)?;
     tracing::info!(
         master_key = %store.data_keys().origin(),

@@ -66,7 +66,7 @@ fn encryption(server: &Server) -> Fields {
     let status = keys.status();
     let (rotation, figures) = (&status.rotation, &status.figures);
     let mut fields = vec![
-        field("cipher", "XChaCha20-Poly1305"),
+        field("cipher", veddb_storage::seal::CIPHER),
         field("master_key_origin", keys.origin()),
         field("data_keys", status.keys.len()),
         field("active_key", status.keys.first().map_or(0, |key| key.id)),

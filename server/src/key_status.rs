@@ -6,9 +6,12 @@
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, IsTerminal, Read, Write};
 use std::net::TcpStream;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
+use parking_lot::Mutex;
 
 /// The variable that holds the password, as for redis-cli.
 const PASSWORD: &str = "REDISCLI_AUTH";
@@ -17,7 +20,10 @@ const INTERVAL: Duration = Duration::from_millis(500);
 const PATIENCE: Duration = Duration::from_secs(30);
 /// What no reply to KEY.STATUS comes near.
 const REPLY_BYTES_MAX: usize = 1 << 20;
-const BAR_WIDTH: usize = 40;
+/// The line; the bar is 40 columns wide.
+const TEMPLATE: &str = "{prefix} [{bar:40}] {msg}";
+/// How far a bar goes: tenths of a percent.
+const BAR_END: u64 = 1000;
 
 /// What the command line asks for.
 #[derive(Debug, PartialEq, Eq)]
@@ -39,15 +45,20 @@ pub fn run(words: &[String]) -> anyhow::Result<bool> {
         ask(&mut connection, &["AUTH", &password])?;
     }
     let mut out = std::io::stdout();
-    let in_place = out.is_terminal();
+    let in_place = (asked.watch && out.is_terminal()).then(|| bar(ProgressDrawTarget::stdout()));
     loop {
         let status = members(ask(&mut connection, &["KEY.STATUS"])?);
         let going = asked.watch && status.get("state").is_some_and(|state| state == "re-encrypting");
-        let line = describe(&status);
         // A terminal shows one line that moves, a file each of them.
-        let (before, after) =
-            if in_place && asked.watch { ("\r\x1b[K", if going { "" } else { "\n" }) } else { ("", "\n") };
-        write!(out, "{before}{line}{after}")?;
+        match &in_place {
+            Some(bar) if status.contains_key("state") && !is_idle(&status) => {
+                show(bar, &status);
+                if !going {
+                    bar.abandon();
+                }
+            }
+            _ => writeln!(out, "{}", describe(&status))?,
+        }
         out.flush()?;
         if !going {
             return Ok(status.get("state").is_none_or(|state| state != "failed"));
@@ -76,21 +87,34 @@ fn parse(words: &[String]) -> anyhow::Result<Asked> {
     Ok(asked)
 }
 
-/// One line: the state, a bar, the figures.
-fn describe(status: &HashMap<String, String>) -> String {
+type Status = HashMap<String, String>;
+
+fn is_idle(status: &Status) -> bool {
+    status.get("state").is_some_and(|state| state == "idle")
+}
+
+fn bar(target: ProgressDrawTarget) -> ProgressBar {
+    let style = ProgressStyle::with_template(TEMPLATE).expect("the template is right, as the tests see");
+    ProgressBar::with_draw_target(Some(BAR_END), target).with_style(style.progress_chars("#-"))
+}
+
+/// Shows the state, how far it is, the figures.
+fn show(bar: &ProgressBar, status: &Status) {
     let text = |name: &str| status.get(name).map_or("", String::as_str);
-    let state = text("state");
-    if state == "idle" {
-        return "idle: the data key was never changed".to_owned();
-    }
     let percent: f64 = text("percent").parse().unwrap_or_default();
-    let filled = ((percent / 100.0 * BAR_WIDTH as f64) as usize).min(BAR_WIDTH);
-    let bar = format!("[{}{}]", "#".repeat(filled), "-".repeat(BAR_WIDTH - filled));
-    let mut line = format!("{state} key {} to {} {bar} {percent:.1}%", text("from"), text("to"));
+    bar.set_prefix(format!("{} key {} to {}", text("state"), text("from"), text("to")));
+    bar.set_message(figures(status, percent));
+    bar.set_position((percent * 10.0) as u64);
+    bar.tick();
+}
+
+fn figures(status: &Status, percent: f64) -> String {
+    let text = |name: &str| status.get(name).map_or("", String::as_str);
+    let mut line = format!("{percent:.1}%");
     if text("cancelled") == "1" {
         line.push_str(", cancelled");
     }
-    match state {
+    match text("state") {
         "re-encrypting" => {
             line.push_str(&format!(", {} of {} records", text("done"), text("total")));
             if text("paused") == "1" {
@@ -109,8 +133,64 @@ fn describe(status: &HashMap<String, String>) -> String {
     line.trim_end_matches([',', ' ']).to_owned()
 }
 
+/// The same as one line of text.
+fn describe(status: &Status) -> String {
+    if is_idle(status) {
+        return "idle: the data key was never changed".to_owned();
+    }
+    let page = Page::default();
+    let bar = bar(ProgressDrawTarget::hidden());
+    show(&bar, status);
+    bar.set_draw_target(ProgressDrawTarget::term_like(Box::new(page.clone())));
+    bar.tick();
+    page.take()
+}
+
+/// Takes the place of a terminal where there is none: what is drawn is a text. Cursor movements have no meaning on it, for one
+/// line is drawn once.
+#[derive(Debug, Clone, Default)]
+struct Page(Arc<Mutex<String>>);
+
+impl Page {
+    fn take(&self) -> String {
+        std::mem::take(&mut *self.0.lock()).trim().to_owned()
+    }
+}
+
+impl TermLike for Page {
+    fn width(&self) -> u16 {
+        u16::MAX
+    }
+    fn move_cursor_up(&self, _: usize) -> std::io::Result<()> {
+        Ok(())
+    }
+    fn move_cursor_down(&self, _: usize) -> std::io::Result<()> {
+        Ok(())
+    }
+    fn move_cursor_right(&self, _: usize) -> std::io::Result<()> {
+        Ok(())
+    }
+    fn move_cursor_left(&self, _: usize) -> std::io::Result<()> {
+        Ok(())
+    }
+    fn write_line(&self, line: &str) -> std::io::Result<()> {
+        self.write_str(line)
+    }
+    fn write_str(&self, text: &str) -> std::io::Result<()> {
+        self.0.lock().push_str(text);
+        Ok(())
+    }
+    fn clear_line(&self) -> std::io::Result<()> {
+        self.0.lock().clear();
+        Ok(())
+    }
+    fn flush(&self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
 /// The members of a map that RESP2 has as one array; those that are no text or number are left out.
-fn members(reply: Reply) -> HashMap<String, String> {
+fn members(reply: Reply) -> Status {
     let Reply::Array(items) = reply else { return HashMap::new() };
     let mut items = items.into_iter();
     let mut found = HashMap::new();
@@ -166,7 +246,7 @@ fn read(from: &mut impl BufRead, depth: usize) -> anyhow::Result<Reply> {
 mod tests {
     use super::*;
 
-    fn status(pairs: &[(&str, &str)]) -> HashMap<String, String> {
+    fn status(pairs: &[(&str, &str)]) -> Status {
         pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
     }
 

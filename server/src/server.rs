@@ -120,6 +120,12 @@ impl Server {
         })
     }
 
+    /// The settings as they are to be shown: what commands change beside CONFIG SET is in them.
+    pub(crate) fn settings(&self) -> &Config {
+        self.config.follow_master_key(&self.store.data_keys().source());
+        &self.config
+    }
+
     /// Begins to stop. The first caller says how.
     pub fn stop(&self, how: Shutdown) {
         self.stopping.send_if_modified(|state| {

@@ -410,11 +410,11 @@ impl Session for ConnectionSession<'_> {
     }
 
     fn config_get(&self, pattern: &[u8]) -> Vec<(String, String)> {
-        self.server.config.get(pattern)
+        self.server.settings().get(pattern)
     }
 
     fn config_set(&mut self, changes: &[(Bytes, Bytes)]) -> Result<(), CommandError> {
-        self.server.config.set(changes, |before, after, names| self.server.apply(before, after, names))?;
+        self.server.settings().set(changes, |before, after, names| self.server.apply(before, after, names))?;
         for (name, _) in changes {
             tracing::info!(setting = %String::from_utf8_lossy(name), "setting changed");
         }
@@ -427,7 +427,7 @@ impl Session for ConnectionSession<'_> {
         };
         // Waits for the disk, so the worker hands its other connections on meanwhile.
         let accounts = self.server.acl.load();
-        tokio::task::block_in_place(|| rewrite::rewrite(file, &self.server.config.load(), &accounts))
+        tokio::task::block_in_place(|| rewrite::rewrite(file, &self.server.settings().load(), &accounts))
             .map_err(|error| CommandError::err(format!("Rewriting config file: {error}")))
     }
 

@@ -366,6 +366,7 @@ impl Committer {
             self.control.keys_expired.fetch_add(keys_expired, Ordering::Relaxed);
             self.control.groups.fetch_add(1, Ordering::Relaxed);
             self.control.units.fetch_add(u64::from(units), Ordering::Relaxed);
+            self.shared.pace.note(u64::from(units));
             self.control.log_bytes.store(self.log.bytes_written(), Ordering::Relaxed);
             self.control.recent_bytes.store(self.working.recent_bytes as u64, Ordering::Relaxed);
         } else if std::mem::take(&mut self.working.publish_due) {

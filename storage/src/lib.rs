@@ -10,6 +10,8 @@ mod cache;
 mod checkpoint;
 mod collection;
 mod commit;
+#[cfg(test)]
+mod damage;
 pub mod document;
 mod effect;
 pub mod error;
@@ -22,6 +24,7 @@ mod memtable;
 mod names;
 mod note;
 mod options;
+mod pace;
 mod record_id;
 mod recover;
 mod replay;

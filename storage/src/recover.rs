@@ -257,6 +257,7 @@ fn open_shared(
     };
     Ok(Arc::new(Shared {
         spills: Spills::new(layout.tmp.clone(), sealer.clone(), options.disk_reserve_bytes),
+        pace: Arc::clone(engine.pace()),
         engine,
         sealer,
         data_keys: keys,

@@ -15,6 +15,7 @@ use crate::kv::{Engine, Snapshot, Space};
 use crate::lsn::Lsn;
 use crate::memtable::{Memtable, RecordKey, Version};
 use crate::note::Notes;
+use crate::pace::Pace;
 use crate::record_id::document_key;
 use crate::replicate::Feed;
 use crate::rotate::DataKeys;
@@ -38,6 +39,8 @@ pub(crate) struct Shared {
     pub(crate) replica: AtomicBool,
     /// Bytes of units of that log that wait for the committer.
     pub(crate) apply_queued: Arc<AtomicUsize>,
+    /// What clients do, for those who give way to them.
+    pub(crate) pace: Arc<Pace>,
     pub(crate) log_dir: PathBuf,
     pub(crate) checkpoint_path: PathBuf,
     /// What readers see. Replaced whole by the committer.

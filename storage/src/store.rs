@@ -235,6 +235,7 @@ impl Store {
 
     /// The data as it is now; `now_ms`, milliseconds since 1970, says what has expired.
     pub fn view(&self, now_ms: u64) -> View {
+        self.shared.pace.note(1);
         View { now_ms, ..View::stored(&self.shared) }
     }
 
@@ -339,6 +340,7 @@ impl Store {
         self.exports.close();
         self.shared.builds.notify();
         self.shared.data_keys.wake();
+        self.shared.pace.end();
         // A full queue is being worked off, so waiting for a place is bounded.
         let _ = self.queue.send(Message::Close);
         for thread in self.threads.lock().drain(..) {

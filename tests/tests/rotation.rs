@@ -419,6 +419,37 @@ fn another_master_key_is_needed_after_a_kill_at_any_moment() -> Result<()> {
 }
 
 #[test]
+fn the_settings_follow_the_master_key_and_the_file_before_is_not_missed() -> Result<()> {
+    let home = tempfile::tempdir()?;
+    let [file, first, second] = ["veddb.conf", "first.key", "second.key"].map(|name| home.path().join(name));
+    fs::write(&first, format!("{}\n", "0f".repeat(32)))?;
+    fs::set_permissions(&first, std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
+    fs::write(&file, format!("# kept\nmaster-key-file {}\n", first.display()))?;
+    let mut server = Options::new().file(&file).start()?;
+    let mut client = server.client()?;
+    client.ask(&["DOC.SET", "c", "a", r#"{"n":1}"#])?;
+    let named = |client: &mut Client| -> Result<String> {
+        Ok(client.ask(&["CONFIG", "GET", "master-key-file"])?.expect_array()[1].expect_text().to_owned())
+    };
+    assert_eq!(named(&mut client)?, first.to_string_lossy());
+    client.ask(&["KEY.ROTATE", "MASTER", &second.to_string_lossy()])?;
+    fs::remove_file(&first)?;
+    assert_eq!(named(&mut client)?, second.to_string_lossy());
+    // Tools write back what they read.
+    client.ask(&["CONFIG", "SET", "master-key-file", &second.to_string_lossy()])?;
+    assert_eq!(client.ask(&["KEY.ROTATE", "SYNC"])?, Value::Integer(2));
+    client.ask(&["CONFIG", "REWRITE"])?;
+    let written = fs::read_to_string(&file)?;
+    assert!(written.starts_with(&format!("# kept\nmaster-key-file {}\n", second.display())), "{written}");
+    server.stop()?;
+    server.restart()?;
+    let mut client = server.client()?;
+    assert_eq!(client.ask(&["DOC.GET", "c", "a"])?.expect_text(), r#"{"_id":"a","n":1}"#);
+    assert_eq!(named(&mut client)?, second.to_string_lossy());
+    Ok(())
+}
+
+#[test]
 fn a_full_disk_stops_it_with_both_keys_until_there_is_room() -> Result<()> {
     let options = Options::new().set("log-segment-size", "1mb").set("disk-reserve", "16mb");
     let Some((disk, server)) = SmallDisk::start("64m", options)? else { return Ok(()) };

@@ -30,7 +30,8 @@ pub static SPEC: Command = Command {
     flags: &["admin", "no_multi"],
     reply: "The new key's number, at once; with SYNC when no record is under the old key any more and that is erased. BUSY \
             while a rotation is open. With MASTER: OK when the keyring is on disk. The file is read when it exists, and \
-            else made; the next start needs master-key-file to name it.",
+            else made; the next start needs master-key-file to name it: CONFIG GET says so from then on, and CONFIG \
+            REWRITE writes it.",
     examples: &[
         ("KEY.ROTATE", "(integer) 2"),
         ("KEY.ROTATE RATE 5000 SYNC", "(integer) 3"),

@@ -20,6 +20,7 @@ use veddb_commands::context::Limits;
 use veddb_commands::queries::QueryLimits;
 use veddb_commands::{CommandError, glob};
 use veddb_storage::FsyncPolicy;
+use veddb_storage::seal::MasterKeySource;
 
 use crate::notify::KeyEvents;
 use crate::tls;
@@ -253,6 +254,22 @@ impl Config {
         wanted.map(|setting| (setting.name.to_owned(), (setting.get)(&settings))).collect()
     }
 
+    /// Takes over where the master key is, which KEY.ROTATE MASTER changes: a start with the settings as they are shown and
+    /// written back has to open the store.
+    pub fn follow_master_key(&self, source: &MasterKeySource) {
+        let MasterKeySource::File(path) = source else { return };
+        let _changing = self.changing.lock();
+        let before = self.current.load();
+        if before.master_key_file == *path {
+            return;
+        }
+        let mut after = Settings::clone(&before);
+        after.master_key_file.clone_from(path);
+        // Naming both is refused.
+        after.master_key_env.clear();
+        self.current.store(Arc::new(after));
+    }
+
     /// CONFIG SET: all of the changes or none. `apply` carries the new settings into effect; when it refuses, nothing
     /// has changed. It also hears the names, since a file may have changed while its name has not.
     pub fn set(
@@ -327,6 +344,17 @@ mod tests {
             refused(&[("loglevel", "loud")])
                 .ends_with("argument(s) must be one of the following: debug, verbose, notice, warning, nothing")
         );
+    }
+
+    #[test]
+    fn where_the_master_key_is_is_followed() {
+        let settings = Settings { master_key_env: "KEY".to_owned(), ..Settings::default() };
+        let config = Config::new(settings, None);
+        config.follow_master_key(&MasterKeySource::Environment("KEY".to_owned()));
+        assert_eq!(config.load().master_key_env, "KEY");
+        config.follow_master_key(&MasterKeySource::File("/new".into()));
+        assert_eq!(config.get(b"master-key-file"), [("master-key-file".to_owned(), "/new".to_owned())]);
+        assert_eq!(config.load().master_key_env, "", "naming both is refused");
     }
 
     #[test]

@@ -11,7 +11,10 @@ use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use lsm_tree::compaction::filter::{CompactionFilter, Context, Factory, ItemAccessor, Verdict};
+
 use super::{Batch, Engine, Entry, Moment, Pairs, Renew, Renewed, Snapshot, Space};
+use crate::pace::{COMPACTING, Pace, Turns};
 use crate::{Error, error::io};
 
 /// With more than one worker, fjall's first hands compactions on by sending itself the message again and again while
@@ -23,6 +26,9 @@ const BLOCK_CACHE_BYTES: u64 = 24 << 20;
 /// How large tables are made; fjall's own choice.
 const TABLE_BYTES: u64 = 64_000_000;
 
+/// After so many values a compaction looks whether it is to give way.
+const LOOK_EVERY: u64 = 64;
+
 /// An open fjall database with its key spaces.
 #[derive(Clone)]
 pub(crate) struct Fjall {
@@ -31,6 +37,7 @@ pub(crate) struct Fjall {
     pages: Keyspace,
     /// Held by whoever ingests: one at a time.
     ingesting: Arc<Mutex<()>>,
+    pace: Arc<Pace>,
     /// How many snapshots there are of each moment.
     snapshots: Arc<Mutex<BTreeMap<Moment, usize>>>,
 }
@@ -48,14 +55,15 @@ fn engine(error: impl std::fmt::Display) -> Error {
 impl Fjall {
     /// Opens or makes the database in this directory.
     pub(crate) fn open(path: &Path) -> Result<Fjall, Error> {
-        let database =
-            Database::builder(path).cache_size(BLOCK_CACHE_BYTES).worker_threads(WORKERS).open().map_err(|e| {
-                Error::Damaged {
-                    path: path.to_path_buf(),
-                    at: "opening".into(),
-                    what: format!("the key-value engine says {e:?}"),
-                }
-            })?;
+        let pace = Arc::new(Pace::default());
+        let paced: Arc<dyn Factory> = Arc::new(Paced(Arc::clone(&pace)));
+        let builder = Database::builder(path).cache_size(BLOCK_CACHE_BYTES).worker_threads(WORKERS);
+        let builder = builder.with_compaction_filter_factories(Arc::new(move |_| Some(Arc::clone(&paced))));
+        let database = builder.open().map_err(|e| Error::Damaged {
+            path: path.to_path_buf(),
+            at: "opening".into(),
+            what: format!("the key-value engine says {e:?}"),
+        })?;
         // Sealed bytes do not compress.
         let options = || {
             KeyspaceCreateOptions::default()
@@ -64,7 +72,7 @@ impl Fjall {
         };
         let documents = database.keyspace("documents", options).map_err(engine)?;
         let pages = database.keyspace("pages", options).map_err(engine)?;
-        Ok(Fjall { database, documents, pages, ingesting: Arc::default(), snapshots: Arc::default() })
+        Ok(Fjall { database, documents, pages, ingesting: Arc::default(), pace, snapshots: Arc::default() })
     }
 
     /// Opens the database after `check` has passed on a trial copy of it in `trial`, which is removed again.
@@ -83,6 +91,8 @@ impl Fjall {
         remove_if_there(trial)?;
         tried.map_err(|error| match error {
             Error::Damaged { at, what, .. } => Error::Damaged { path: path.to_path_buf(), at, what },
+            // It was said of the copy.
+            Error::Engine(what) => Error::Damaged { path: path.to_path_buf(), at: "opening".into(), what },
             other => other,
         })?;
         on_a_thread_that_may_panic(path, || Fjall::open(path))
@@ -108,6 +118,12 @@ impl Fjall {
             .map_err(engine)?;
         }
         ingestion.finish().map_err(engine)
+    }
+
+    /// What the engine says went wrong in this space, which names the place.
+    fn failed<E: std::fmt::Display>(&self, space: Space) -> impl Fn(E) -> Error + use<E> {
+        let path = self.keyspace(space).path().to_path_buf();
+        move |error| Error::Engine(format!("{}: {error}", path.display()))
     }
 
     /// Below this, what a newer version replaces is wanted by no snapshot: as fjall reckons, from the oldest of them.
@@ -183,7 +199,7 @@ fn copy_sparse(from: &Path, to: &Path) -> std::io::Result<()> {
 
 impl Engine for Fjall {
     fn get(&self, space: Space, key: &[u8]) -> Result<Option<Bytes>, Error> {
-        Ok(self.keyspace(space).get(key).map_err(engine)?.map(Bytes::from))
+        Ok(self.keyspace(space).get(key).map_err(self.failed(space))?.map(Bytes::from))
     }
 
     fn snapshot(&self) -> Arc<dyn Snapshot> {
@@ -205,7 +221,7 @@ impl Engine for Fjall {
         let mut entries: Vec<Entry> = Vec::new();
         let (mut seen, mut bytes, mut bytes_renewed, mut next) = (0, 0, 0, None);
         for pair in snapshot.range(self.keyspace(space), from.to_vec()..) {
-            let (key, value) = pair.into_inner().map_err(engine)?;
+            let (key, value) = pair.into_inner().map_err(self.failed(space))?;
             if seen >= batch.records_max || bytes >= batch.bytes_max {
                 next = Some(key.to_vec());
                 break;
@@ -225,12 +241,12 @@ impl Engine for Fjall {
         Ok(Renewed { seen, renewed, bytes: bytes_renewed, next })
     }
 
-    fn all_stored(&self, space: Space, visit: &mut dyn FnMut(&[u8])) -> Result<(), Error> {
+    fn all_stored(&self, space: Space, visit: &mut dyn FnMut(&[u8]) -> Result<(), Error>) -> Result<(), Error> {
         for table in self.keyspace(space).tree.current_version().iter_tables() {
-            for item in table.scan().map_err(engine)? {
-                let item = item.map_err(engine)?;
+            for item in table.scan().map_err(self.failed(space))? {
+                let item = item.map_err(self.failed(space))?;
                 if !item.is_tombstone() {
-                    visit(&item.value);
+                    visit(&item.value)?;
                 }
             }
         }
@@ -269,8 +285,45 @@ impl Engine for Fjall {
         Ok(others)
     }
 
+    fn pace(&self) -> &Arc<Pace> {
+        &self.pace
+    }
+
     fn disk_space(&self) -> u64 {
         self.database.disk_space().unwrap_or(0)
+    }
+}
+
+/// Has compactions give way to clients while a rotation makes more of them than there would be. It keeps every value.
+#[derive(Debug)]
+struct Paced(Arc<Pace>);
+
+impl Factory for Paced {
+    fn name(&self) -> &str {
+        "paced"
+    }
+
+    fn make_filter(&self, _: &Context) -> Box<dyn CompactionFilter> {
+        Box::new(PacedCompaction { turns: self.0.turns(), pace: Arc::clone(&self.0), seen: 0 })
+    }
+}
+
+struct PacedCompaction {
+    pace: Arc<Pace>,
+    turns: Turns,
+    seen: u64,
+}
+
+impl CompactionFilter for PacedCompaction {
+    fn filter_item(&mut self, _: ItemAccessor<'_>, _: &Context) -> lsm_tree::Result<Verdict> {
+        self.seen += 1;
+        if self.seen.is_multiple_of(LOOK_EVERY) && self.pace.is_worked() {
+            let Ok(()) = self.turns.give_way(COMPACTING, |time| {
+                std::thread::sleep(time);
+                Ok::<(), std::convert::Infallible>(())
+            });
+        }
+        Ok(Verdict::Keep)
     }
 }
 
@@ -304,13 +357,15 @@ impl Snapshot for FjallSnapshot {
     }
 
     fn get(&self, space: Space, key: &[u8]) -> Result<Option<Bytes>, Error> {
-        Ok(self.snapshot.get(self.engine.keyspace(space), key).map_err(engine)?.map(Bytes::from))
+        let found = self.snapshot.get(self.engine.keyspace(space), key).map_err(self.engine.failed(space))?;
+        Ok(found.map(Bytes::from))
     }
 
     fn range(&self, space: Space, from: &[u8], to: &[u8]) -> Pairs {
         let pairs = self.snapshot.range(self.engine.keyspace(space), from.to_vec()..to.to_vec());
-        Box::new(pairs.map(|guard| {
-            let (key, value) = guard.into_inner().map_err(engine)?;
+        let engine = self.engine.clone();
+        Box::new(pairs.map(move |guard| {
+            let (key, value) = guard.into_inner().map_err(engine.failed(space))?;
             Ok((Bytes::from(key), Bytes::from(value)))
         }))
     }

@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::Error;
+use crate::pace::Pace;
 
 /// A fixed set of key ranges. Few on purpose: each costs the engine files and memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,8 +49,9 @@ pub(crate) trait Engine: Send + Sync + std::fmt::Debug {
     /// Gives values other bytes that mean the same: those of a batch of keys from `from` on, where `renew` answers some.
     /// Nobody ingests between the reading and the writing.
     fn renew(&self, space: Space, from: &[u8], batch: Batch, renew: &mut Renew<'_>) -> Result<Renewed, Error>;
-    /// Shows every value in the files, also those that were replaced or deleted and that nobody can read any more.
-    fn all_stored(&self, space: Space, visit: &mut dyn FnMut(&[u8])) -> Result<(), Error>;
+    /// Shows every value in the files, also those that were replaced or deleted and that nobody can read any more, until it
+    /// is told to stop.
+    fn all_stored(&self, space: Space, visit: &mut dyn FnMut(&[u8]) -> Result<(), Error>) -> Result<(), Error>;
     /// The oldest moment of which there is a snapshot.
     fn oldest_moment(&self) -> Option<Moment>;
     /// Writes all tables anew, without what no snapshot from the oldest on can see. Takes as long as that takes.
@@ -57,6 +59,8 @@ pub(crate) trait Engine: Send + Sync + std::fmt::Debug {
     /// Lets go of tables that no snapshot from the oldest on can want. Answers the files of tables that are not among the
     /// newest: those that somebody reads still, and those that are being written.
     fn release(&self) -> Result<HashSet<PathBuf>, Error>;
+    /// What its own work gives way to, while somebody works who has it work.
+    fn pace(&self) -> &Arc<Pace>;
     /// Bytes on disk.
     fn disk_space(&self) -> u64;
 }

@@ -118,6 +118,11 @@ impl DataKeys {
         self.ring.lock().origin.clone()
     }
 
+    /// Where the next start has to look for the master key.
+    pub fn source(&self) -> MasterKeySource {
+        self.ring.lock().source.clone()
+    }
+
     /// The keys and the rotation as they are now.
     pub fn status(&self) -> KeyStatus {
         let ring = self.ring.lock();
@@ -245,7 +250,7 @@ impl DataKeys {
         ring.wrapping = wrapping;
         ring.source = MasterKeySource::File(path.clone());
         ring.origin = if made { Origin::Created(path.clone()) } else { Origin::File(path.clone()) };
-        tracing::warn!(file = %path.display(), made, "the master key is another one; the next start needs master-key-file to name it");
+        tracing::warn!(file = %path.display(), made, "the master key is another one; the next start needs master-key-file to name it, as CONFIG REWRITE writes");
         Ok(())
     }
 

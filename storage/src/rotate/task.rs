@@ -15,10 +15,13 @@ use super::progress::{self, Progress, Step};
 use super::{DataKeys, KeyCounts, count_snapshot};
 use crate::commit::{Message, WantedCheckpoint};
 use crate::kv::{Batch, Space};
+use crate::pace::{READING, WRITING};
 use crate::seal::{Rotation, key_id};
 use crate::shared::Shared;
 use crate::{Error, checkpoint, log};
 
+/// After so many records it looks whether it is to give way.
+const LOOK_EVERY: u64 = 16;
 /// Records re-sealed at a time: while it is done no checkpoint can write.
 const BATCH_RECORDS: u64 = 20_000;
 const BATCH_BYTES: usize = 8 << 20;
@@ -88,6 +91,8 @@ impl Rotator {
                 unreleased: 0,
                 passes: 0,
             };
+            // Until then compactions are those of clients' writes.
+            let _working = self.shared.pace.work();
             // What it leaves is what a crash would, so that it may go on.
             let outcome = catch_unwind(AssertUnwindSafe(|| task.run()))
                 .unwrap_or_else(|_| Err(Stop::Error(Error::Engine("the rotation panicked".to_owned()))));
@@ -117,7 +122,7 @@ struct Task<'a> {
     passes: u32,
 }
 
-impl Task<'_> {
+impl<'a> Task<'a> {
     fn run(&mut self) -> Result<(), Stop> {
         loop {
             self.progress.save(&self.path, &self.keys.sealer)?;
@@ -139,6 +144,12 @@ impl Task<'_> {
     /// Waits, unless the turn is over.
     fn pause(&self, time: Duration) -> Result<(), Stop> {
         if self.keys.wait(self.turn, &self.rotator.closing, time) { Ok(()) } else { Err(Stop::Over) }
+    }
+
+    /// How it waits for clients: until the time is over, or the turn is.
+    fn patience(&self) -> impl Fn(Duration) -> Result<(), Error> + use<'a> {
+        let (keys, turn, rotator) = (self.keys, self.turn, self.rotator);
+        move |time| if keys.wait(turn, &rotator.closing, time) { Ok(()) } else { Err(Error::ShuttingDown) }
     }
 
     /// Waits until there is none of these, and says so meanwhile.
@@ -164,7 +175,8 @@ impl Task<'_> {
         self.checkpoint(true)?;
         self.keys.figures.lock().step = "count".to_owned();
         let snapshot = self.rotator.shared.engine.snapshot();
-        let counts = count_snapshot(&*snapshot, || self.pause(Duration::ZERO))?;
+        let (patience, mut turns) = (self.patience(), self.rotator.shared.pace.turns());
+        let counts = count_snapshot(&*snapshot, || turns.give_way(READING, &patience))?;
         self.progress.total = counts.values().sum();
         self.progress.records = counts;
         self.progress.done = 0;
@@ -181,7 +193,16 @@ impl Task<'_> {
         let records_max = if rate == 0 { BATCH_RECORDS } else { rate.div_ceil(10).clamp(1, BATCH_RECORDS) };
         let batch = Batch { records_max, bytes_max: BATCH_BYTES };
         let (sealer, to) = (&self.keys.sealer, self.rotation.to);
+        let (patience, mut turns, mut seen) = (self.patience(), self.rotator.shared.pace.turns(), 0_u64);
         let mut renew = |key: &[u8], sealed: &[u8]| {
+            if seen == 0 {
+                // Until now it waited for the lock.
+                turns.restart();
+            }
+            seen += 1;
+            if seen.is_multiple_of(LOOK_EVERY) {
+                turns.give_way(WRITING, &patience)?;
+            }
             if key_id(sealed) == Some(to) {
                 return Ok(None);
             }
@@ -202,6 +223,7 @@ impl Task<'_> {
             None => self.progress.advance(then, &[]),
         }
         self.measure(renewed.seen);
+        turns.give_way(WRITING, self.patience())?;
         self.unreleased += renewed.bytes;
         if self.unreleased > CHECKPOINT_BYTES {
             self.progress.save(&self.path, sealer)?;
@@ -307,8 +329,13 @@ impl Task<'_> {
         let shared = &self.rotator.shared;
         let mut counts = KeyCounts::new();
         let mut count = |id: Option<u32>| *counts.entry(id.unwrap_or_default()).or_default() += 1;
+        let (patience, mut turns, mut read) = (self.patience(), shared.pace.turns(), 0_u64);
         for space in Space::ALL {
-            shared.engine.all_stored(space, &mut |sealed| count(key_id(sealed)))?;
+            shared.engine.all_stored(space, &mut |sealed| {
+                count(key_id(sealed));
+                read += 1;
+                if read.is_multiple_of(LOOK_EVERY) { turns.give_way(READING, &patience) } else { Ok(()) }
+            })?;
             self.pause(Duration::ZERO)?;
         }
         log::count_keys(&shared.log_dir, &mut |id| count(Some(id)))?;

@@ -4,9 +4,10 @@
 //! are kept: callers name a [`Purpose`] and a context (collection and key; history, term and LSN), and bytes opened
 //! under any other purpose or context are an error.
 //!
-//! Invariant: there is no plaintext mode, and no secret leaves this directory except inside the types that erase it
-//! when dropped and never print it.
+//! Invariant: there is no plaintext mode (but for a build that is only there to be measured, see [`cipher`]), and no secret
+//! leaves this directory except inside the types that erase it when dropped and never print it.
 
+mod cipher;
 mod file;
 mod keyring;
 mod master;
@@ -29,6 +30,11 @@ use rand::Rng;
 use zeroize::Zeroizing;
 
 use crate::Error;
+
+/// What records are sealed with. Another name in a build that seals nothing, which is only there to be measured.
+pub const CIPHER: &str = cipher::NAME;
+/// Whether records are sealed at all, as they are in every build but that one.
+pub const SEALS: bool = !cfg!(feature = "pass-through-cipher");
 
 /// 32 secret bytes; erased when dropped, and not printable.
 type Secret = Zeroizing<[u8; 32]>;

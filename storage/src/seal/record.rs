@@ -19,21 +19,17 @@ use std::fmt;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use chacha20poly1305::aead::AeadInOut;
-use chacha20poly1305::{KeyInit, Tag, XChaCha20Poly1305, XNonce};
+use chacha20poly1305::{KeyInit, Tag, XChaCha20Poly1305};
 use hkdf::Hkdf;
 use sha2::Sha256;
 use smallvec::SmallVec;
 use zeroize::Zeroizing;
 
+use super::cipher::{self, NONCE, VERSION};
 use super::keyring::{DataKey, Keyring};
-use super::random;
 use crate::Error;
 
-/// The version written into each record.
-const VERSION: u8 = 1;
 const HEADER: usize = 1 + 4;
-const NONCE: usize = 24;
 const TAG: usize = 16;
 
 /// Bytes before the ciphertext: what [`Sealer::seal_vec`] wants reserved at the front of its buffer.
@@ -319,14 +315,12 @@ pub(super) fn seal_prefixed(cipher: &XChaCha20Poly1305, id: u32, place: &Place<'
         record.split_first_chunk_mut::<SEAL_PREFIX>().expect("a buffer to seal begins with SEAL_PREFIX reserved bytes");
     let [a, b, c, d] = id.to_le_bytes();
     let header: [u8; HEADER] = [VERSION, a, b, c, d];
-    let nonce: [u8; NONCE] = random();
+    let nonce: [u8; NONCE] = cipher::nonce();
     if let Some((head, tail)) = prefix.split_first_chunk_mut::<HEADER>() {
         *head = header;
         tail.copy_from_slice(&nonce);
     }
-    cipher
-        .encrypt_inout_detached(&XNonce::from(nonce), &place.associated_data(&header), body.into())
-        .expect("only more than 256 GiB are too long for the cipher, and no buffer is")
+    cipher::encrypt(cipher, nonce, &place.associated_data(&header), body)
 }
 
 /// Opens a record with this cipher; the error is a phrase that says what is wrong.
@@ -340,14 +334,9 @@ pub(super) fn open(cipher: &XChaCha20Poly1305, place: &Place<'_>, sealed: &[u8])
         return Err(format!("unknown record version {version}"));
     }
     let mut plain = body.to_vec();
-    cipher
-        .decrypt_inout_detached(
-            &XNonce::from(*nonce),
-            &place.associated_data(header),
-            plain.as_mut_slice().into(),
-            &Tag::from(*tag),
-        )
-        .map_err(|_| "its bytes, its place or its key are not those it was sealed with".to_owned())?;
+    if !cipher::decrypt(cipher, *nonce, &place.associated_data(header), &mut plain, Tag::from(*tag)) {
+        return Err("its bytes, its place or its key are not those it was sealed with".to_owned());
+    }
     Ok(plain)
 }
 
