@@ -163,7 +163,6 @@ impl Server {
         if names.contains(&"requirepass") {
             self.acl.set_default_password(self, &after.requirepass.0);
         }
-        self.acl.denials.truncate(after.acllog_max_len);
         self.latency.set_threshold_ms(after.latency_monitor_threshold_ms);
         self.slowlog.truncate(after.slowlog_max_len);
         if before.maxmemory != after.maxmemory {

@@ -280,7 +280,7 @@ impl Session for ConnectionSession<'_> {
     }
 
     fn forget_denials(&mut self) {
-        self.server.acl.denials.truncate(0);
+        self.server.acl.denials.clear();
     }
 
     fn subscribe(&mut self, kind: Subscription, name: &Bytes) -> Result<usize, CommandError> {

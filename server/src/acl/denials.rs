@@ -55,9 +55,9 @@ impl Denials {
         self.0.lock().entries.iter().take(most).cloned().collect()
     }
 
-    /// Keeps no more than so many.
-    pub(crate) fn truncate(&self, most: usize) {
-        self.0.lock().entries.truncate(most);
+    /// Forgets them.
+    pub(crate) fn clear(&self) {
+        self.0.lock().entries.clear();
     }
 }
 

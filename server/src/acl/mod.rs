@@ -29,6 +29,7 @@ use veddb_commands::session::AccountChange;
 use veddb_commands::{CommandError, Reply};
 use veddb_storage::Store;
 
+use crate::client::Client;
 use crate::config::Settings;
 use crate::server::Server;
 pub use change::start;
@@ -196,7 +197,7 @@ fn enforce(server: &Server, except: Option<u64>, before: &Accounts, after: &Acco
         }
         let name = client.user.lock().clone();
         match (before.get(&name), after.get(&name)) {
-            (_, None) => client.kill(),
+            (_, None) => close(server, &client),
             (Some(old), Some(new)) if old.version() != new.version() && client.is_subscriber() => {
                 changed.entry(name).or_default().insert(client.id);
             }
@@ -207,10 +208,16 @@ fn enforce(server: &Server, except: Option<u64>, before: &Accounts, after: &Acco
         let Some(user) = after.get(&name) else { continue };
         for id in server.pubsub.listening_to(&clients, |channel, is_pattern| !user.may_hear(channel, is_pattern)) {
             if let Some(client) = server.clients.get(id) {
-                client.kill();
+                close(server, &client);
             }
         }
     }
+}
+
+/// Whoever made the change does not find the connection in the list any more.
+fn close(server: &Server, client: &Client) {
+    client.kill();
+    server.clients.remove(client.id);
 }
 
 /// The line of the configuration file that says what the user or role of a line is now; none where it is gone.

@@ -58,7 +58,9 @@ impl Connection {
         }
         let mut db = self.state.db;
         let caller = self.caller(started);
+        self.state.in_exec = true;
         let denied = self.denied(&multi.queued);
+        self.state.in_exec = false;
         let plan = Plan::new(&multi.queued, &denied, self.state.db, self.settings.databases, &caller, now_ms());
         let (places, others, writes) = (plan.places(), plan.others.clone(), plan.writes);
         self.view = None;
