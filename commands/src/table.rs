@@ -1,6 +1,7 @@
 //! Every command, in one table.
 
 use crate::acl;
+use crate::audit;
 use crate::connection::{auth, client, cluster, echo, hello, ping, quit, readonly, readwrite, reset, select};
 use crate::doc;
 use crate::idx;
@@ -142,6 +143,8 @@ pub static COMMANDS: &[&Command] = &[
     &script::SPEC,
     // Server
     &acl::SPEC,
+    &audit::tail::SPEC,
+    &audit::verify::SPEC,
     &command::SPEC,
     &config::SPEC,
     &dbsize::SPEC,

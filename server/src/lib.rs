@@ -6,6 +6,7 @@
 //! Invariant: a request passes the gates of [`dispatch`] exactly once, and its reply is sent in its turn.
 
 pub mod acl;
+pub mod audit;
 pub mod client;
 pub mod config;
 pub mod connection;

@@ -11,7 +11,7 @@ use veddb_commands::session::Shutdown;
 use veddb_server::acl::{self, Acl};
 use veddb_server::config::{Config, file, table::SETTINGS};
 use veddb_server::tls::Tls;
-use veddb_server::{Server, data, listener, notify, processor, telemetry};
+use veddb_server::{Server, audit, data, listener, notify, processor, telemetry};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -136,6 +136,7 @@ fn serve(arguments: &[String]) -> anyhow::Result<()> {
         let server = Server::new(config, acl, Arc::clone(&store), tls, log_level, port);
         acl::start(&server)?;
         notify::start(&server)?;
+        audit::start(&server)?;
         tokio::spawn(Arc::clone(&server).sample());
         for (listener, speaks) in listeners {
             tokio::spawn(listener::accept(Arc::clone(&server), listener, speaks));

@@ -10,6 +10,7 @@ use veddb_commands::session::Shutdown;
 use veddb_storage::Store;
 
 use crate::acl::Acl;
+use crate::audit::Auditor;
 use crate::client::Clients;
 use crate::config::{Config, Settings};
 use crate::latency::Latency;
@@ -52,6 +53,8 @@ pub struct Server {
     pub(crate) pause: Pause,
     /// What memory the server itself took when it began, bytes.
     pub(crate) startup_memory: Option<u64>,
+    /// What is done that is audited.
+    pub(crate) audit: Auditor,
     /// What each address and user may ask for in a second.
     pub(crate) limits: Limits,
     /// How connections to `tls-port` are sealed.
@@ -106,6 +109,7 @@ impl Server {
             latency,
             pause: Pause::default(),
             startup_memory: crate::memory::total(),
+            audit: Auditor::default(),
             limits,
             tls,
             queries: Queries::new(query_limits),

@@ -5,6 +5,7 @@
 //! Invariant: what the committer acknowledged is in the log; everything else on disk can be derived from the last
 //! checkpoint and the log after it.
 
+mod audit;
 mod build;
 mod cache;
 mod checkpoint;
@@ -47,6 +48,7 @@ mod verify;
 mod view;
 mod working;
 
+pub use audit::{Audit, Audited};
 pub use collection::{CollectionHandle, CollectionId, OWN_PREFIX, check_name};
 pub use commit::Job;
 pub use document::record::Document;

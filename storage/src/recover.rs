@@ -9,6 +9,7 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::audit::Audit;
 use crate::collection::{Checkpoint, CollectionHandle};
 use crate::effect::decode_group;
 use crate::error::io;
@@ -44,6 +45,8 @@ pub(crate) struct Layout {
     pub(crate) sync: PathBuf,
     /// What was taken back of the log when its line turned out not to be the primary's.
     pub(crate) rollback: PathBuf,
+    /// The audit log.
+    pub(crate) audit: PathBuf,
     /// Temporary files; nothing in it outlives a process.
     pub(crate) tmp: PathBuf,
 }
@@ -61,13 +64,14 @@ impl Layout {
             rotation: crate::rotate::progress_file(dir),
             sync: dir.join("sync"),
             rollback: dir.join("rollback"),
+            audit: dir.join("audit"),
             tmp: dir.join("tmp"),
         }
     }
 
-    fn known(&self) -> [&Path; 10] {
-        let Layout { keyring, lock, engine, trial, log, checkpoint, rotation, sync, rollback, tmp, .. } = self;
-        [keyring, lock, engine, trial, log, checkpoint, rotation, sync, rollback, tmp]
+    fn known(&self) -> [&Path; 11] {
+        let Layout { keyring, lock, engine, trial, log, checkpoint, rotation, sync, rollback, audit, tmp, .. } = self;
+        [keyring, lock, engine, trial, log, checkpoint, rotation, sync, rollback, audit, tmp]
     }
 
     /// Takes away what a crash left of files that were being replaced, which may be under a key that is to be erased.
@@ -258,6 +262,7 @@ fn open_shared(
     Ok(Arc::new(Shared {
         spills: Spills::new(layout.tmp.clone(), sealer.clone(), options.disk_reserve_bytes),
         pace: Arc::clone(engine.pace()),
+        audit: Audit::new(layout.audit.clone(), sealer.clone()),
         engine,
         sealer,
         data_keys: keys,

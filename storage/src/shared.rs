@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 
 use crate::Error;
+use crate::audit::Audit;
 use crate::build::Builds;
 use crate::cache::DocumentCache;
 use crate::document::record::Document;
@@ -34,6 +35,7 @@ pub(crate) struct Shared {
     pub(crate) builds: Builds,
     pub(crate) notes: Notes,
     pub(crate) spills: Spills,
+    pub(crate) audit: Audit,
     pub(crate) feed: Arc<Feed>,
     /// Whether another store's log is carried out here, and nothing else is.
     pub(crate) replica: AtomicBool,

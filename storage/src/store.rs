@@ -10,6 +10,7 @@ use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use crate::audit::Audit;
 use crate::build::{Builder, ask};
 use crate::collection::{is_own, is_temporary};
 use crate::commit::{Committer, Control, Message};
@@ -93,6 +94,7 @@ impl Store {
             // Nobody will go on with it.
             Staging::discard(&layout.dir)?;
         }
+        shared.audit.recover()?;
         if tail.torn_bytes > 0 {
             tracing::warn!(bytes = tail.torn_bytes, "the log's torn tail, never acknowledged as durable, is cut");
         }
@@ -231,6 +233,11 @@ impl Store {
     /// The data keys, and where the master key is.
     pub fn data_keys(&self) -> &Arc<DataKeys> {
         &self.shared.data_keys
+    }
+
+    /// The audit log.
+    pub fn audit(&self) -> &Audit {
+        &self.shared.audit
     }
 
     /// The data as it is now; `now_ms`, milliseconds since 1970, says what has expired.

@@ -30,6 +30,7 @@ use table::{SETTINGS, Setting};
 #[derive(Debug, Clone, PartialEq)]
 #[allow(missing_docs, reason = "the table documents each by its name")]
 pub struct Settings {
+    pub audit: crate::audit::Settings,
     pub bind: Vec<IpAddr>,
     pub port: u16,
     pub protected_mode: bool,
@@ -89,6 +90,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Settings {
         Settings {
+            audit: crate::audit::Settings::default(),
             bind: vec![IpAddr::from([127, 0, 0, 1])],
             port: 6379,
             protected_mode: true,

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use super::kind::{Refusal, addresses, boolean, choice, integer, memory, only, output_limits, percentiles, word};
 use super::{LogFormat, LogLevel, OutputLimit, Protected, Secret, Settings};
+use crate::audit::Events;
 use crate::notify::KeyEvents;
 use crate::tls::{AuthClients, Protocols};
 use veddb_storage::FsyncPolicy;
@@ -65,6 +66,7 @@ const LEVELS: &[(&str, LogLevel)] = &[
     ("nothing", LogLevel::Nothing),
 ];
 const PROTECTED: &[(&str, Protected)] = &[("no", Protected::No), ("local", Protected::Local), ("yes", Protected::Yes)];
+const AUDIT_FAILURE: &[(&str, bool)] = &[("continue", false), ("refuse", true)];
 const AUTH_CLIENTS: &[(&str, AuthClients)] =
     &[("no", AuthClients::No), ("yes", AuthClients::Yes), ("optional", AuthClients::Optional)];
 const CHANNELS: &[(&str, bool)] = &[("resetchannels", false), ("allchannels", true)];
@@ -123,6 +125,30 @@ pub static SETTINGS: &[Setting] = &[
         "Always yes: the log is what makes a write durable.",
         |_| "yes".to_owned(),
         |_, v| only(v, "yes", "the log cannot be turned off"),
+    ),
+    Setting::live(
+        "audit-events",
+        "What is written to the audit log: any of auth denied acl key token config ddl replication read write; nothing is off.",
+        |s| s.audit.events.to_string(),
+        |s, v| put(&mut s.audit.events, Events::read(v)),
+    ),
+    Setting::live(
+        "audit-file-size",
+        "Bytes after which the audit log begins its next file.",
+        |s| s.audit.file_bytes.to_string(),
+        |s, v| put(&mut s.audit.file_bytes, memory(v, 64 << 10..=GIB).map(|bytes| bytes as u64)),
+    ),
+    Setting::live(
+        "audit-files-max",
+        "Files of the audit log that are kept; 0 is all.",
+        |s| s.audit.files_max.to_string(),
+        |s, v| put(&mut s.audit.files_max, integer(v, 0..=1_000_000)),
+    ),
+    Setting::live(
+        "audit-on-failure",
+        "What happens to commands that would be audited while the audit log cannot be written: continue, refuse.",
+        |s| word(s.audit.refuse_on_failure, AUDIT_FAILURE),
+        |s, v| put(&mut s.audit.refuse_on_failure, choice(v, AUDIT_FAILURE)),
     ),
     Setting::fixed(
         "bind",

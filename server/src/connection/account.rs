@@ -16,7 +16,7 @@ use crate::multi::{Watched, aborted};
 
 impl Connection {
     /// Answers a request that a gate has turned away. None of its transaction will be carried out.
-    pub(super) async fn refuse(&mut self, entry: Option<&'static Entry>, mut error: CommandError) {
+    pub(super) async fn refuse(&mut self, entry: Option<&'static Entry>, args: &Args, mut error: CommandError) {
         self.finish_writes().await;
         if entry.is_some_and(|entry| entry.name == "exec") && self.state.multi.take().is_some() {
             self.state.watched = Watched::default();
@@ -26,6 +26,9 @@ impl Connection {
             multi.refused = true;
         }
         self.server.metrics.rejected(entry, error.code);
+        if let Some(entry) = entry {
+            self.audit(entry, args, Some(error.code));
+        }
         self.reply(&Reply::Error(error));
     }
 

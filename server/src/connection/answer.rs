@@ -4,9 +4,10 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use veddb_commands::lookup::Entry;
-use veddb_commands::{Args, Reply};
+use veddb_commands::{Args, ErrorCode, Reply};
 
 use super::Connection;
+use crate::config::Settings;
 use crate::encode::encode;
 use crate::execute::Outcome;
 use crate::latency::{COMMAND, FAST_COMMAND};
@@ -20,6 +21,7 @@ impl Connection {
         }
         let took = self.count(entry, started, &outcome);
         self.note_time(entry, args, took);
+        self.audit(entry, args, outcome.as_ref().err().map(|error| error.code));
         self.reply(&outcome.unwrap_or_else(Reply::Error));
         self.tell_monitors(entry, args, self.state.db);
     }
@@ -30,6 +32,12 @@ impl Connection {
         let error = outcome.as_ref().err().map(|error| error.code);
         self.ran.push(Ran { index: entry.index, took_us: microseconds(took), error });
         took
+    }
+
+    /// Has the audit log say how it ended.
+    pub(super) fn audit(&self, entry: &Entry, args: &Args, error: Option<ErrorCode>) {
+        let Settings { audit, limits, .. } = &*self.settings;
+        self.server.audit.note(audit, (entry, args), &self.client, limits, error);
     }
 
     /// Has it be known where it took long.

@@ -80,9 +80,10 @@ impl Connection {
         let took_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX) / (found.len() as u64).max(1);
         let mut replies: Vec<Reply> = multi.queued.iter().map(|_| Reply::Null).collect();
         for (place, reply) in places.into_iter().zip(found) {
-            if let Some((entry, _)) = multi.queued.get(place) {
+            if let Some((entry, args)) = multi.queued.get(place) {
                 let error = if let Reply::Error(error) = &reply { Some(error.code) } else { None };
                 self.ran.push(Ran { index: entry.index, took_us, error });
+                self.audit(entry, args, error);
             }
             if let Some(slot) = replies.get_mut(place) {
                 *slot = reply;
@@ -100,6 +101,7 @@ impl Connection {
             self.state.in_exec = false;
             let took = self.count(entry, started, &outcome);
             self.note_time(entry, args, took);
+            self.audit(entry, args, outcome.as_ref().err().map(|error| error.code));
             if let Some(slot) = replies.get_mut(place) {
                 *slot = outcome.unwrap_or_else(Reply::Error);
             }

@@ -219,11 +219,11 @@ impl Connection {
                 let error = denial.error(&self.state.user);
                 self.client.command.store(entry.index + 1, Relaxed);
                 self.note_denial(denial.reason, denial.object, self.state.user.name().clone());
-                self.refuse(Some(entry), error).await;
+                self.refuse(Some(entry), &args, error).await;
                 return Ok(());
             }
             Admission::Refuse(entry, error) => {
-                self.refuse(entry, error).await;
+                self.refuse(entry, &args, error).await;
                 return Ok(());
             }
             Admission::HangUp => {
@@ -306,15 +306,15 @@ impl Connection {
         Ok(())
     }
 
-    /// Refuses what would run where its address or user has asked for too much. Leaving is always allowed.
+    /// Refuses what would run where its address or user has asked for too much, or where it cannot be audited. Leaving is always
+    /// allowed.
     fn held_to_limits(&self, args: &Args, admission: Admission) -> Admission {
         let bytes = args.from(0).iter().map(|arg| arg.len()).sum();
-        let Err(error) = self.server.limits.request(self.client.addr.ip(), self.state.user.name(), bytes) else {
-            return admission;
-        };
+        let asked = self.server.limits.request(self.client.addr.ip(), self.state.user.name(), bytes);
         match admission {
             Admission::Run(entry) if !matches!(entry.name.as_str(), "quit" | "reset") => {
-                Admission::Refuse(Some(entry), error)
+                let held = asked.and_then(|()| self.server.audit.admit(entry, args, &self.settings.audit));
+                held.map_or_else(|error| Admission::Refuse(Some(entry), error), |()| admission)
             }
             other => other,
         }

@@ -9,14 +9,14 @@ use std::fs::File;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use crate::Error;
 use crate::error::io;
 use crate::recover::Layout;
-use crate::seal::{Keyring, MasterKeySource, replace_file, resolve};
+use crate::seal::{Keyring, MasterKeySource, Sealer, replace_file, resolve};
+use crate::{Error, audit};
 
 const MARK: &str = "install";
 /// What makes a store, in the order in which it is moved.
-const PARTS: [&str; 4] = ["kv", "log", "checkpoint", "keyring"];
+const PARTS: [&str; 5] = ["kv", "log", "checkpoint", "audit", "keyring"];
 /// What belongs to the old store alone.
 const OLD_PARTS: [&str; 1] = ["rotation"];
 
@@ -43,7 +43,10 @@ impl Staged {
         let _lock = layout.lock().map_err(busy)?;
         wait_for_engine(&layout)?;
         let (key, _) = resolve(&self.master, &layout.dir, true)?;
-        Keyring::load(&self.sync, &key)?;
+        // What was audited here stays, under the new store's keys.
+        let (old, new) = (Keyring::load(&layout.dir, &key)?, Keyring::load(&self.sync, &key)?);
+        let staged = Layout::of(&self.sync);
+        audit::carry(&layout.audit, &Sealer::new(&old), &staged.audit, &Sealer::new(&new))?;
         for path in [&self.sync, &self.sync.join("log"), &self.sync.join("kv")] {
             sync_directory(path)?;
         }
@@ -136,7 +139,7 @@ mod tests {
                 std::fs::create_dir(&layout.sync).unwrap();
                 let put = |dir: &Path, name: &str, text: &str| {
                     let path = dir.join(name);
-                    if matches!(name, "kv" | "log") {
+                    if matches!(name, "kv" | "log" | "audit") {
                         std::fs::create_dir(&path).unwrap();
                         std::fs::write(path.join("f"), text).unwrap();
                     } else {

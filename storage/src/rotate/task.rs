@@ -278,6 +278,8 @@ impl<'a> Task<'a> {
             Ok(shared.engine.release()?.intersection(&superseded).count())
         })?;
         self.wait_out("temporary files", || Ok(self.keys.sealer.own_keys(from)))?;
+        self.keys.figures.lock().step = "audit".to_owned();
+        shared.audit.reseal()?;
         self.keys.figures.lock().step = "verify".to_owned();
         let counts = self.count_stored()?;
         let left = counts.get(&from).copied().unwrap_or_default();
@@ -339,6 +341,7 @@ impl<'a> Task<'a> {
             self.pause(Duration::ZERO)?;
         }
         log::count_keys(&shared.log_dir, &mut |id| count(Some(id)))?;
+        shared.audit.count_keys(&mut |id| count(Some(id)))?;
         for path in [&shared.checkpoint_path, &self.path] {
             let sealed = std::fs::read(path).map_err(|e| crate::error::io(path, e))?;
             count(key_id(&sealed));

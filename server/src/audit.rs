@@ -1,0 +1,386 @@
+//! What is written into the audit log, and the thread that writes it.
+//!
+//! Owns which commands are audited (`audit-events`) and what a record of one says: who, from where, what, on which names, how it
+//! ended. Never an argument that may be a secret or a document: names only. Records go through a bounded queue; how they lie on
+//! the disk is the store's.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::time::Duration;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use serde_json::{Value as Json, json};
+use veddb_commands::access::keys::{has_keys, keys};
+use veddb_commands::context::Limits;
+use veddb_commands::lookup::Entry;
+use veddb_commands::spec::Run;
+use veddb_commands::{Args, CommandError, ErrorCode};
+
+use crate::client::Client;
+use crate::execute::now_ms;
+use crate::server::Server;
+
+/// A kind of event, by the word in `audit-events` and in the records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Event {
+    /// AUTH, HELLO .. AUTH.
+    Auth,
+    /// Whatever was refused for want of a right or of a password.
+    Denied,
+    /// ACL.*, where it changes something.
+    Acl,
+    /// KEY.*, where it changes something.
+    Key,
+    /// TOKEN.*, where it changes something.
+    Token,
+    /// CONFIG SET and REWRITE, SHUTDOWN, DEBUG, CLIENT KILL and other commands of administrators.
+    Config,
+    /// Collections and indexes made, renamed and dropped; FLUSHDB and FLUSHALL.
+    Ddl,
+    /// REPLICAOF, FAILOVER, REPLICA.*.
+    Replication,
+    /// Commands that read data.
+    Read,
+    /// Commands that write data.
+    Write,
+}
+
+/// Their words, in the order in which CONFIG GET shows them.
+const EVENTS: [(&str, Event); 10] = [
+    ("auth", Event::Auth),
+    ("denied", Event::Denied),
+    ("acl", Event::Acl),
+    ("key", Event::Key),
+    ("token", Event::Token),
+    ("config", Event::Config),
+    ("ddl", Event::Ddl),
+    ("replication", Event::Replication),
+    ("read", Event::Read),
+    ("write", Event::Write),
+];
+
+/// The kinds of events that are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Events(u16);
+
+impl Events {
+    /// Reads words with spaces between them; nothing turns auditing off.
+    ///
+    /// # Errors
+    /// A word that is none of them.
+    pub fn read(text: &str) -> Result<Events, String> {
+        text.split_ascii_whitespace().try_fold(Events(0), |events, word| {
+            let found = EVENTS.iter().find(|(known, _)| known.eq_ignore_ascii_case(word));
+            let (_, event) = found.ok_or_else(|| {
+                let all: Vec<_> = EVENTS.iter().map(|(word, _)| *word).collect();
+                format!("argument(s) must be among the following: {}", all.join(", "))
+            })?;
+            Ok(Events(events.0 | 1 << *event as u16))
+        })
+    }
+
+    fn has(self, event: Event) -> bool {
+        self.0 & 1 << event as u16 != 0
+    }
+}
+
+impl Default for Events {
+    /// All but reads and writes.
+    fn default() -> Events {
+        let all = EVENTS.iter().filter(|(_, event)| !matches!(event, Event::Read | Event::Write));
+        Events(all.fold(0, |bits, (_, event)| bits | 1 << *event as u16))
+    }
+}
+
+impl std::fmt::Display for Events {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let words: Vec<_> = EVENTS.iter().filter(|(_, event)| self.has(*event)).map(|(word, _)| *word).collect();
+        f.write_str(&words.join(" "))
+    }
+}
+
+/// The settings `audit-*`.
+#[derive(Debug, Clone, PartialEq)]
+#[allow(missing_docs, reason = "the table of settings documents each by its name")]
+pub struct Settings {
+    pub events: Events,
+    /// Whether what would be audited is refused while the log cannot be written.
+    pub refuse_on_failure: bool,
+    pub file_bytes: u64,
+    pub files_max: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings { events: Events::default(), refuse_on_failure: false, file_bytes: 16 << 20, files_max: 0 }
+    }
+}
+
+/// Records that wait for the thread.
+const QUEUE: usize = 4096;
+/// What one append writes at most.
+const BATCH: usize = 1024;
+/// How long the thread waits after a failure before it tries again.
+const RETRY: Duration = Duration::from_millis(500);
+/// Names that one record shows, and bytes of each.
+const NAMES_MAX: usize = 32;
+const NAME_BYTES_MAX: usize = 256;
+
+/// A record without its position, which the thread gives it.
+type Record = serde_json::Map<String, Json>;
+
+/// Takes records for the audit log.
+#[derive(Debug)]
+pub(crate) struct Auditor {
+    queue: SyncSender<Record>,
+    /// Until the thread takes it.
+    receiver: Mutex<Option<Receiver<Record>>>,
+    /// The log could not be written, and has not been since.
+    failing: AtomicBool,
+    /// Records written, and records that nobody will read.
+    pub(crate) written: AtomicU64,
+    pub(crate) lost: AtomicU64,
+}
+
+impl Default for Auditor {
+    fn default() -> Auditor {
+        let (queue, receiver) = sync_channel(QUEUE);
+        Auditor {
+            queue,
+            receiver: Mutex::new(Some(receiver)),
+            failing: AtomicBool::new(false),
+            written: AtomicU64::new(0),
+            lost: AtomicU64::new(0),
+        }
+    }
+}
+
+impl Auditor {
+    /// Whether the log could not be written the last time.
+    pub(crate) fn is_failing(&self) -> bool {
+        self.failing.load(Relaxed)
+    }
+
+    /// Refuses what is to be audited while it cannot be, where that is set. What mends it is let through.
+    pub(crate) fn admit(&self, entry: &Entry, args: &Args, settings: &Settings) -> Result<(), CommandError> {
+        let refused = self.is_failing()
+            && settings.refuse_on_failure
+            && event(entry, args).is_some_and(|event| settings.events.has(event) && event != Event::Config);
+        if refused {
+            let error = "the audit log cannot be written, and audit-on-failure is refuse; see the server's log";
+            return Err(CommandError::new(ErrorCode::Misconf, error));
+        }
+        Ok(())
+    }
+
+    /// Notes how a command ended, where that is audited.
+    pub(crate) fn note(
+        &self,
+        settings: &Settings,
+        (entry, args): (&Entry, &Args),
+        client: &Client,
+        limits: &Limits,
+        error: Option<ErrorCode>,
+    ) {
+        let denied = matches!(error, Some(ErrorCode::NoPerm | ErrorCode::NoAuth | ErrorCode::WrongPass));
+        let event = match event(entry, args) {
+            Some(event) if settings.events.has(event) => event,
+            _ if denied && settings.events.has(Event::Denied) => Event::Denied,
+            _ => return,
+        };
+        let mut record = Record::new();
+        let mut put = |name: &str, value: Json| {
+            record.insert(name.to_owned(), value);
+        };
+        put("at", json!(now_ms()));
+        put("event", json!(EVENTS.iter().find(|(_, known)| *known == event).map_or("", |(word, _)| word)));
+        put("command", json!(entry.name));
+        put("user", json!(text(&client.user.lock())));
+        put("addr", json!(client.addr.to_string()));
+        put("client", json!(client.id));
+        let names = names(entry, args, limits);
+        if !names.is_empty() {
+            put("names", json!(names));
+        }
+        put("outcome", json!(error.map_or("ok", |code| code.as_str())));
+        self.push(settings, record);
+    }
+
+    fn push(&self, settings: &Settings, record: Record) {
+        match self.queue.try_send(record) {
+            Ok(()) => {}
+            Err(TrySendError::Full(record)) if settings.refuse_on_failure && !self.is_failing() => {
+                // The disk is slower than what is audited: who asks waits for it.
+                let sent = tokio::task::block_in_place(|| self.queue.send(record));
+                self.lost.fetch_add(u64::from(sent.is_err()), Relaxed);
+            }
+            Err(_) => {
+                self.lost.fetch_add(1, Relaxed);
+            }
+        }
+    }
+}
+
+/// What a command is to the audit log; None: nothing.
+fn event(entry: &Entry, args: &Args) -> Option<Event> {
+    let name = entry.name.as_str();
+    let (family, within) = name.split_once(['|', '.']).unwrap_or((name, ""));
+    let writes = matches!(entry.command.run, Run::Write(_) | Run::Mixed { .. });
+    let changes = !matches!(entry.command.run, Run::Read(_)) && !["list", "status", "help"].contains(&within);
+    match family {
+        "auth" => Some(Event::Auth),
+        "hello" => (2..args.len()).any(|at| args.is(at, "AUTH")).then_some(Event::Auth),
+        "acl" => ["setuser", "deluser", "setrole", "delrole", "load", "save"].contains(&within).then_some(Event::Acl),
+        "key" => changes.then_some(Event::Key),
+        "token" => changes.then_some(Event::Token),
+        "replicaof" | "slaveof" | "failover" => Some(Event::Replication),
+        "replica" => changes.then_some(Event::Replication),
+        "flushall" | "flushdb" => Some(Event::Ddl),
+        "doc" if ["create", "drop", "rename"].contains(&within) => Some(Event::Ddl),
+        "idx" if writes => Some(Event::Ddl),
+        "config" => ["set", "rewrite", "resetstat"].contains(&within).then_some(Event::Config),
+        "shutdown" | "debug" | "monitor" => Some(Event::Config),
+        "client" => ["kill", "pause", "unpause", "unblock"].contains(&within).then_some(Event::Config),
+        "slowlog" | "latency" => (within == "reset").then_some(Event::Config),
+        _ if writes && has_keys(entry.command) => Some(Event::Write),
+        _ if matches!(entry.command.run, Run::Read(_)) && has_keys(entry.command) => Some(Event::Read),
+        _ => None,
+    }
+}
+
+/// The collections, keys, users or settings that a request names.
+fn names(entry: &Entry, args: &Args, limits: &Limits) -> Vec<String> {
+    let at = |at: usize| args.get(at).map(text).into_iter().collect::<Vec<_>>();
+    let name = entry.name.as_str();
+    let (family, within) = name.split_once('|').unwrap_or((name, ""));
+    match (family, within) {
+        // The password stands alone, or after the user.
+        ("auth", _) => {
+            if args.len() > 2 {
+                at(1)
+            } else {
+                vec!["default".to_owned()]
+            }
+        }
+        ("hello", _) => match (2..args.len()).find(|place| args.is(*place, "AUTH")) {
+            Some(place) => at(place + 1),
+            None => Vec::new(),
+        },
+        ("acl", "deluser") => args.from(2).iter().take(NAMES_MAX).map(text).collect(),
+        ("acl", _) => at(2),
+        ("config", "set") => args.from(2).iter().step_by(2).take(NAMES_MAX).map(text).collect(),
+        ("replicaof" | "slaveof", _) => args.from(1).iter().take(2).map(text).collect(),
+        ("client" | "debug", _) => at(1),
+        _ => keys(entry, args, limits).iter().take(NAMES_MAX).map(|used| text(&used.key)).collect(),
+    }
+}
+
+fn text(bytes: &Bytes) -> String {
+    String::from_utf8_lossy(bytes.get(..NAME_BYTES_MAX).unwrap_or(bytes)).into_owned()
+}
+
+/// Writes from now on what is noted.
+///
+/// # Errors
+/// When there can be no thread for it.
+pub fn start(server: &Arc<Server>) -> std::io::Result<std::thread::JoinHandle<()>> {
+    let receiver = server.audit.receiver.lock().take();
+    let receiver = receiver.ok_or_else(|| std::io::Error::other("it is being audited already"))?;
+    let writer = Arc::downgrade(server);
+    std::thread::Builder::new().name("veddb-audit".to_owned()).spawn(move || {
+        while let Ok(first) = receiver.recv() {
+            let batch: Vec<Record> = std::iter::once(first).chain(receiver.try_iter().take(BATCH - 1)).collect();
+            let Some(server) = writer.upgrade() else { return };
+            write(&server, batch);
+        }
+    })
+}
+
+/// Appends a batch, again and again until it is written or nobody minds.
+fn write(server: &Server, batch: Vec<Record>) {
+    let auditor = &server.audit;
+    let count = batch.len() as u64;
+    loop {
+        let settings = server.config.load();
+        let store = Arc::clone(&server.store);
+        let first = store.audit().next_position();
+        let texts = batch.iter().zip(first..).map(|(record, position)| {
+            let mut whole = Record::new();
+            whole.insert("position".to_owned(), position.into());
+            whole.extend(record.clone());
+            Json::Object(whole).to_string()
+        });
+        let texts: Vec<String> = texts.collect();
+        match store.audit().append(&texts, settings.audit.file_bytes, settings.audit.files_max) {
+            Ok(()) => {
+                auditor.written.fetch_add(count, Relaxed);
+                if auditor.failing.swap(false, Relaxed) {
+                    let lost = auditor.lost.load(Relaxed);
+                    tracing::warn!(lost, "the audit log can be written again");
+                }
+                return;
+            }
+            Err(error) => {
+                if !auditor.failing.swap(true, Relaxed) {
+                    tracing::error!(%error, "the audit log cannot be written");
+                }
+                if !settings.audit.refuse_on_failure {
+                    auditor.lost.fetch_add(count, Relaxed);
+                    return;
+                }
+                if server.watch_stop().borrow().is_some() {
+                    return;
+                }
+                std::thread::sleep(RETRY);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use veddb_commands::lookup::{Lookup, find};
+
+    fn request(line: &'static str) -> (&'static Entry, Args) {
+        let args = Args::new(line.split(' ').map(|word| Bytes::from_static(word.as_bytes())).collect());
+        let Lookup::Found(entry) = find(&args) else { panic!("{line}: no such command") };
+        (entry, args)
+    }
+
+    #[test]
+    fn events_are_read_as_they_are_shown() {
+        assert_eq!(Events::default().to_string(), "auth denied acl key token config ddl replication");
+        assert_eq!(Events::read("WRITE auth").unwrap().to_string(), "auth write");
+        assert_eq!(Events::read("").unwrap().to_string(), "");
+        assert!(Events::read("auth everything").is_err());
+    }
+
+    #[test]
+    fn a_command_is_of_one_kind_and_names_no_secret() {
+        let check = |line: &'static str, expected: Option<Event>, named: &[&str]| {
+            let (entry, args) = request(line);
+            assert_eq!(event(entry, &args), expected, "{line}");
+            assert_eq!(names(entry, &args, &Limits::default()), named, "{line}");
+        };
+        check("AUTH secret", Some(Event::Auth), &["default"]);
+        check("AUTH ada secret", Some(Event::Auth), &["ada"]);
+        check("HELLO 3 AUTH ada secret", Some(Event::Auth), &["ada"]);
+        check("HELLO 3", None, &[]);
+        check("CONFIG SET requirepass secret timeout 3", Some(Event::Config), &["requirepass", "timeout"]);
+        check("CONFIG GET timeout", None, &[]);
+        check("KEY.ROTATE", Some(Event::Key), &[]);
+        check("KEY.STATUS", None, &[]);
+        check("DOC.DROP c", Some(Event::Ddl), &["c"]);
+        check("IDX.CREATE c i {}", Some(Event::Ddl), &["c"]);
+        check("IDX.LIST c", Some(Event::Read), &["c"]);
+        check("FLUSHALL", Some(Event::Ddl), &[]);
+        check("DOC.SET c 1 {}", Some(Event::Write), &["c"]);
+        check("DOC.GET c 1", Some(Event::Read), &["c"]);
+        check("MSET a 1 b 2", Some(Event::Write), &["a", "b"]);
+        check("PING", None, &[]);
+        check("SUBSCRIBE a", None, &[]);
+    }
+}

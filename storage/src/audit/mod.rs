@@ -1,0 +1,397 @@
+//! The audit log: what was done, by whom, in the order in which it was done, so that nothing in it can be changed unseen.
+//!
+//! Owns `<dir>/audit/`: files of sealed records, each bound to the one before it by a hash, and the head, which says where the
+//! chain begins and ends. Does not know what is audited: a record is a JSON text.
+//!
+//! Invariant: a record is synced before the head says that it is there. So whatever is missing before the head was taken
+//! away, and whatever follows it is the torn end of a batch.
+
+mod file;
+mod head;
+
+use std::fs::{DirBuilder, File};
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+
+use parking_lot::Mutex;
+
+use crate::Error;
+use crate::error::io;
+use crate::seal::Sealer;
+use crate::view::View;
+use file::{Link, Reader, Writer, list};
+use head::Head;
+
+/// The hash of a record and all before it.
+type Hash = [u8; 32];
+
+/// The audit log of a store.
+#[derive(Debug)]
+pub struct Audit {
+    dir: PathBuf,
+    sealer: Sealer,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    head: Head,
+    writer: Option<Writer>,
+    /// What was found wrong when the log was opened; a new file was begun behind it.
+    damage: Option<String>,
+}
+
+/// What looking the whole log over found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Audited {
+    /// Records that are there and whole.
+    pub records: u64,
+    /// The position of the first and of the last record that should be there; both 0 where there is none.
+    pub from: u64,
+    /// See `from`.
+    pub to: u64,
+    /// What is wrong, and where. Empty where all is as it was written.
+    pub bad: Vec<String>,
+}
+
+/// Faults that are listed; after so many the rest of the log is not worth reading.
+const BAD_MAX: usize = 100;
+
+impl Audit {
+    /// The log in `dir`, which need not exist. [`Audit::recover`] looks at it before anything else is asked.
+    pub(crate) fn new(dir: PathBuf, sealer: Sealer) -> Audit {
+        Audit { dir, sealer, state: Mutex::new(State { head: Head::default(), writer: None, damage: None }) }
+    }
+
+    /// Finds where the log ends. What is damaged is left as it is, for [`Audit::verify`] to tell, and gone on behind.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub(crate) fn recover(&self) -> Result<(), Error> {
+        let mut state = self.state.lock();
+        if !self.dir.exists() {
+            return Ok(());
+        }
+        match head::read(&self.dir, &self.sealer)? {
+            Ok(head) => state.head = head,
+            Err(damage) => state.damage = Some(damage),
+        }
+        state.recover(&self.dir, &self.sealer)?;
+        if let Some(damage) = &state.damage {
+            tracing::error!(%damage, "the audit log is damaged; AUDIT.VERIFY says where, and new records follow behind");
+        }
+        Ok(())
+    }
+
+    /// Appends records and syncs them. A file that has `file_bytes` is followed by the next one; of those before it `files_max` stay
+    /// (0: all).
+    ///
+    /// # Errors
+    /// `NoSpace`, and what else the file system says; then nothing of it is in the log, and the next call may succeed.
+    pub fn append(&self, records: &[String], file_bytes: u64, files_max: usize) -> Result<(), Error> {
+        if records.is_empty() {
+            return Ok(());
+        }
+        let mut state = self.state.lock();
+        let State { head, writer, .. } = &mut *state;
+        let mut open = match writer.take().filter(|writer| writer.bytes() < file_bytes) {
+            Some(open) => open,
+            None => {
+                DirBuilder::new().recursive(true).mode(0o700).create(&self.dir).map_err(|e| io(&self.dir, e))?;
+                Writer::create(&self.dir, &self.sealer, head.next, head.hash)?
+            }
+        };
+        let mut next = head.clone();
+        for record in records {
+            next.hash = open.push(&self.sealer, next.next, &next.hash, record);
+            next.next += 1;
+        }
+        // Where that fails the writer is dropped: what it may have left behind the head is cut when the file is opened again.
+        if let Err(error) = open.sync() {
+            self.reopen(&mut state)?;
+            return Err(error);
+        }
+        if let Err(error) = head::write(&self.dir, &self.sealer, &mut next) {
+            self.reopen(&mut state)?;
+            return Err(error);
+        }
+        state.head = next;
+        state.writer = Some(open);
+        if files_max > 0 {
+            self.trim(&mut state, files_max)?;
+        }
+        Ok(())
+    }
+
+    /// Takes the files before the last `files_max` away, having said so in the head.
+    fn trim(&self, state: &mut State, files_max: usize) -> Result<(), Error> {
+        let files = list(&self.dir)?;
+        let Some(kept) = files.len().checked_sub(files_max).filter(|extra| *extra > 0) else { return Ok(()) };
+        let (old, rest) = files.split_at(kept);
+        let Some((first, _)) = rest.first() else { return Ok(()) };
+        let mut next = Head { first: *first, ..state.head.clone() };
+        head::write(&self.dir, &self.sealer, &mut next)?;
+        state.head = next;
+        for (_, path) in old {
+            std::fs::remove_file(path).map_err(|e| io(path, e))?;
+        }
+        Ok(())
+    }
+
+    /// Goes back to what the head says.
+    fn reopen(&self, state: &mut State) -> Result<(), Error> {
+        state.writer = None;
+        state.recover(&self.dir, &self.sealer)
+    }
+
+    /// The last `count` records, oldest first, as far as they can be read.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn tail(&self, count: usize) -> Result<Vec<String>, Error> {
+        let state = self.state.lock();
+        let mut found: Vec<String> = Vec::new();
+        for (_, path) in list_if_there(&self.dir)?.iter().rev() {
+            let Ok(reader) = Reader::open(path, &self.sealer)? else { continue };
+            let mut records: Vec<String> = Vec::new();
+            for record in reader {
+                match record {
+                    Ok(record) if record.position < state.head.next => records.push(record.text),
+                    _ => break,
+                }
+            }
+            let wanted = count - found.len();
+            records.drain(..records.len().saturating_sub(wanted));
+            records.append(&mut found);
+            found = records;
+            if found.len() >= count {
+                break;
+            }
+        }
+        Ok(found)
+    }
+
+    /// Up to `count` records from a position on, in order, as far as they can be read.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn read(&self, from: u64, count: usize) -> Result<Vec<String>, Error> {
+        let state = self.state.lock();
+        let files = list_if_there(&self.dir)?;
+        // The file with the record begins with it, or with one before it.
+        let begin = files.partition_point(|(first, _)| *first <= from).saturating_sub(1);
+        let mut found = Vec::new();
+        for (_, path) in files.get(begin..).unwrap_or_default() {
+            let Ok(reader) = Reader::open(path, &self.sealer)? else { continue };
+            let whole = reader.map_while(Result::ok).take_while(|record| record.position < state.head.next);
+            found.extend(
+                whole.filter(|record| record.position >= from).take(count - found.len()).map(|record| record.text),
+            );
+            if found.len() >= count {
+                break;
+            }
+        }
+        Ok(found)
+    }
+
+    /// The position that the next record gets.
+    pub fn next_position(&self) -> u64 {
+        self.state.lock().head.next
+    }
+
+    /// Reads everything, in order, and says what is not as it was written: what was changed, swapped, taken out or cut off.
+    /// Appending waits meanwhile.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn verify(&self) -> Result<Audited, Error> {
+        let state = self.state.lock();
+        let head = &state.head;
+        let mut audited = Audited { from: head.first, to: head.next - 1, ..Audited::default() };
+        if head.first == head.next {
+            (audited.from, audited.to) = (0, 0);
+        }
+        audited.bad.extend(state.damage.clone());
+        // The head that is on disk, not the one in memory: it may have been changed since.
+        if head.next > 1 {
+            match head::read(&self.dir, &self.sealer)? {
+                Ok(stored) if stored == *head => {}
+                Ok(_) => audited.bad.push("head: it was put back to an earlier one".to_owned()),
+                Err(damage) => audited.bad.push(damage),
+            }
+        }
+        let mut expected = Link { position: head.first, before: None };
+        for (first, path) in list_if_there(&self.dir)? {
+            if first < head.first {
+                audited.bad.push(format!("{}: a file from before the log begins", name(&path)));
+                continue;
+            }
+            expected = check_file(&path, &self.sealer, head, expected, &mut audited)?;
+            if audited.bad.len() >= BAD_MAX {
+                return Ok(audited);
+            }
+        }
+        if expected.position < head.next {
+            audited.bad.push(format!("records {} to {} are missing", expected.position, head.next - 1));
+        } else if head.next > 1 && expected.before.is_some_and(|last| last != head.hash) {
+            audited.bad.push(format!("record {}: not the one that the head names", head.next - 1));
+        }
+        Ok(audited)
+    }
+
+    /// Seals every file anew under the active key. Appending waits meanwhile.
+    ///
+    /// # Errors
+    /// `Damaged` where something cannot be opened: it would not be what it was.
+    pub(crate) fn reseal(&self) -> Result<(), Error> {
+        let mut state = self.state.lock();
+        state.writer = None;
+        for (_, path) in list_if_there(&self.dir)? {
+            file::reseal(&path, &self.sealer, &path, &self.sealer)?;
+        }
+        if self.dir.exists() {
+            // Once for each of its slots.
+            head::write(&self.dir, &self.sealer, &mut state.head)?;
+            head::write(&self.dir, &self.sealer, &mut state.head)?;
+        }
+        state.recover(&self.dir, &self.sealer)
+    }
+
+    /// Tells which keys its records are under, as their headers say.
+    pub(crate) fn count_keys(&self, count: &mut dyn FnMut(u32)) -> Result<(), Error> {
+        let _state = self.state.lock();
+        for (_, path) in list_if_there(&self.dir)? {
+            file::keys(&path, count)?;
+        }
+        head::keys(&self.dir, count)
+    }
+}
+
+impl View {
+    /// The audit log; it is of no moment.
+    pub fn audit(&self) -> &Audit {
+        &self.shared.audit
+    }
+}
+
+impl State {
+    /// Opens the last file to be gone on with, cutting what follows the head. Where that cannot be, a new file is begun by the
+    /// next record.
+    fn recover(&mut self, dir: &Path, sealer: &Sealer) -> Result<(), Error> {
+        let Some((first, path)) = list_if_there(dir)?.pop() else {
+            if self.head.next > self.head.first {
+                self.damage.get_or_insert_with(|| "all files are missing".to_owned());
+            }
+            return Ok(());
+        };
+        if self.damage.is_some() && self.head == Head::default() {
+            // Without a head the chain's end is what there is. It is damaged in any case.
+            self.head.next = last_position(&path, sealer)?.unwrap_or(first) + 1;
+            self.head.first = self.head.next;
+            return Ok(());
+        }
+        if first >= self.head.next {
+            // Made, and nothing of it acknowledged.
+            std::fs::remove_file(&path).map_err(|e| io(&path, e))?;
+            return self.recover(dir, sealer);
+        }
+        match Writer::reopen(&path, sealer, self.head.next, &self.head.hash)? {
+            Ok(writer) => self.writer = Some(writer),
+            Err(damage) => {
+                self.damage.get_or_insert(damage);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Copies an audit log to a store that has other keys. What is damaged is copied as it is, for [`Audit::verify`] to find.
+pub(crate) fn carry(from: &Path, sealer: &Sealer, to: &Path, other: &Sealer) -> Result<(), Error> {
+    if !from.exists() {
+        return Ok(());
+    }
+    DirBuilder::new().recursive(true).mode(0o700).create(to).map_err(|e| io(to, e))?;
+    let copy = |path: &Path| {
+        let target = to.join(path.file_name().unwrap_or_default());
+        std::fs::copy(path, &target).map(|_| ()).map_err(|e| io(&target, e))
+    };
+    for (_, path) in list(from)? {
+        match file::reseal(&path, sealer, &to.join(path.file_name().unwrap_or_default()), other) {
+            Err(Error::Damaged { .. }) => copy(&path)?,
+            other => other?,
+        }
+    }
+    match head::read(from, sealer)? {
+        Ok(mut head) => (0..2).try_for_each(|_| head::write(to, other, &mut head))?,
+        Err(_) if from.join("head").exists() => copy(&from.join("head"))?,
+        Err(_) => {}
+    }
+    sync_directory(to)
+}
+
+/// Follows the chain through one file; where it stands behind it.
+fn check_file(
+    path: &Path,
+    sealer: &Sealer,
+    head: &Head,
+    mut expected: Link,
+    audited: &mut Audited,
+) -> Result<Link, Error> {
+    let reader = match Reader::open(path, sealer)? {
+        Ok(reader) => reader,
+        Err(damage) => {
+            audited.bad.push(damage);
+            return Ok(expected);
+        }
+    };
+    let begins = reader.link();
+    if begins.position != expected.position {
+        audited.bad.push(format!(
+            "{}: it begins with record {}, not {}",
+            name(path),
+            begins.position,
+            expected.position
+        ));
+    } else if expected.before.is_some() && expected.before != begins.before {
+        audited.bad.push(format!("{}: it does not follow on the file before it", name(path)));
+    }
+    expected = begins;
+    for record in reader {
+        match record {
+            Ok(record) if record.position >= head.next => {
+                // The torn end of a batch may stand there after a crash, until the next start; nothing vouches for it.
+                audited.bad.push(format!("{}: record {} is behind the head", name(path), record.position));
+                break;
+            }
+            Ok(record) => {
+                audited.records += 1;
+                expected = Link { position: record.position + 1, before: Some(record.hash) };
+            }
+            Err(damage) => {
+                audited.bad.push(damage);
+                break;
+            }
+        }
+    }
+    Ok(expected)
+}
+
+fn last_position(path: &Path, sealer: &Sealer) -> Result<Option<u64>, Error> {
+    let Ok(reader) = Reader::open(path, sealer)? else { return Ok(None) };
+    Ok(reader.map_while(Result::ok).last().map(|record| record.position))
+}
+
+fn list_if_there(dir: &Path) -> Result<Vec<(u64, PathBuf)>, Error> {
+    if dir.exists() { list(dir) } else { Ok(Vec::new()) }
+}
+
+fn name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+fn sync_directory(dir: &Path) -> Result<(), Error> {
+    File::open(dir).and_then(|opened| opened.sync_all()).map_err(|e| io(dir, e))
+}
+
+#[cfg(test)]
+mod tests;
