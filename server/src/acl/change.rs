@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 use veddb_commands::session::AccountChange;
 use veddb_commands::{CommandError, Reply};
 
-use super::{file, keep};
+use super::{file, keep, with_configuration};
 use crate::execute::commit;
 use crate::server::Server;
 
@@ -75,12 +75,16 @@ fn run(server: &Weak<Server>, mut receiver: mpsc::Receiver<Message>, runtime: &H
 
 /// Takes over what others have changed.
 fn read_anew(server: &Server) {
-    let limits = server.config.load().account_limits();
-    server.acl.put(server, None, |before| match keep::load(&server.store, before, &limits) {
-        Ok(after) => Some(after),
+    let settings = server.config.load();
+    server.acl.put(server, None, |before| {
+        let kept = keep::load(&server.store, before, &settings.account_limits()).map_err(|error| error.to_string());
+        // A password that only this server asks for stays asked for.
+        match kept.and_then(|kept| with_configuration(kept, &settings)) {
+        Ok(after) => Some(file::unchanged_kept(after, before)),
         Err(error) => {
             tracing::error!(%error, "users and roles could not be read; those that were read before go on to be used");
             None
+        }
         }
     });
 }

@@ -64,7 +64,7 @@ impl Acl {
     pub fn open(settings: &Settings, store: &Store) -> Result<Acl, String> {
         let limits = settings.account_limits();
         let path = Some(settings.aclfile.clone()).filter(|path| !path.as_os_str().is_empty());
-        let mut accounts = match &path {
+        let accounts = match &path {
             Some(path) => {
                 if !settings.users.is_empty() {
                     return Err("users are defined in the configuration file and in the file of the setting aclfile: \
@@ -73,14 +73,11 @@ impl Acl {
                 }
                 file::load(path, &limits)?
             }
-            None => keep::load(store, &Accounts::default(), &limits).map_err(|error| error.to_string())?,
+            None => {
+                let kept = keep::load(store, &Accounts::default(), &limits).map_err(|error| error.to_string())?;
+                with_configuration(kept, settings)?
+            }
         };
-        if path.is_none() {
-            accounts = with_password_of(&accounts, settings);
-        }
-        for words in &settings.users {
-            accounts = with_line(&accounts, words, &limits)?;
-        }
         let (changes, receiver) = mpsc::channel(CHANGES_MAX);
         Ok(Acl {
             current: ArcSwap::from_pointee(accounts),
@@ -151,6 +148,16 @@ impl Acl {
 pub(crate) fn is_open(accounts: &Accounts) -> bool {
     let user = accounts.default_user();
     user.is_enabled() && user.needs_no_password()
+}
+
+/// What the configuration says over what is kept.
+fn with_configuration(kept: Accounts, settings: &Settings) -> Result<Accounts, String> {
+    let limits = settings.account_limits();
+    let mut accounts = with_password_of(&kept, settings);
+    for words in &settings.users {
+        accounts = with_line(&accounts, words, &limits)?;
+    }
+    Ok(accounts)
 }
 
 /// The default user has the password of the setting `requirepass`, if there is one. Where that is among its passwords, they stay.
