@@ -29,6 +29,7 @@ pub mod pubsub;
 pub mod queries;
 pub mod query;
 pub mod reference;
+pub mod replication;
 pub mod reply;
 pub mod scripting;
 pub mod server;

@@ -138,6 +138,13 @@ impl Queries {
         });
     }
 
+    /// Closes all cursors: the data that they read are going away. One that is read now is closed by its next reply.
+    pub fn close_cursors(&self) {
+        // Dropped once the table is free again.
+        let closed = std::mem::take(&mut *self.cursors.lock());
+        drop(closed);
+    }
+
     /// The first `count` replies, and the cursor's id for the rest; 0 when there is none.
     pub fn open(
         &self,

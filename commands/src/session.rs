@@ -13,6 +13,7 @@ use crate::args::Args;
 use crate::context::Limits;
 use crate::error::CommandError;
 use crate::figures::{Latencies, LatencyEvent, Memory, SlowCommand};
+use crate::replication::{FailoverRequest, FollowRequest, Order, ReplicaInfo, Role};
 use crate::reply::Reply;
 
 /// The version of Redis whose behaviour the commands follow; what clients branch on.
@@ -130,6 +131,26 @@ pub trait Session {
     fn memory(&self) -> Memory;
     /// Gives back memory that the allocator holds and nobody uses.
     fn purge_memory(&mut self);
+    /// What the server is among those that replicate.
+    fn role(&self) -> Role;
+    /// Who follows it, a replica's own replicas too.
+    fn replicas(&self) -> Vec<ReplicaInfo>;
+    /// Follows the server there from now on, over data of another history where `force` says so; false where it does already.
+    fn follow(&mut self, host: &str, port: u16, force: bool) -> Result<bool, CommandError>;
+    /// Follows nobody from now on.
+    fn follow_nobody(&mut self) -> Result<(), CommandError>;
+    /// Hands the connection over to the stream for a replica, once it was answered.
+    fn feed(&mut self, request: FollowRequest) -> Result<(), CommandError>;
+    /// Gives a replica, or all, an order; how many that are.
+    fn order(&mut self, id: Option<u64>, order: Order) -> usize;
+    /// Asks the server there to follow this one.
+    fn recruit(&mut self, host: &str, port: u16) -> Result<(), CommandError>;
+    /// A hash of all that a replica has as its primary has, of the same unit. Reads everything.
+    fn digest(&mut self) -> Result<String, CommandError>;
+    /// Begins to hand over to a replica.
+    fn failover(&mut self, request: FailoverRequest) -> Result<(), CommandError>;
+    /// Gives that up.
+    fn abort_failover(&mut self) -> Result<(), CommandError>;
 }
 
 /// What takes too long for a connection's task.
@@ -193,8 +214,10 @@ pub struct DenialEntry {
 pub struct Wait {
     /// That what was written before is on disk.
     pub durable: bool,
-    /// That so many replicas have it.
+    /// That so many replicas have it on disk.
     pub replicas: u64,
+    /// Whether replicas are asked at all.
+    pub of_replicas: bool,
     /// How long at most; none is without an end.
     pub time: Option<Duration>,
     /// Whether CLIENT UNBLOCK may end it.
@@ -287,6 +310,8 @@ pub struct ClientInfo {
     pub shard_channels: usize,
     /// It hears of every command.
     pub monitors: bool,
+    /// It is a replica's.
+    pub replica: bool,
     /// Its answer waits.
     pub blocked: bool,
     /// CLIENT SETINFO LIB-NAME.

@@ -9,6 +9,7 @@ use crate::json;
 use crate::key;
 use crate::keys;
 use crate::pubsub;
+use crate::replication::{self, failover, psync, replconf, replicaof, slaveof};
 use crate::scripting::{eval, evalsha, fcall, fcall_ro, function, script};
 use crate::server::{
     command, config, dbsize, debug, flushall, flushdb, info, lastsave, latency, lolwut, memory, module, monitor, role,
@@ -149,6 +150,7 @@ pub static COMMANDS: &[&Command] = &[
     &config::SPEC,
     &dbsize::SPEC,
     &debug::SPEC,
+    &failover::SPEC,
     &flushall::SPEC,
     &flushdb::SPEC,
     &info::SPEC,
@@ -158,9 +160,19 @@ pub static COMMANDS: &[&Command] = &[
     &memory::SPEC,
     &module::SPEC,
     &monitor::SPEC,
+    &psync::SPEC,
+    &replconf::SPEC,
+    &replication::add::SPEC,
+    &replication::follow::SPEC,
+    &replication::list::SPEC,
+    &replication::remove::SPEC,
+    &replication::sync::SPEC,
+    &replicaof::SPEC,
     &role::SPEC,
     &shutdown::SPEC,
+    &slaveof::SPEC,
     &slowlog::SPEC,
+    &replication::sync_redis::SPEC,
     &time::SPEC,
     &wait::SPEC,
     &waitaof::SPEC,

@@ -304,7 +304,7 @@ fn write(server: &Server, batch: Vec<Record>) {
     let count = batch.len() as u64;
     loop {
         let settings = server.config.load();
-        let store = Arc::clone(&server.store);
+        let store = server.store();
         let first = store.audit().next_position();
         let texts = batch.iter().zip(first..).map(|(record, position)| {
             let mut whole = Record::new();

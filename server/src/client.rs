@@ -51,6 +51,8 @@ pub struct Client {
     /// The name of the user that it is.
     pub user: Mutex<Bytes>,
     pub monitors: AtomicBool,
+    /// It is a replica's.
+    pub replica: AtomicBool,
     /// It was let in and a command of it was carried out.
     pub greeted: AtomicBool,
     /// It waits for its client: for bytes of it, or for it to take some.
@@ -207,6 +209,7 @@ impl Client {
             patterns: self.patterns.load(Relaxed),
             shard_channels: self.shard_channels.load(Relaxed),
             monitors: self.monitors.load(Relaxed),
+            replica: self.replica.load(Relaxed),
             blocked: self.is_blocked(),
             library_name: texts.library_name.clone(),
             library_version: texts.library_version.clone(),
@@ -256,6 +259,7 @@ impl Clients {
             texts: Mutex::default(),
             user: Mutex::new(crate::acl::default_name()),
             monitors: AtomicBool::new(false),
+            replica: AtomicBool::new(false),
             greeted: AtomicBool::new(false),
             waits: AtomicBool::new(false),
             blocking: Mutex::default(),

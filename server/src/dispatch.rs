@@ -1,13 +1,16 @@
 //! The gates: whether a request may run. One place, so that no command forgets one.
 //!
 //! In Redis's order: the command exists, the number of arguments fits, the connection is authenticated, DEBUG is allowed, its user has
-//! the right, there is memory, and it is not a connection that only listens.
+//! the right, there is memory, enough replicas follow for a write and this server takes any, it is not a connection that only
+//! listens, and there are data that it may answer from.
 
 use veddb_commands::access::{Denial, User};
 use veddb_commands::context::Limits;
 use veddb_commands::lookup::{Entry, Lookup, find};
-use veddb_commands::spec::Run;
+use veddb_commands::spec::{Group, Run};
 use veddb_commands::{Args, CommandError, ErrorCode};
+
+use crate::replication::Posture;
 
 /// What becomes of a request.
 #[derive(Debug)]
@@ -24,7 +27,7 @@ pub enum Admission {
 }
 
 /// What of a connection decides.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Standing<'a> {
     /// Who it is.
     pub user: &'a User,
@@ -38,16 +41,58 @@ pub struct Standing<'a> {
     pub may_debug: bool,
     /// The server is over `maxmemory`.
     pub out_of_memory: bool,
-    /// It has begun a transaction, and whether that holds what takes memory.
-    pub transaction: Option<bool>,
+    /// What the server is among those that replicate.
+    pub posture: Posture,
+    /// It has begun a transaction, and what that needs.
+    pub transaction: Option<Needs>,
 }
+
+/// What a command needs of the server, or the commands of a transaction together.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Needs {
+    /// It may take more memory.
+    pub memory: bool,
+    /// It writes to the data that replicas have, too.
+    pub write: bool,
+    /// Its answer must not come from data that are out of date.
+    pub fresh: bool,
+    /// Its answer needs the data.
+    pub data: bool,
+}
+
+impl Needs {
+    /// What a command needs.
+    fn of(entry: &Entry, args: &Args, limits: &Limits) -> Needs {
+        let flag = |name| entry.command.flags.contains(&name);
+        // Each server has data keys of its own.
+        let writes = matches!(entry.command.run.with(args, limits), Run::Write(_)) && entry.command.group != Group::Key;
+        Needs {
+            memory: takes_memory(entry, args, limits),
+            write: writes,
+            fresh: !flag("stale"),
+            data: !flag("loading"),
+        }
+    }
+
+    /// One more command.
+    pub(crate) fn add(&mut self, entry: &Entry, args: &Args, limits: &Limits) {
+        let needs = Needs::of(entry, args, limits);
+        self.memory |= needs.memory;
+        self.write |= needs.write;
+        self.fresh |= needs.fresh;
+        self.data |= needs.data;
+    }
+}
+
+/// What is said while the data are replaced by those of a primary; clients know Redis's words.
+pub(crate) const LOADING: &str = "Redis is loading the dataset in memory";
 
 /// What a connection may say that only listens.
 const LISTENERS_SAY: &[&str] =
     &["ping", "psubscribe", "punsubscribe", "quit", "reset", "ssubscribe", "subscribe", "sunsubscribe", "unsubscribe"];
 
 /// Passes a request through the gates.
-pub fn admit(args: &Args, standing: Standing<'_>, limits: &Limits) -> Admission {
+pub fn admit(args: &Args, standing: &Standing<'_>, limits: &Limits) -> Admission {
     let name = args.bytes(0);
     if name.eq_ignore_ascii_case(b"post") || name.eq_ignore_ascii_case(b"host:") {
         return Admission::HangUp;
@@ -77,12 +122,36 @@ pub fn admit(args: &Args, standing: Standing<'_>, limits: &Limits) -> Admission 
         let error = CommandError::new(ErrorCode::Oom, "command not allowed when used memory > 'maxmemory'.");
         return Admission::Refuse(Some(entry), error);
     }
+    // Of EXEC it is asked what the commands need that are queued.
+    let needs = match standing.transaction {
+        Some(needs) if entry.name == "exec" => needs,
+        _ => Needs::of(entry, args, limits),
+    };
+    if needs.write && standing.posture.too_few_replicas {
+        let error = CommandError::new(ErrorCode::NoReplicas, "Not enough good replicas to write.");
+        return Admission::Refuse(Some(entry), error);
+    }
+    if let Some(why) = standing.posture.read_only
+        && needs.write
+    {
+        return Admission::Refuse(Some(entry), CommandError::new(ErrorCode::ReadOnly, why));
+    }
     if standing.only_listens && !LISTENERS_SAY.contains(&entry.name.as_str()) {
         let error = CommandError::err(format!(
             "Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context",
             entry.name
         ));
         return Admission::Refuse(Some(entry), error);
+    }
+    if standing.posture.stale && needs.fresh {
+        let error = CommandError::new(
+            ErrorCode::MasterDown,
+            "Link with MASTER is down and replica-serve-stale-data is set to 'no'.",
+        );
+        return Admission::Refuse(Some(entry), error);
+    }
+    if standing.posture.loading && needs.data {
+        return Admission::Refuse(Some(entry), CommandError::new(ErrorCode::Loading, LOADING));
     }
     if standing.monitors && touches_data(entry) {
         // What it says must not be among what it hears.
@@ -92,9 +161,9 @@ pub fn admit(args: &Args, standing: Standing<'_>, limits: &Limits) -> Admission 
 }
 
 /// Whether a command is refused over `maxmemory`. Also what would be queued, and EXEC of a transaction that holds such.
-fn is_refused_without_memory(entry: &Entry, args: &Args, transaction: Option<bool>, limits: &Limits) -> bool {
+fn is_refused_without_memory(entry: &Entry, args: &Args, transaction: Option<Needs>, limits: &Limits) -> bool {
     match (entry.name.as_str(), transaction) {
-        ("exec", holds) => holds == Some(true),
+        ("exec", holds) => holds.is_some_and(|needs| needs.memory),
         ("discard" | "multi" | "quit" | "reset" | "watch", _) => false,
         (_, Some(_)) => true,
         (_, None) => takes_memory(entry, args, limits),
@@ -141,10 +210,11 @@ mod tests {
             monitors: false,
             may_debug: false,
             out_of_memory: false,
+            posture: Posture::default(),
             transaction: None,
         };
         let args = Args::new(words.iter().map(|word| Bytes::from_static(word.as_bytes())).collect());
-        let found = match admit(&args, standing, &Limits::default()) {
+        let found = match admit(&args, &standing, &Limits::default()) {
             Admission::Run(entry) => entry.name.clone(),
             Admission::Refuse(_, error) => error.to_string(),
             Admission::Deny(_, denial) => panic!("{denial:?}"),

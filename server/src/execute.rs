@@ -54,7 +54,7 @@ impl Caller {
     /// Runs a read on a thread where it may take its time.
     pub async fn read_long(&self, run: ReadFn, args: Args) -> Outcome {
         let caller = self.clone();
-        self.on_a_thread(move || read(run, &args, &caller.context(&caller.server.store.view(now_ms())))).await
+        self.on_a_thread(move || read(run, &args, &caller.context(&caller.server.store().view(now_ms())))).await
     }
 
     /// Runs a write that reads first, on a thread; its units go through the committer one by one.
@@ -66,7 +66,7 @@ impl Caller {
                 let mut before = None;
                 loop {
                     // A new view each time, so that a step sees what the unit before it did.
-                    let view = caller.server.store.view(now_ms());
+                    let view = caller.server.store().view(now_ms());
                     match phased.next(&caller.context(&view), before.take())? {
                         Step::Done(reply) => return Ok(Steps::Done(reply)),
                         Step::Wait => return Ok(Steps::Wait(phased)),
@@ -159,7 +159,7 @@ pub async fn commit(server: &Server, units: Vec<Unit>) -> Vec<Outcome> {
         done,
         _slot: slot,
     };
-    if server.store.submit(Box::new(group)).is_err() {
+    if server.store().submit(Box::new(group)).is_err() {
         // The permits keep the queue below its length.
         return refuse(count, CommandError::new(ErrorCode::Busy, "the commit queue is full"));
     }

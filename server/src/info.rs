@@ -20,11 +20,7 @@ pub(crate) fn fields(server: &Server, section: InfoSection) -> Fields {
         InfoSection::Memory => about_memory(server),
         InfoSection::Persistence => persistence(server),
         InfoSection::Stats => stats(server),
-        InfoSection::Replication => vec![
-            field("role", "master"),
-            field("connected_slaves", 0),
-            field("master_repl_offset", server.store.stats().lsn_written),
-        ],
+        InfoSection::Replication => crate::replication::info::fields(server),
         InfoSection::Cpu => cpu(),
         InfoSection::Modules => {
             // Clients look here before they use the commands of the module.
@@ -46,7 +42,7 @@ pub(crate) fn fields(server: &Server, section: InfoSection) -> Fields {
 
 /// A line for each database with keys.
 fn keyspace(server: &Server) -> Fields {
-    let view = server.store.view(now_ms());
+    let view = server.store().view(now_ms());
     let line = |db: u8| {
         let keys = view.keys(db)?;
         let count = view.count(&keys).unwrap_or(0);
@@ -57,12 +53,13 @@ fn keyspace(server: &Server) -> Fields {
     (0..server.config.load().databases).filter_map(line).collect()
 }
 
-fn field(name: &str, value: impl ToString) -> (String, String) {
+pub(crate) fn field(name: &str, value: impl ToString) -> (String, String) {
     (name.to_owned(), value.to_string())
 }
 
 fn encryption(server: &Server) -> Fields {
-    let keys = server.store.data_keys();
+    let store = server.store();
+    let keys = store.data_keys();
     let status = keys.status();
     let (rotation, figures) = (&status.rotation, &status.figures);
     let mut fields = vec![
@@ -157,7 +154,7 @@ fn about_memory(server: &Server) -> Fields {
     if let (Some(resident), Some(total)) = (figures.resident, figures.total.filter(|total| *total > 0)) {
         fields.push(field("mem_fragmentation_ratio", format!("{:.2}", resident as f64 / total as f64)));
     }
-    let stats = server.store.stats();
+    let stats = server.store().stats();
     fields.extend([
         field("mem_clients_normal", figures.normal_clients),
         field("mem_clients_pubsub", figures.listening_clients),
@@ -176,9 +173,9 @@ fn about_memory(server: &Server) -> Fields {
 }
 
 fn persistence(server: &Server) -> Fields {
-    let stats = server.store.stats();
+    let stats = server.store().stats();
     vec![
-        field("loading", 0),
+        field("loading", u8::from(server.replication.is_loading())),
         field("aof_enabled", 1),
         field("log_lsn_written", stats.lsn_written),
         field("log_lsn_durable", stats.lsn_durable),
@@ -205,7 +202,7 @@ fn human(bytes: u64) -> String {
 
 fn stats(server: &Server) -> Fields {
     let metrics = &server.metrics;
-    let store = server.store.stats();
+    let store = server.store().stats();
     vec![
         field("total_connections_received", metrics.connections_received.load(Relaxed)),
         field("total_commands_processed", metrics.commands_processed.load(Relaxed)),
@@ -223,6 +220,9 @@ fn stats(server: &Server) -> Fields {
         field("ttl_sweeps", store.ttl_sweeps),
         field("query_spilled_bytes", server.queries.memory().spilled()),
         field("open_cursors", server.queries.cursors()),
+        field("sync_full", server.replication.syncs_full.load(Relaxed)),
+        field("sync_partial_ok", server.replication.syncs_partial.load(Relaxed)),
+        field("sync_partial_err", server.replication.syncs_partial_refused.load(Relaxed)),
         field("pubsub_channels", server.pubsub.count(false)),
         field("pubsub_patterns", server.pubsub.patterns()),
         field("pubsubshard_channels", server.pubsub.count(true)),

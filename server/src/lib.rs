@@ -29,6 +29,8 @@ mod pause;
 pub mod processor;
 mod pubsub;
 pub mod quoting;
+mod replication;
+pub mod rollback;
 pub mod server;
 mod session;
 mod slowlog;

@@ -23,6 +23,8 @@ usage:
   veddb [server] [FILE|-] [--SETTING VALUE ...]   serve (the default)
   veddb key status [--watch] [--host H] [--port P]
                                                   how far a server's rotation of its key is
+  veddb rollback show FILE [--SETTING VALUE ...]
+                                                  print what a file in <dir>/rollback has, as JSON lines
   veddb docs [commands|language]                  print a reference as Markdown
   veddb --version
   veddb --help
@@ -59,6 +61,7 @@ fn run(mut arguments: Vec<String>) -> anyhow::Result<()> {
             true => Ok(()),
             false => anyhow::bail!("the rotation has failed"),
         },
+        Some("rollback") => veddb_server::rollback::run(arguments.get(1..).unwrap_or_default()),
         Some("docs") => match arguments.get(1).map(String::as_str) {
             None | Some("commands") => say(&veddb_commands::reference::render()),
             Some("language") => say(&veddb_commands::language::render()),
@@ -133,10 +136,11 @@ fn serve(arguments: &[String]) -> anyhow::Result<()> {
         let acl = tokio::task::spawn_blocking(move || Acl::open(&reading, &users)).await?;
         let acl = acl.map_err(|why| anyhow::anyhow!("Aborting startup because of ACL errors: {why}"))?;
         let config = Config::new(loaded.settings, loaded.file);
-        let server = Server::new(config, acl, Arc::clone(&store), tls, log_level, port);
+        let server = Server::new(config, acl, store, tls, log_level, port);
         acl::start(&server)?;
         notify::start(&server)?;
         audit::start(&server)?;
+        server.begin_role();
         tokio::spawn(Arc::clone(&server).sample());
         for (listener, speaks) in listeners {
             tokio::spawn(listener::accept(Arc::clone(&server), listener, speaks));
@@ -150,7 +154,7 @@ fn serve(arguments: &[String]) -> anyhow::Result<()> {
         };
         server.drain(patience).await;
         tracing::info!("closing the store");
-        tokio::task::spawn_blocking(move || store.close()).await?;
+        tokio::task::spawn_blocking(move || server.close()).await?;
         anyhow::Ok(())
     });
     // Whatever still reads has nobody to answer.

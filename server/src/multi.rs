@@ -14,6 +14,7 @@ use veddb_commands::spec::Run;
 use veddb_commands::{Args, CommandError, ErrorCode, Reply};
 use veddb_storage::{CollectionId, Error, RecordId, Transaction, View, key_id};
 
+use crate::dispatch::Needs;
 use crate::execute::{Caller, Outcome, ReadFn, now_ms, read};
 use crate::server::Server;
 
@@ -25,8 +26,8 @@ pub(crate) struct Multi {
     pub(crate) bytes: usize,
     /// One was refused, so none will be carried out.
     pub(crate) refused: bool,
-    /// One of them is refused over `maxmemory`.
-    pub(crate) takes_memory: bool,
+    /// What its commands together need of the server.
+    pub(crate) needs: Needs,
 }
 
 /// What a command takes in the queue, bytes: its place, a place for each argument, and their bytes.
@@ -62,7 +63,7 @@ impl Watched {
     /// Watches these too, as they are now; one that was watched before stays as it was then. False where that would be more than
     /// `most`; those before it are watched.
     pub(crate) fn add(&mut self, server: &Server, db: u8, names: &[Bytes], most: usize) -> Result<bool, Error> {
-        let view = server.store.view(now_ms());
+        let view = server.store().view(now_ms());
         for name in names {
             // A slice of a request would hold all of the request.
             let key = (db, Bytes::copy_from_slice(name));
@@ -205,7 +206,7 @@ impl Plan {
         let own = caller.clone();
         let all = move || {
             let caller = own;
-            let view = caller.server.store.view(now_ms());
+            let view = caller.server.store().view(now_ms());
             if !watched.stand(&view)? {
                 return Ok(Reply::NullArray);
             }

@@ -6,10 +6,10 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::Weak;
-use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{OnceLock, Weak};
 
-use veddb_storage::Note;
+use veddb_storage::{Note, Store};
 
 use crate::pubsub::mailbox::{Filled, wake};
 use crate::server::Server;
@@ -80,15 +80,26 @@ impl fmt::Display for KeyEvents {
 /// When there can be no thread for it.
 pub fn start(server: &Arc<Server>) -> std::io::Result<()> {
     let (sender, queue) = sync_channel(QUEUE);
+    let _ = server.notes.0.set(sender);
     let publisher = Arc::downgrade(server);
     std::thread::Builder::new().name("veddb-notify".to_owned()).spawn(move || publish_all(&publisher, &queue))?;
-    server.store.listen(Box::new(move |notes| {
+    attach(server, &server.store());
+    Ok(())
+}
+
+/// Where what the units of a store note is sent.
+#[derive(Debug, Default)]
+pub(crate) struct Notes(OnceLock<SyncSender<Vec<Note>>>);
+
+/// Publishes from now on what the units of this store note.
+pub(crate) fn attach(server: &Server, store: &Store) {
+    let Some(sender) = server.notes.0.get().cloned() else { return };
+    store.listen(Box::new(move |notes| {
         // The thread is gone when the server is.
         let _ = sender.send(notes);
     }));
     let settings = server.config.load();
-    server.store.want_notes(settings.notify_keyspace_events.is_on(), settings.notify_doc_events);
-    Ok(())
+    store.want_notes(settings.notify_keyspace_events.is_on(), settings.notify_doc_events);
 }
 
 fn publish_all(server: &Weak<Server>, queue: &Receiver<Vec<Note>>) {
@@ -106,7 +117,7 @@ fn publish(server: &Server, note: &Note, filled: &mut Filled) {
     let settings = server.config.load();
     let limit = &settings.client_output_buffer_limit.pubsub;
     let mut send = |channel: &[u8], message: &[u8]| {
-        server.pubsub.publish(channel, message, limit, filled);
+        server.publish(false, channel, message, limit, filled);
     };
     match note {
         Note::Key { db, class, event, key } => {

@@ -1,17 +1,22 @@
 //! CLIENT PAUSE: what connections ask for is held back until its time is up or somebody ends it.
 
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use veddb_commands::session::Paused;
 
+/// How often it is looked whether handing over has ended: that itself wakes who waits.
+const LOOK: Duration = Duration::from_secs(1);
+
 /// Whether there is a pause, and of what.
 #[derive(Debug, Default)]
 pub(crate) struct Pause {
     /// Looked at before the lock.
     on: AtomicBool,
+    /// Writes are held back while the server hands over to a replica.
+    failover: AtomicBool,
     state: Mutex<Option<(Paused, Instant)>>,
     changed: Notify,
 }
@@ -35,14 +40,28 @@ impl Pause {
         self.changed.notify_waiters();
     }
 
+    /// Holds writes back until [`Pause::end_failover`], whatever CLIENT PAUSE asks for.
+    pub(crate) fn begin_failover(&self) {
+        self.failover.store(true, SeqCst);
+    }
+
+    /// Ends that.
+    pub(crate) fn end_failover(&self) {
+        self.failover.store(false, SeqCst);
+        self.changed.notify_waiters();
+    }
+
     /// Whether there may be one: a cheap look.
     pub(crate) fn is_on(&self) -> bool {
-        self.on.load(Relaxed)
+        self.on.load(Relaxed) || self.failover.load(SeqCst)
     }
 
     /// Until when commands that may write, or others, are held back.
     fn until(&self, writes: bool) -> Option<Instant> {
-        if !self.is_on() {
+        if writes && self.failover.load(SeqCst) {
+            return Some(Instant::now() + LOOK);
+        }
+        if !self.on.load(Relaxed) {
             return None;
         }
         let mut state = self.state.lock();

@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwapOption;
+use parking_lot::{Condvar, Mutex};
 use tokio::sync::{Semaphore, watch};
 use veddb_commands::queries::Queries;
 use veddb_commands::session::Shutdown;
@@ -12,14 +14,17 @@ use veddb_storage::Store;
 use crate::acl::Acl;
 use crate::audit::Auditor;
 use crate::client::Clients;
-use crate::config::{Config, Settings};
+use crate::config::{Config, OutputLimit, Settings};
 use crate::latency::Latency;
 use crate::limits::Limits;
 use crate::memory;
 use crate::metrics::Metrics;
 use crate::monitor::Monitors;
+use crate::notify::Notes;
 use crate::pause::Pause;
 use crate::pubsub::PubSub;
+use crate::pubsub::mailbox::Filled;
+use crate::replication::Replication;
 use crate::slowlog::Slowlog;
 use crate::telemetry::LevelHandle;
 use crate::tls::Tls;
@@ -33,8 +38,10 @@ pub const COMMIT_QUEUE: usize = 1024;
 pub struct Server {
     /// The settings.
     pub config: Config,
-    /// The data.
-    pub store: Arc<Store>,
+    /// The data; another store takes its place when a snapshot of a primary was read.
+    store: ArcSwapOption<Store>,
+    replacing: Mutex<()>,
+    replaced: Condvar,
     /// The counters.
     pub metrics: Metrics,
     /// Users and roles.
@@ -43,6 +50,10 @@ pub struct Server {
     pub clients: Clients,
     /// Who listens to what.
     pub(crate) pubsub: PubSub,
+    /// Whom it follows, and who follows it.
+    pub(crate) replication: Replication,
+    /// Where what the units of a store note is sent.
+    pub(crate) notes: Notes,
     /// Who hears of every command.
     pub(crate) monitors: Monitors,
     /// Commands that took long.
@@ -99,11 +110,15 @@ impl Server {
         limits.set(&crate::limits::Settings::default(), &config.load().rates);
         Arc::new(Server {
             config,
-            store,
+            store: ArcSwapOption::new(Some(store)),
+            replacing: Mutex::default(),
+            replaced: Condvar::new(),
             metrics: Metrics::default(),
             acl,
             clients: Clients::default(),
             pubsub: PubSub::default(),
+            replication: Replication::default(),
+            notes: Notes::default(),
             monitors: Monitors::default(),
             slowlog: Slowlog::default(),
             latency,
@@ -126,8 +141,65 @@ impl Server {
 
     /// The settings as they are to be shown: what commands change beside CONFIG SET is in them.
     pub(crate) fn settings(&self) -> &Config {
-        self.config.follow_master_key(&self.store.data_keys().source());
+        self.config.follow_master_key(&self.store().data_keys().source());
         &self.config
+    }
+
+    /// The data. While one store takes another's place there is none, which is waited for: as long as it takes to open one.
+    pub fn store(&self) -> Arc<Store> {
+        if let Some(store) = self.store.load_full() {
+            return store;
+        }
+        tokio::task::block_in_place(|| {
+            let mut replacing = self.replacing.lock();
+            loop {
+                if let Some(store) = self.store.load_full() {
+                    return store;
+                }
+                self.replaced.wait(&mut replacing);
+            }
+        })
+    }
+
+    /// Takes the store away, until [`Server::set_store`]: who had it keeps it until it is done.
+    pub(crate) fn take_store(&self) -> Option<Arc<Store>> {
+        self.store.swap(None)
+    }
+
+    /// Has these be the data from now on.
+    pub(crate) fn set_store(&self, store: Arc<Store>) {
+        let _replacing = self.replacing.lock();
+        self.store.store(Some(store));
+        self.replaced.notify_all();
+    }
+
+    /// Hands a message to everyone who listens, here and on replicas; how many deliveries there are here.
+    pub(crate) fn publish(
+        &self,
+        shard: bool,
+        channel: &[u8],
+        message: &[u8],
+        limit: &OutputLimit,
+        filled: &mut Filled,
+    ) -> usize {
+        self.replication.feeds.publish(shard, channel, message);
+        self.publish_here(shard, channel, message, limit, filled)
+    }
+
+    /// The same here alone.
+    pub(crate) fn publish_here(
+        &self,
+        shard: bool,
+        channel: &[u8],
+        message: &[u8],
+        limit: &OutputLimit,
+        filled: &mut Filled,
+    ) -> usize {
+        if shard {
+            self.pubsub.publish_shard(channel, message, limit, filled)
+        } else {
+            self.pubsub.publish(channel, message, limit, filled)
+        }
     }
 
     /// Begins to stop. The first caller says how.
@@ -153,15 +225,15 @@ impl Server {
             self.log_level.set(after.loglevel)?;
         }
         if before.appendfsync != after.appendfsync {
-            self.store.set_fsync_policy(after.appendfsync);
+            self.store().set_fsync_policy(after.appendfsync);
         }
         if before.ttl_sweep_s != after.ttl_sweep_s {
-            self.store.set_ttl_sweep_ms(after.ttl_sweep_s * 1000);
+            self.store().set_ttl_sweep_ms(after.ttl_sweep_s * 1000);
         }
         let notes = |s: &Settings| (s.notify_keyspace_events.is_on(), s.notify_doc_events);
         if notes(before) != notes(after) {
             let (keys, documents) = notes(after);
-            self.store.want_notes(keys, documents);
+            self.store().want_notes(keys, documents);
         }
         self.limits.set(&before.rates, &after.rates);
         if names.contains(&"requirepass") {
@@ -177,7 +249,7 @@ impl Server {
         }
         let budgets = |s: &Settings| (s.maxmemory_index, s.maxmemory_cache);
         if budgets(before) != budgets(after) {
-            self.store.set_memory_budgets(after.maxmemory_index, after.maxmemory_cache);
+            self.store().set_memory_budgets(after.maxmemory_index, after.maxmemory_cache);
         }
         Ok(())
     }

@@ -9,6 +9,7 @@ use veddb_commands::CommandError;
 use veddb_commands::access::{Accounts, User};
 use veddb_commands::context::Limits;
 use veddb_commands::figures::{Latencies, LatencyEvent, Memory, SlowCommand};
+use veddb_commands::replication::{FailoverRequest, FollowRequest, Order, ReplicaInfo, Role};
 use veddb_commands::session::{
     ClientInfo, DenialEntry, InfoSection, Later, LibraryField, Paused, ReplyMode, Session, Shutdown, Subscription,
     Unblock, Wait,
@@ -16,11 +17,12 @@ use veddb_commands::session::{
 
 use crate::acl::{Acl, is_open};
 use crate::client::Client;
-use crate::config::{Settings, rewrite};
+use crate::config::{Primary, Settings, rewrite};
 use crate::encode::Protocol;
 use crate::multi::{Multi, Watched};
 use crate::pubsub::Subscriptions;
 use crate::pubsub::mailbox::{Filled, Mailbox};
+use crate::replication::{failover, recruit};
 use crate::server::Server;
 
 /// What a connection's commands change and only its own task reads.
@@ -56,6 +58,8 @@ pub(crate) struct State {
     pub(crate) wait: Option<Wait>,
     /// The command at hand is one of a transaction's.
     pub(crate) in_exec: bool,
+    /// What it is to be fed as a replica, once this was answered.
+    pub(crate) follower: Option<FollowRequest>,
     /// Messages that came before are sent before the next reply, since that says there will be no more.
     pub(crate) messages_first: bool,
 }
@@ -84,6 +88,7 @@ impl State {
             monitors: false,
             wait: None,
             in_exec: false,
+            follower: None,
             messages_first: false,
         }
     }
@@ -321,12 +326,11 @@ impl Session for ConnectionSession<'_> {
 
     fn publish(&mut self, shard: bool, channel: &[u8], message: &[u8]) -> usize {
         let limit = &self.settings.client_output_buffer_limit.pubsub;
-        let (pubsub, filled) = (&self.server.pubsub, &mut self.state.filled);
-        if shard {
-            pubsub.publish_shard(channel, message, limit, filled)
-        } else {
-            pubsub.publish(channel, message, limit, filled)
+        if self.server.replication.is_replica() {
+            // As in Redis: only what its primary sends goes on to its own replicas.
+            return self.server.publish_here(shard, channel, message, limit, &mut self.state.filled);
         }
+        self.server.publish(shard, channel, message, limit, &mut self.state.filled)
     }
 
     fn channels(&self, shard: bool, pattern: Option<&[u8]>) -> Vec<Bytes> {
@@ -432,13 +436,13 @@ impl Session for ConnectionSession<'_> {
     }
 
     fn position(&self) -> (u64, u64) {
-        let stats = self.server.store.stats();
+        let stats = self.server.store().stats();
         (stats.lsn_written, stats.checkpointed_ms / 1000)
     }
 
     fn reset_statistics(&mut self) {
         self.server.metrics.reset();
-        self.server.metrics.keys_expired_before.store(self.server.store.stats().keys_expired, Relaxed);
+        self.server.metrics.keys_expired_before.store(self.server.store().stats().keys_expired, Relaxed);
     }
 
     fn info(&self, section: InfoSection) -> Vec<(String, String)> {
@@ -510,7 +514,53 @@ impl Session for ConnectionSession<'_> {
         let settings = self.settings;
         // May take as long as there are pages to drop.
         tokio::task::block_in_place(|| {
-            self.server.store.set_memory_budgets(settings.maxmemory_index, settings.maxmemory_cache);
+            self.server.store().set_memory_budgets(settings.maxmemory_index, settings.maxmemory_cache);
         });
+    }
+
+    fn role(&self) -> Role {
+        self.server.role()
+    }
+
+    fn replicas(&self) -> Vec<ReplicaInfo> {
+        self.server.replicas()
+    }
+
+    fn follow(&mut self, host: &str, port: u16, force: bool) -> Result<bool, CommandError> {
+        let primary = Primary { host: host.to_owned(), port };
+        // A store that is being put in place is waited for.
+        tokio::task::block_in_place(|| self.server.follow(primary, force))
+    }
+
+    fn follow_nobody(&mut self) -> Result<(), CommandError> {
+        tokio::task::block_in_place(|| self.server.follow_nobody())
+    }
+
+    fn feed(&mut self, request: FollowRequest) -> Result<(), CommandError> {
+        tokio::task::block_in_place(|| self.server.admit_replica(&request))?;
+        self.state.follower = Some(request);
+        Ok(())
+    }
+
+    fn order(&mut self, id: Option<u64>, order: Order) -> usize {
+        self.server.replication.feeds.order(id, order)
+    }
+
+    fn recruit(&mut self, host: &str, port: u16) -> Result<(), CommandError> {
+        let asked = recruit::recruit(self.server, host, port);
+        tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(asked))
+    }
+
+    fn digest(&mut self) -> Result<String, CommandError> {
+        let (_, hash) = tokio::task::block_in_place(|| self.server.store().content_hash())?;
+        Ok(hex::encode(hash))
+    }
+
+    fn failover(&mut self, request: FailoverRequest) -> Result<(), CommandError> {
+        failover::begin(self.server, request)
+    }
+
+    fn abort_failover(&mut self) -> Result<(), CommandError> {
+        failover::abort(self.server)
     }
 }

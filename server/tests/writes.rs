@@ -29,7 +29,7 @@ fn make(name: &'static str, outcome: Outcome) -> Unit {
 }
 
 fn names(server: &Server) -> Vec<String> {
-    server.store.view(0).collections(0).iter().map(|collection| collection.name().to_owned()).collect()
+    server.store().view(0).collections(0).iter().map(|collection| collection.name().to_owned()).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -50,7 +50,7 @@ async fn each_write_of_a_group_has_its_own_outcome() {
             if *syntax == failed && exists.to_string() == "ERR collection a exists"
     ));
     assert_eq!(names(&server), ["a", "d"]);
-    server.store.close();
+    server.store().close();
     let refused = commit(&server, vec![make("e", Ok(Reply::OK))]).await;
     assert!(matches!(refused.as_slice(), [Err(error)] if error.to_string() == "ERR the server is shutting down"));
 }

@@ -5,14 +5,18 @@
 
 pub mod client;
 pub mod disk;
+pub mod linear;
+pub mod proxy;
 pub mod random;
 pub mod redis;
 pub mod script;
+pub mod sentinel;
 pub mod server;
 pub mod value;
 
 pub use client::{Client, request};
 pub use disk::SmallDisk;
+pub use proxy::Proxy;
 pub use random::Random;
 pub use redis::Redis;
 pub use server::{Options, Server};

@@ -51,6 +51,11 @@ impl Redis {
         Ok(redis)
     }
 
+    /// Where it listens.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Connects, speaking this protocol.
     pub fn client(&self, protocol: u8) -> Result<Client> {
         let mut client = Client::connect(self.port)?;

@@ -117,6 +117,20 @@ impl Server {
         self.begin()
     }
 
+    /// The same on the port that it had: others know it by that.
+    pub fn restart_there(&mut self) -> Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            self.child = Some(self.spawn()?);
+            if self.wait_until_ready()? {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                bail!("port {} is not free", self.port);
+            }
+        }
+    }
+
     /// Starts the process and kills it after this time, wherever its start has come to.
     pub fn start_and_kill(&mut self, after: Duration) -> Result<()> {
         self.port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();

@@ -20,7 +20,7 @@ const READY_MADE: &[(&str, &str)] = &[
     ("admin", "+@all"),
     ("monitor", MONITOR),
     ("reader", READER),
-    ("replica", "+psync +replconf +ping"),
+    ("replica", "+replica.follow +ping"),
     ("sentinel", SENTINEL),
     ("writer", WRITER),
 ];

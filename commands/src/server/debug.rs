@@ -14,7 +14,7 @@ pub static SPEC: Command = Command {
     name: "DEBUG",
     group: Group::Server,
     summary: "For tests, where `enable-debug-command` allows it: SLEEP seconds holds this connection, and no other; \
-              PROTOCOL type answers a value of that type.",
+              PROTOCOL type answers a value of that type; DIGEST answers a hash of all data, equal on a replica.",
     complexity: "depends on the subcommand",
     arity: -2,
     args: &[Arg::string("subcommand"), Arg::string("argument").optional().multiple()],
@@ -33,6 +33,8 @@ const HELP: &[&str] = &[
     "PROTOCOL <type>",
     "    Reply with a test value of the specified type. <type> can be: string,",
     "    integer, double, null, array, set, map, push, verbatim, true, false.",
+    "DIGEST",
+    "    Return a hash of all documents, keys, collections and indexes.",
     "HELP",
     "    Print this help.",
 ];
@@ -40,6 +42,7 @@ const HELP: &[&str] = &[
 fn debug(args: &Args, session: &mut dyn Session) -> Result<Reply, CommandError> {
     match (args.len(), String::from_utf8_lossy(args.bytes(1)).to_ascii_lowercase().as_str()) {
         (2, "help") => Ok(Reply::Array(HELP.iter().map(|line| Reply::Simple((*line).into())).collect())),
+        (2, "digest") => Ok(Reply::Simple(session.digest()?.into())),
         (3, "sleep") => sleep(args, session),
         (3, "protocol") => protocol(args),
         _ => Err(unknown(args)),
@@ -52,7 +55,14 @@ fn sleep(args: &Args, session: &mut dyn Session) -> Result<Reply, CommandError> 
     let time = Duration::try_from_secs_f64(seconds).unwrap_or_default();
     if !session.is_in_exec() {
         let answer = |_| Reply::OK;
-        session.wait(Wait { durable: false, replicas: u64::MAX, time: Some(time), unblockable: false, answer });
+        session.wait(Wait {
+            durable: false,
+            replicas: u64::MAX,
+            of_replicas: false,
+            time: Some(time),
+            unblockable: false,
+            answer,
+        });
     }
     Ok(Reply::OK)
 }

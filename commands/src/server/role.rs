@@ -3,6 +3,7 @@
 use crate::args::Args;
 use crate::context::Session;
 use crate::error::CommandError;
+use crate::replication::list;
 use crate::reply::Reply;
 use crate::spec::{Command, Group, Run};
 
@@ -14,13 +15,14 @@ pub static SPEC: Command = Command {
     arity: 1,
     categories: &["admin", "dangerous"],
     flags: &["noscript", "loading", "stale", "fast"],
-    reply: "array of `master`, the last unit of the log, and an array of replicas, of which there are none",
+    reply: "of a primary: array of `master`, the last unit of the log, and an array of replicas, each with its address, its port and \
+            the last unit that it has written; of a replica: array of `slave`, address and port of its primary, how far the link is \
+            (`connect`, `connecting`, `handshake`, `sync`, `connected`), and the last unit of its log",
     examples: &[("ROLE", "1) \"master\" 2) (integer) 3129 3) (empty array)")],
     run: Run::Session(run),
     ..Command::BLANK
 };
 
 fn run(_args: &Args, session: &mut dyn Session) -> Result<Reply, CommandError> {
-    let (lsn, _) = session.position();
-    Ok(Reply::Array(vec![Reply::constant("master"), Reply::count(lsn), Reply::Array(Vec::new())]))
+    Ok(list::role(session.role()))
 }

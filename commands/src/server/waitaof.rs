@@ -1,9 +1,10 @@
-//! WAITAOF: until what was written before is on disk, here and on replicas. There are no replicas yet.
+//! WAITAOF: until what was written before is on disk, here and on replicas.
 
 use crate::args::Args;
 use crate::connection::client::pause::timeout;
 use crate::context::Session;
 use crate::error::CommandError;
+use crate::replication::Role;
 use crate::reply::Reply;
 use crate::session::{Wait, Waited};
 use crate::spec::{Arg, Command, Group, Run};
@@ -25,16 +26,23 @@ pub static SPEC: Command = Command {
 };
 
 fn waitaof(args: &Args, session: &mut dyn Session) -> Result<Reply, CommandError> {
+    if matches!(session.role(), Role::Replica { .. }) {
+        return Err(CommandError::err(
+            "WAITAOF cannot be used with replica instances. Please also note that writes to replicas are just local and are not propagated.",
+        ));
+    }
     let local = bounded(args, 1, 1)?;
     let replicas = bounded(args, 2, i64::MAX as u64)?;
     let time = timeout(args, 3)?;
     if session.is_in_exec() {
         // Nothing may wait here, and whether it is on disk has not been looked at.
-        return Ok(answer(Waited { durable: false, replicas: 0 }));
+        let (lsn, _) = session.position();
+        let replicas = session.replicas().iter().filter(|replica| replica.synced >= lsn).count() as u64;
+        return Ok(answer(Waited { durable: false, replicas }));
     }
     // Asked for or not, whether it is on disk is part of the answer; only who asks waits longer than for a look.
     let time = if local == 0 && replicas == 0 { Some(std::time::Duration::ZERO) } else { time };
-    session.wait(Wait { durable: true, replicas, time, unblockable: true, answer });
+    session.wait(Wait { durable: true, replicas, of_replicas: true, time, unblockable: true, answer });
     Ok(Reply::OK)
 }
 

@@ -10,6 +10,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 use veddb_commands::session::AccountChange;
 use veddb_commands::{CommandError, Reply};
+use veddb_storage::Store;
 
 use super::{file, keep, with_configuration};
 use crate::execute::commit;
@@ -39,17 +40,29 @@ pub(super) enum Message {
 pub fn start(server: &Arc<Server>) -> std::io::Result<()> {
     let Some(receiver) = server.acl.receiver.lock().take() else { return Ok(()) };
     let (weak, runtime) = (Arc::downgrade(server), Handle::current());
-    let seen = keep::state(&server.store);
+    let seen = keep::state(&server.store());
     std::thread::Builder::new().name("veddb-acl".to_owned()).spawn(move || run(&weak, receiver, &runtime, seen))?;
+    watch(server, &server.store());
+    Ok(())
+}
+
+/// Users and roles of a store that takes the place of another one are those from now on.
+pub(crate) fn attach(server: &Server, store: &Store) {
+    watch(server, store);
+    if !server.acl.has_file() {
+        read_anew(server, store);
+    }
+}
+
+fn watch(server: &Server, store: &Store) {
     let changes = server.acl.changes.clone();
-    server.store.watch_own(
+    store.watch_own(
         &[keep::USERS, keep::ROLES],
         Box::new(move || {
             // Where the queue is full the thread looks at what is kept before long.
             let _ = changes.try_send(Message::Kept);
         }),
     );
-    Ok(())
 }
 
 fn run(server: &Weak<Server>, mut receiver: mpsc::Receiver<Message>, runtime: &Handle, mut seen: keep::State) {
@@ -59,25 +72,25 @@ fn run(server: &Weak<Server>, mut receiver: mpsc::Receiver<Message>, runtime: &H
             Message::Change { client, change, done } => {
                 let outcome = make(&server, client, change, runtime);
                 if outcome.is_ok() && !server.acl.has_file() {
-                    seen = keep::state(&server.store);
+                    seen = keep::state(&server.store());
                 }
                 // Nobody receives when the connection is gone; the change stands all the same.
                 let _ = done.send(outcome);
             }
-            Message::Kept if server.acl.has_file() || keep::state(&server.store) == seen => {}
+            Message::Kept if server.acl.has_file() || keep::state(&server.store()) == seen => {}
             Message::Kept => {
-                seen = keep::state(&server.store);
-                read_anew(&server);
+                seen = keep::state(&server.store());
+                read_anew(&server, &server.store());
             }
         }
     }
 }
 
 /// Takes over what others have changed.
-fn read_anew(server: &Server) {
+fn read_anew(server: &Server, store: &Store) {
     let settings = server.config.load();
     server.acl.put(server, None, |before| {
-        let kept = keep::load(&server.store, before, &settings.account_limits()).map_err(|error| error.to_string());
+        let kept = keep::load(store, before, &settings.account_limits()).map_err(|error| error.to_string());
         // A password that only this server asks for stays asked for.
         match kept.and_then(|kept| with_configuration(kept, &settings)) {
         Ok(after) => Some(file::unchanged_kept(after, before)),

@@ -32,6 +32,7 @@ use veddb_storage::Store;
 use crate::client::Client;
 use crate::config::Settings;
 use crate::server::Server;
+pub(crate) use change::attach;
 pub use change::start;
 use change::{CHANGES_MAX, Message};
 pub(crate) use denials::Denials;

@@ -142,12 +142,11 @@ fn set(settings: &mut Settings, name: &str, values: &[String]) -> Result<(), Str
         return Ok(());
     }
     let setting = Setting::find(name.as_bytes()).ok_or("Bad directive or wrong number of arguments")?;
-    // Only these take several words, as in redis.conf; `save ""` is one empty word.
-    let several = matches!(setting.name, "bind" | "client-output-buffer-limit");
+    // Only some take several words, as in redis.conf; `save ""` is one empty word.
     let value = match values {
         [] => return Err("Bad directive or wrong number of arguments".to_owned()),
         [one] => one.clone(),
-        _ if several => values.join(" "),
+        _ if setting.words => values.join(" "),
         _ => return Err("Bad directive or wrong number of arguments".to_owned()),
     };
     (setting.set)(settings, &value)
@@ -160,11 +159,8 @@ pub(super) fn is_account(name: &str) -> bool {
 
 fn without_secret(line: &str) -> String {
     let name = line.split_whitespace().next().unwrap_or_default().trim_start_matches("--");
-    if name.eq_ignore_ascii_case("requirepass") || is_account(name) {
-        format!("{name} (hidden)")
-    } else {
-        line.to_owned()
-    }
+    let is_secret = Setting::find(name.as_bytes()).is_some_and(|setting| setting.secret);
+    if is_secret || is_account(name) { format!("{name} (hidden)") } else { line.to_owned() }
 }
 
 #[cfg(test)]

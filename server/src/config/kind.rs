@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
-use super::{OutputLimit, OutputLimits};
+use super::{OutputLimit, OutputLimits, Primary};
 
 /// Why a value cannot be.
 pub type Refusal = String;
@@ -75,6 +75,20 @@ pub fn addresses(text: &str) -> Result<Vec<IpAddr>, Refusal> {
     };
     let all: Vec<IpAddr> = text.split_whitespace().map(address).collect::<Result<_, _>>()?;
     if all.is_empty() { Err("at least one address is needed".to_owned()) } else { Ok(all) }
+}
+
+/// `<host> <port>` of a primary; nothing, or `no one`, is none.
+pub fn primary(text: &str) -> Result<Option<Primary>, Refusal> {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    match words.as_slice() {
+        [] => Ok(None),
+        [no, one] if no.eq_ignore_ascii_case("no") && one.eq_ignore_ascii_case("one") => Ok(None),
+        [host, port] => match port.parse() {
+            Ok(port) if port > 0 => Ok(Some(Primary { host: (*host).to_owned(), port })),
+            _ => Err("Invalid master port".to_owned()),
+        },
+        _ => Err("wrong number of arguments".to_owned()),
+    }
 }
 
 /// Numbers from 0 to 100.

@@ -5,6 +5,7 @@
 
 pub mod file;
 pub mod kind;
+mod replication;
 pub mod rewrite;
 pub mod table;
 
@@ -85,6 +86,21 @@ pub struct Settings {
     pub tls: tls::Settings,
     pub notify_keyspace_events: KeyEvents,
     pub notify_doc_events: bool,
+    /// The primary that is followed; none where this server is one.
+    pub replicaof: Option<Primary>,
+    pub masteruser: Secret,
+    pub masterauth: Secret,
+    pub min_replicas_to_write: usize,
+    pub min_replicas_max_lag_s: u64,
+    pub repl_ping_period_s: u64,
+    pub repl_timeout_s: u64,
+    pub repl_log_size: u64,
+    pub repl_snapshot_max_age_s: u64,
+    pub replica_announce_ip: String,
+    pub replica_announce_port: u16,
+    pub replica_announced: bool,
+    pub replica_priority: u32,
+    pub replica_serve_stale_data: bool,
 }
 
 impl Default for Settings {
@@ -139,6 +155,20 @@ impl Default for Settings {
             tls: tls::Settings::default(),
             notify_keyspace_events: KeyEvents::default(),
             notify_doc_events: false,
+            replicaof: None,
+            masteruser: Secret::default(),
+            masterauth: Secret::default(),
+            min_replicas_to_write: 0,
+            min_replicas_max_lag_s: 10,
+            repl_ping_period_s: 10,
+            repl_timeout_s: 60,
+            repl_log_size: 1 << 30,
+            repl_snapshot_max_age_s: 3600,
+            replica_announce_ip: String::new(),
+            replica_announce_port: 0,
+            replica_announced: true,
+            replica_priority: 100,
+            replica_serve_stale_data: true,
         }
     }
 }
@@ -163,6 +193,21 @@ impl Settings {
     /// Whether a command that took so long is to be kept.
     pub(crate) fn is_slow(&self, took_us: u64) -> bool {
         u64::try_from(self.slowlog_log_slower_than_us).is_ok_and(|least| took_us >= least)
+    }
+}
+
+/// Where a primary listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Primary {
+    /// A name or an address.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+}
+
+impl std::fmt::Display for Primary {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.host, self.port)
     }
 }
 
@@ -302,6 +347,13 @@ impl Config {
         apply(&before, &after, &seen).map_err(|why| CommandError::err(format!("CONFIG SET failed - {why}")))?;
         self.current.store(Arc::new(after));
         Ok(())
+    }
+
+    /// Notes which primary is followed, so that CONFIG REWRITE keeps it.
+    pub(crate) fn set_replicaof(&self, primary: Option<Primary>) {
+        let _changing = self.changing.lock();
+        let before = self.current.load_full();
+        self.current.store(Arc::new(Settings { replicaof: primary, ..Settings::clone(&before) }));
     }
 }
 

@@ -65,16 +65,21 @@ fn render(before: &str, settings: &Settings, accounts: &Accounts) -> String {
                 out.push('\n');
             }
             // A setting that stood twice stands once from now on.
-            Some(setting) if written.contains(&setting.name) => {}
+            Some(setting) if written.contains(&setting.called) => {}
             Some(setting) => {
-                written.push(setting.name);
-                out.push_str(&line_for(setting, line, settings));
-                out.push('\n');
+                written.push(setting.called);
+                let new = line_for(setting, line, settings);
+                // A primary has no line that says whom it follows.
+                if !new.is_empty() {
+                    out.push_str(&new);
+                    out.push('\n');
+                }
             }
         }
     }
     let defaults = Settings::default();
-    let changed = SETTINGS.iter().filter(|setting| (setting.get)(settings) != (setting.get)(&defaults));
+    let own_names = SETTINGS.iter().filter(|setting| setting.name == setting.called);
+    let changed = own_names.filter(|setting| (setting.get)(settings) != (setting.get)(&defaults));
     let mut missing = changed.filter(|setting| !written.contains(&setting.name)).peekable();
     if missing.peek().is_some() && !before.lines().any(|line| line == ADDED) {
         out.push_str(ADDED);
@@ -110,8 +115,11 @@ fn line_for(setting: &Setting, old: &str, settings: &Settings) -> String {
     if old_words.len() > 1 && (setting.set)(&mut read, &old_value).is_ok() && (setting.get)(&read) == value {
         return old.to_owned();
     }
-    let several = matches!(setting.name, "bind" | "client-output-buffer-limit");
-    format!("{} {}", setting.name, if several { value } else { quote(&value) })
+    match (setting.words, value.is_empty()) {
+        (true, true) => String::new(),
+        (true, false) => format!("{} {value}", setting.called),
+        (false, _) => format!("{} {}", setting.called, quote(&value)),
+    }
 }
 
 #[cfg(test)]
@@ -128,6 +136,17 @@ mod tests {
                         REWRITE\nrequirepass \"a b\"\n";
         assert_eq!(after, expected);
         assert_eq!(render(&after, &settings, &Accounts::default()), after, "a second rewrite changes nothing");
+    }
+
+    #[test]
+    fn the_role_is_kept_and_a_primary_has_no_line_of_it() {
+        let none = Accounts::default();
+        let primary = super::super::Primary { host: "10.0.0.1".into(), port: 6380 };
+        let settings = Settings { replicaof: Some(primary), replica_priority: 7, ..Settings::default() };
+        let after = render("slaveof 127.0.0.1 1\nslave-priority 5\n", &settings, &none);
+        assert_eq!(after, "replicaof 10.0.0.1 6380\nreplica-priority 7\n");
+        assert_eq!(render(&after, &settings, &none), after);
+        assert_eq!(render("port 6379\nreplicaof 10.0.0.1 1\n", &Settings::default(), &none), "port 6379\n");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::kind::{Refusal, addresses, boolean, choice, integer, memory, only, output_limits, percentiles, word};
+use super::replication;
 use super::{LogFormat, LogLevel, OutputLimit, Protected, Secret, Settings};
 use crate::audit::Events;
 use crate::notify::KeyEvents;
@@ -21,6 +22,12 @@ pub struct Setting {
     pub get: fn(&Settings) -> String,
     /// Reads a value.
     pub set: fn(&mut Settings, &str) -> Result<(), Refusal>,
+    /// The name that CONFIG REWRITE writes; another one than `name` where this is the old name of a setting.
+    pub called: &'static str,
+    /// Whether its value is several words in the file.
+    pub words: bool,
+    /// Whether no error message shows its value.
+    pub secret: bool,
 }
 
 impl std::fmt::Debug for Setting {
@@ -36,23 +43,38 @@ impl Setting {
     }
 
     /// A setting that is given at start-up only.
-    const fn fixed(
+    pub(super) const fn fixed(
         name: &'static str,
         doc: &'static str,
         get: fn(&Settings) -> String,
         set: fn(&mut Settings, &str) -> Result<(), Refusal>,
     ) -> Setting {
-        Setting { name, doc, mutable: false, get, set }
+        Setting { name, doc, mutable: false, get, set, called: name, words: false, secret: false }
     }
 
     /// A setting that CONFIG SET changes.
-    const fn live(
+    pub(super) const fn live(
         name: &'static str,
         doc: &'static str,
         get: fn(&Settings) -> String,
         set: fn(&mut Settings, &str) -> Result<(), Refusal>,
     ) -> Setting {
-        Setting { name, doc, mutable: true, get, set }
+        Setting { name, doc, mutable: true, get, set, called: name, words: false, secret: false }
+    }
+
+    /// The same under the name that it had before Redis 5.
+    pub(super) const fn once_called(self, name: &'static str) -> Setting {
+        Setting { name, ..self }
+    }
+
+    /// The same, written as several words.
+    pub(super) const fn of_words(self) -> Setting {
+        Setting { words: true, ..self }
+    }
+
+    /// The same, never shown in an error.
+    pub(super) const fn secret(self) -> Setting {
+        Setting { secret: true, ..self }
     }
 }
 
@@ -71,16 +93,16 @@ const AUTH_CLIENTS: &[(&str, AuthClients)] =
     &[("no", AuthClients::No), ("yes", AuthClients::Yes), ("optional", AuthClients::Optional)];
 const CHANNELS: &[(&str, bool)] = &[("resetchannels", false), ("allchannels", true)];
 const FORMATS: &[(&str, LogFormat)] = &[("text", LogFormat::Text), ("json", LogFormat::Json)];
-const I32: i64 = i32::MAX as i64;
-const MIB: i64 = 1 << 20;
+pub(super) const I32: i64 = i32::MAX as i64;
+pub(super) const MIB: i64 = 1 << 20;
 const GIB: i64 = 1 << 30;
 
-fn put<T>(slot: &mut T, value: Result<T, Refusal>) -> Result<(), Refusal> {
+pub(super) fn put<T>(slot: &mut T, value: Result<T, Refusal>) -> Result<(), Refusal> {
     *slot = value?;
     Ok(())
 }
 
-fn yes_no(value: bool) -> String {
+pub(super) fn yes_no(value: bool) -> String {
     if value { "yes" } else { "no" }.to_owned()
 }
 
@@ -155,7 +177,8 @@ pub static SETTINGS: &[Setting] = &[
         "The IP addresses to listen on.",
         |s| s.bind.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "),
         |s, v| put(&mut s.bind, addresses(v)),
-    ),
+    )
+    .of_words(),
     Setting::live(
         "client-output-buffer-limit",
         "<class> <hard> <soft> <seconds> ..: bytes that a client may leave unread; 0 is no limit. Classes: normal, and pubsub of clients that listen to channels.",
@@ -170,7 +193,8 @@ pub static SETTINGS: &[Setting] = &[
             let limits = output_limits(v, s.client_output_buffer_limit);
             put(&mut s.client_output_buffer_limit, limits)
         },
-    ),
+    )
+    .of_words(),
     Setting::live(
         "client-query-buffer-limit",
         "The most bytes that one request may take.",
@@ -304,6 +328,8 @@ pub static SETTINGS: &[Setting] = &[
         |s| path(&s.master_key_file),
         |s, v| put(&mut s.master_key_file, Ok(PathBuf::from(v))),
     ),
+    replication::MASTERAUTH,
+    replication::MASTERUSER,
     Setting::live(
         "max-commit-work",
         "Steps that expressions may take while all other writes wait: those of documents that others keep changing.",
@@ -401,6 +427,10 @@ pub static SETTINGS: &[Setting] = &[
         |s| s.maxmemory_writes.to_string(),
         |s, v| put(&mut s.maxmemory_writes, memory(v, MIB..=i64::MAX)),
     ),
+    replication::MIN_REPLICAS_MAX_LAG,
+    replication::MIN_REPLICAS_TO_WRITE,
+    replication::MIN_REPLICAS_MAX_LAG.once_called("min-slaves-max-lag"),
+    replication::MIN_REPLICAS_TO_WRITE.once_called("min-slaves-to-write"),
     Setting::live(
         "notify-doc-events",
         "Whether changes of documents are published on __doc@<collection>__.",
@@ -443,18 +473,25 @@ pub static SETTINGS: &[Setting] = &[
         |s| s.query_limits.memory_total.to_string(),
         |s, v| put(&mut s.query_limits.memory_total, memory(v, MIB..=i64::MAX)),
     ),
-    Setting::fixed(
-        "replica-read-only",
-        "Always yes.",
-        |_| "yes".to_owned(),
-        |_, v| only(v, "yes", "a replica never takes writes of its own"),
-    ),
+    replication::REPL_LOG_SIZE,
+    replication::REPL_PING_REPLICA_PERIOD,
+    replication::REPL_PING_REPLICA_PERIOD.once_called("repl-ping-slave-period"),
+    replication::REPL_SNAPSHOT_MAX_AGE,
+    replication::REPL_TIMEOUT,
+    replication::REPLICA_ANNOUNCE_IP,
+    replication::REPLICA_ANNOUNCE_PORT,
+    replication::REPLICA_ANNOUNCED,
+    replication::REPLICA_PRIORITY,
+    replication::REPLICA_READ_ONLY,
+    replication::REPLICA_SERVE_STALE_DATA,
+    replication::REPLICAOF,
     Setting::live(
         "requirepass",
         "The password of the user default; empty is none.",
         |s| s.requirepass.0.clone(),
         |s, v| put(&mut s.requirepass, Ok(Secret(v.to_owned()))),
-    ),
+    )
+    .secret(),
     Setting::fixed(
         "save",
         "Always empty: there are no RDB snapshots.",
@@ -467,12 +504,12 @@ pub static SETTINGS: &[Setting] = &[
         |s| s.shutdown_timeout_s.to_string(),
         |s, v| put(&mut s.shutdown_timeout_s, integer(v, 0..=I32)),
     ),
-    Setting::fixed(
-        "slave-read-only",
-        "The old name of replica-read-only.",
-        |_| "yes".to_owned(),
-        |_, v| only(v, "yes", "a replica never takes writes of its own"),
-    ),
+    replication::REPLICA_ANNOUNCE_IP.once_called("slave-announce-ip"),
+    replication::REPLICA_ANNOUNCE_PORT.once_called("slave-announce-port"),
+    replication::REPLICA_PRIORITY.once_called("slave-priority"),
+    replication::REPLICA_READ_ONLY.once_called("slave-read-only"),
+    replication::REPLICA_SERVE_STALE_DATA.once_called("slave-serve-stale-data"),
+    replication::REPLICAOF.once_called("slaveof"),
     Setting::live(
         "slowlog-log-slower-than",
         "Microseconds from which on SLOWLOG keeps a command; 0 is every one, negative is none.",

@@ -52,9 +52,13 @@ impl Connection {
         let (server, client) = (Arc::clone(&self.server), Arc::clone(&self.client));
         let waiting = async move {
             let mut waited = Waited { durable: false, replicas: 0 };
+            let lsn = server.store().position().lsn;
             let all = async {
                 if wait.durable {
                     waited.durable = durable(&server).await;
+                }
+                if wait.of_replicas {
+                    server.replication.until_synced(lsn, wait.replicas, &mut waited.replicas).await;
                 }
                 let is_enough = (waited.durable || !wait.durable) && waited.replicas >= wait.replicas;
                 if !is_enough {
@@ -78,6 +82,10 @@ impl Connection {
         let ended = self.hold(waiting).await;
         let unblocked = self.client.resume();
         let waited = ended?;
+        if wait.of_replicas && self.server.replication.is_replica() {
+            let why = "force unblock from blocking operation, instance state changed (master -> replica?)";
+            return Ok((Err(CommandError::new(ErrorCode::Unblocked, why)), began.elapsed()));
+        }
         let outcome = match unblocked {
             Some(Unblock::Error) => Err(CommandError::new(ErrorCode::Unblocked, "client unblocked via CLIENT UNBLOCK")),
             Some(Unblock::Timeout) | None => Ok((wait.answer)(waited)),
@@ -109,6 +117,6 @@ impl Connection {
 /// Brings to the disk what was written so far; whether it is there.
 async fn durable(server: &Arc<Server>) -> bool {
     let server = Arc::clone(server);
-    let synced = tokio::task::spawn_blocking(move || server.store.sync()).await;
+    let synced = tokio::task::spawn_blocking(move || server.store().sync()).await;
     matches!(synced, Ok(Ok(())))
 }

@@ -10,7 +10,6 @@ use veddb_commands::spec::Run;
 use veddb_commands::{Args, CommandError, Reply};
 
 use super::{Closed, Connection, unless_gone};
-use crate::dispatch::takes_memory;
 use crate::execute::{Outcome, commit, now_ms};
 use crate::metrics::Ran;
 use crate::multi::{Plan, aborted, selected, size_queued};
@@ -33,7 +32,7 @@ impl Connection {
         }
         // Slices of what was read would hold all that was read.
         let args = Args::new(args.from(0).iter().map(|arg| Bytes::copy_from_slice(arg)).collect());
-        multi.takes_memory |= takes_memory(entry, &args, &self.settings.limits);
+        multi.needs.add(entry, &args, &self.settings.limits);
         multi.bytes += size_queued(&args);
         multi.queued.push((entry, args));
         if multi.bytes > self.settings.client_query_buffer_limit {

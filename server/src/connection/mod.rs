@@ -33,6 +33,7 @@ use crate::framer::{Bounds, Framer, ProtocolError};
 use crate::metrics::Ran;
 use crate::multi::is_queued;
 use crate::pubsub::mailbox;
+use crate::replication::feed;
 use crate::server::Server;
 use crate::session::{ConnectionSession, State};
 use crate::stream::Stream;
@@ -62,6 +63,8 @@ enum Closed {
     Server,
     /// The server's end.
     Stop,
+    /// It is a replica's from now on.
+    Fed,
 }
 
 /// One connection.
@@ -135,6 +138,9 @@ impl Connection {
                 self.output_limit_passed();
             }
         }
+        if let Some(request) = self.state.follower.take().filter(|_| matches!(ended, Err(Closed::Fed))) {
+            feed::run(&self.server, &self.client, self.stream, self.input, request).await;
+        }
         self.server.clients.remove(self.client.id);
         tracing::debug!(client = self.client.id, ?ended, "connection closed");
         if matches!(ended, Err(Closed::Stop)) {
@@ -151,6 +157,9 @@ impl Connection {
             self.view = None;
             self.take_messages(FLUSH_BYTES);
             self.flush().await?;
+            if self.state.follower.is_some() {
+                return Err(Closed::Fed);
+            }
             if self.state.closing || self.client.is_killed() {
                 // Nobody may find a connection in the list that its client has seen end.
                 self.server.clients.remove(self.client.id);
@@ -164,7 +173,7 @@ impl Connection {
 
     /// Runs every whole request that has arrived.
     async fn run_requests(&mut self) -> Result<(), Closed> {
-        while !self.state.closing && !self.client.is_killed() {
+        while !self.state.closing && self.state.follower.is_none() && !self.client.is_killed() {
             let bounds = self.bounds();
             match self.framer.next(&mut self.input, &bounds) {
                 Ok(None) => break,
@@ -211,9 +220,10 @@ impl Connection {
             monitors: self.state.monitors,
             may_debug: self.may_debug(),
             out_of_memory: self.server.is_out_of_memory(),
-            transaction: self.state.multi.as_ref().map(|multi| multi.takes_memory),
+            posture: self.server.replication.posture(&self.settings),
+            transaction: self.state.multi.as_ref().map(|multi| multi.needs),
         };
-        let entry = match self.held_to_limits(&args, admit(&args, standing, &self.settings.limits)) {
+        let entry = match self.held_to_limits(&args, admit(&args, &standing, &self.settings.limits)) {
             Admission::Run(entry) => entry,
             Admission::Deny(entry, denial) => {
                 let error = denial.error(&self.state.user);
@@ -354,7 +364,7 @@ impl Connection {
     /// Runs a read on this task, at the moment that the reads before it in the pipeline saw: all of them arrived before
     /// the first was answered, and what this connection wrote since makes a new moment. None: it would take too long here.
     fn read_here(&mut self, run: ReadFn, args: &Args, started: Instant) -> Option<Outcome> {
-        let view = self.view.get_or_insert_with(|| self.server.store.view(now_ms()));
+        let view = self.view.get_or_insert_with(|| self.server.store().view(now_ms()));
         let asker = Asker {
             db: self.state.db,
             client: self.client.id,

@@ -31,6 +31,9 @@ fn info(_args: &Args, session: &mut dyn Session) -> Result<Reply, CommandError> 
 /// Redis 7.4's fields in Redis's order. Those of features that VedDB does not have stand at their empty value.
 pub fn line(client: &ClientInfo, out: &mut String) {
     let mut flags = String::new();
+    if client.replica {
+        flags.push('S');
+    }
     if client.monitors {
         flags.push('O');
     }

@@ -63,11 +63,12 @@ fn on_or_off(args: &Args, at: usize) -> Result<bool, CommandError> {
     }
 }
 
-/// A kind of connections, for CLIENT LIST TYPE and CLIENT KILL TYPE. There are no replicas' connections.
+/// A kind of connections, for CLIENT LIST TYPE and CLIENT KILL TYPE. What this server itself follows is no connection of a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Normal,
     PubSub,
+    Replica,
     None,
 }
 
@@ -76,12 +77,18 @@ impl Kind {
         match String::from_utf8_lossy(args.bytes(at)).to_ascii_lowercase().as_str() {
             "normal" => Ok(Kind::Normal),
             "pubsub" => Ok(Kind::PubSub),
-            "master" | "replica" | "slave" => Ok(Kind::None),
+            "replica" | "slave" => Ok(Kind::Replica),
+            "master" => Ok(Kind::None),
             _ => Err(CommandError::err(format!("Unknown client type '{}'", String::from_utf8_lossy(args.bytes(at))))),
         }
     }
 
     fn is_of(self, client: &ClientInfo) -> bool {
-        self == if client.is_subscriber() { Kind::PubSub } else { Kind::Normal }
+        let kind = match client {
+            client if client.replica => Kind::Replica,
+            client if client.is_subscriber() => Kind::PubSub,
+            _ => Kind::Normal,
+        };
+        self == kind
     }
 }

@@ -1,0 +1,135 @@
+//! How a replica introduces itself: it connects, gives the password, and says where it is. What it hears until then are replies
+//! of RESP, each a line.
+
+use std::fmt::Write as _;
+
+use bytes::{Buf, BytesMut};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use veddb_commands::replication::LINK_FORMAT;
+
+use super::follow::{Greeted, Shared};
+use crate::config::Settings;
+use crate::execute::now_ms;
+use crate::server::Server;
+use crate::stream::Stream;
+
+/// The longest line of a reply that is read.
+const LINE_BYTES_MAX: usize = 4096;
+
+/// Connects and asks for the stream; `place` is the snapshot that was begun and the chunk that is missing.
+pub(super) async fn greet(shared: &Shared, place: Option<([u8; 16], u64)>) -> Result<Greeted, String> {
+    let primary = &shared.link.primary;
+    let connected = TcpStream::connect((primary.host.as_str(), primary.port)).await;
+    let mut socket = connected.map_err(|error| format!("cannot connect: {error}"))?;
+    let _ = socket.set_nodelay(true);
+    if socket.peer_addr().ok().zip(socket.local_addr().ok()).is_some_and(|(peer, local)| peer == local) {
+        // Loopback connects a port to itself where nobody listens.
+        return Err("cannot connect: nobody listens there".to_owned());
+    }
+    shared.link.reach(super::link::Phase::Handshake);
+    let mut input = BytesMut::new();
+    let settings = shared.server.config.load();
+    if let Some(words) = credentials(&settings) {
+        let reply = ask(&mut socket, &mut input, &words).await?;
+        accepted(&reply).map_err(|why| format!("the primary does not let this server in: {why}"))?;
+    }
+    let reply = ask(&mut socket, &mut input, &request(shared, &settings, place)).await?;
+    accepted(&reply).map_err(|why| {
+        if why.starts_with("ERR unknown command") {
+            "the server there is no VedDB, and only VedDB can be followed".to_owned()
+        } else {
+            format!("the primary refuses: {why}")
+        }
+    })?;
+    Ok((Stream::Plain(socket), input))
+}
+
+/// AUTH as the settings have it.
+pub(super) fn credentials(settings: &Settings) -> Option<Vec<String>> {
+    let (user, password) = (&settings.masteruser.0, &settings.masterauth.0);
+    if password.is_empty() {
+        return None;
+    }
+    let mut words = vec!["AUTH".to_owned()];
+    words.extend(Some(user.clone()).filter(|user| !user.is_empty()));
+    words.push(password.clone());
+    Some(words)
+}
+
+/// REPLICA.FOLLOW, from where the store is.
+fn request(shared: &Shared, settings: &Settings, place: Option<([u8; 16], u64)>) -> Vec<String> {
+    let Shared { server, link, .. } = shared;
+    let store = server.store();
+    let position = store.position();
+    let port = if settings.replica_announce_port > 0 { settings.replica_announce_port } else { server.port };
+    let mut words = vec![
+        "REPLICA.FOLLOW".to_owned(),
+        LINK_FORMAT.to_string(),
+        server.run_id.clone(),
+        settings.replica_announce_ip.clone(),
+        port.to_string(),
+        hex::encode(position.history),
+        position.term.to_string(),
+        position.lsn.to_string(),
+    ];
+    let mut terms = String::new();
+    for start in store.terms() {
+        let _ = write!(terms, "{}:{},", start.term, start.first_lsn);
+    }
+    words.extend(["TERMS".to_owned(), terms]);
+    if let Some((id, chunk)) = place {
+        words.extend(["RESUME".to_owned(), hex::encode(id), chunk.to_string()]);
+    }
+    let flags = [
+        (link.yields, "YIELD"),
+        (link.force || is_blank(server, settings.databases), "BLANK"),
+        (link.full.load(std::sync::atomic::Ordering::SeqCst), "FULL"),
+        (link.hands_over(), "FAILOVER"),
+        (link.hands_over() && link.force, "FORCE"),
+    ];
+    words.extend(flags.into_iter().filter(|(on, _)| *on).map(|(_, word)| word.to_owned()));
+    words
+}
+
+/// Whether there are no data that could be lost.
+fn is_blank(server: &Server, databases: u8) -> bool {
+    let view = server.store().view(now_ms());
+    (0..databases).all(|db| {
+        let keys = view.keys(db).map_or(0, |keys| keys.count());
+        keys == 0 && view.collections(db).is_empty()
+    })
+}
+
+/// Sends a request and reads the line of its reply.
+pub(super) async fn ask(socket: &mut TcpStream, input: &mut BytesMut, words: &[String]) -> Result<String, String> {
+    let mut out = format!("*{}\r\n", words.len());
+    for word in words {
+        let _ = write!(out, "${}\r\n{word}\r\n", word.len());
+    }
+    socket.write_all(out.as_bytes()).await.map_err(|error| error.to_string())?;
+    loop {
+        if let Some(end) = input.windows(2).position(|two| two == b"\r\n") {
+            let line = String::from_utf8_lossy(input.get(..end).unwrap_or_default()).into_owned();
+            input.advance(end + 2);
+            return Ok(line);
+        }
+        if input.len() > LINE_BYTES_MAX {
+            return Err("the server there does not speak RESP".to_owned());
+        }
+        match socket.read_buf(input).await {
+            Ok(0) => return Err("the server there has closed the connection".to_owned()),
+            Ok(_) => {}
+            Err(error) => return Err(error.to_string()),
+        }
+    }
+}
+
+/// Whether a reply says OK; else what it says.
+pub(super) fn accepted(reply: &str) -> Result<(), String> {
+    match reply.split_at_checked(1) {
+        Some(("+", _)) => Ok(()),
+        Some(("-", why)) => Err(why.to_owned()),
+        _ => Err("the server there does not speak RESP".to_owned()),
+    }
+}

@@ -1,0 +1,36 @@
+//! REPLICA.ADD: asking another server to follow this one.
+
+use std::time::Duration;
+
+use bytes::BytesMut;
+use tokio::net::TcpStream;
+use veddb_commands::CommandError;
+
+use super::greeting::{accepted, ask, credentials};
+use crate::server::Server;
+
+/// How long the other server may take.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Asks the server there; what it says where it does not agree.
+pub(crate) async fn recruit(server: &Server, host: &str, port: u16) -> Result<(), CommandError> {
+    let asked = tokio::time::timeout(PATIENCE, request(server, host, port)).await;
+    let asked = asked.unwrap_or_else(|_| Err(format!("no answer within {} seconds", PATIENCE.as_secs())));
+    asked.map_err(|why| CommandError::err(format!("{host}:{port}: {why}")))
+}
+
+async fn request(server: &Server, host: &str, port: u16) -> Result<(), String> {
+    let mut socket = TcpStream::connect((host, port)).await.map_err(|error| format!("cannot connect: {error}"))?;
+    let settings = server.config.load();
+    let mut input = BytesMut::new();
+    if let Some(words) = credentials(&settings) {
+        accepted(&ask(&mut socket, &mut input, &words).await?)?;
+    }
+    let ip = match settings.replica_announce_ip.as_str() {
+        "" => socket.local_addr().map_err(|error| error.to_string())?.ip().to_string(),
+        announced => announced.to_owned(),
+    };
+    let own_port = if settings.replica_announce_port > 0 { settings.replica_announce_port } else { server.port };
+    let words = ["REPLICAOF".to_owned(), ip, own_port.to_string()];
+    accepted(&ask(&mut socket, &mut input, &words).await?)
+}

@@ -1,0 +1,211 @@
+//! The role of a server: how it begins to follow another one, and how it ceases to.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::SeqCst;
+
+use veddb_commands::CommandError;
+use veddb_commands::replication::{FollowRequest, ReplicaInfo, Role};
+use veddb_storage::promotions;
+
+use super::follow;
+use super::link::Link;
+use crate::config::Primary;
+use crate::server::Server;
+
+impl Server {
+    /// What it is.
+    pub(crate) fn role(&self) -> Role {
+        let lsn = self.store().position().lsn;
+        match self.replication.link() {
+            None => Role::Primary { lsn, replicas: self.replication.feeds.infos() },
+            Some(link) => {
+                let state = link.state();
+                let Primary { host, port } = link.primary.clone();
+                let lsn = state.heard.is_some().then_some(lsn);
+                Role::Replica { host, port, state: state.phase.as_str(), lsn }
+            }
+        }
+    }
+
+    /// Who follows it.
+    pub(crate) fn replicas(&self) -> Vec<ReplicaInfo> {
+        self.replication.feeds.infos()
+    }
+
+    /// Its run id and those of the servers that it follows, the nearest first.
+    pub(crate) fn chain(&self) -> Vec<String> {
+        let mut chain = vec![self.run_id.clone()];
+        if let Some(link) = self.replication.link() {
+            chain.extend(link.state().chain);
+        }
+        chain
+    }
+
+    /// Follows the server there from now on; false where it does already. Blocks.
+    ///
+    /// # Errors
+    /// Where it is this server itself, or it is handing over.
+    pub(crate) fn follow(self: &Arc<Self>, primary: Primary, force: bool) -> Result<bool, CommandError> {
+        if self.replication.failover.is_on() {
+            return Err(CommandError::err("REPLICAOF not allowed while failing over."));
+        }
+        if self.is_at(&primary) {
+            return Err(CommandError::err("a server cannot follow itself"));
+        }
+        let changing = self.replication.changing.lock();
+        let follows = self.replication.link().filter(|link| !link.is_cancelled() && link.primary == primary);
+        if let Some(link) = follows
+            && (link.force || !force)
+        {
+            return Ok(false);
+        }
+        self.begin_to_follow(Link::new(primary, force, self.is_own_promotion(), false));
+        drop(changing);
+        Ok(true)
+    }
+
+    /// The same while `changing` is held.
+    pub(super) fn begin_to_follow(self: &Arc<Self>, link: Link) {
+        let link = Arc::new(link);
+        tracing::info!(host = link.primary.host, port = link.primary.port, "this server follows another one");
+        let before = self.replication.link.lock().replace(Arc::clone(&link));
+        if let Some(before) = before {
+            before.cancel();
+        }
+        self.replication.is_replica.store(true, SeqCst);
+        self.replication.later_term.store(0, SeqCst);
+        self.store().set_replica(true);
+        self.config.set_replicaof(Some(link.primary.clone()));
+        // Who waits for replicas waits no longer.
+        self.replication.feeds.progress();
+        tokio::spawn(follow::run(Arc::clone(self), link));
+    }
+
+    /// Follows nobody from now on, under a term of its own. Blocks.
+    ///
+    /// # Errors
+    /// When the term cannot be written; then it is still a replica.
+    pub(crate) fn follow_nobody(self: &Arc<Self>) -> Result<(), CommandError> {
+        let _changing = self.replication.changing.lock();
+        if !self.replication.is_replica() && self.replication.later_term() == 0 {
+            return Ok(());
+        }
+        self.become_primary()
+    }
+
+    /// The same while `changing` is held.
+    pub(super) fn become_primary(self: &Arc<Self>) -> Result<(), CommandError> {
+        let before = self.replication.link.lock().clone();
+        if let Some(before) = &before {
+            before.cancel();
+        }
+        let term = self.promote_past(self.replication.later_term());
+        if let Err(error) = term {
+            // It goes on as what it was.
+            if let Some(before) = before {
+                self.begin_to_follow(Link::new(before.primary.clone(), before.force, before.yields, false));
+            }
+            return Err(error);
+        }
+        self.replication.link.lock().take();
+        self.replication.later_term.store(0, SeqCst);
+        self.replication.is_replica.store(false, SeqCst);
+        self.config.set_replicaof(None);
+        tracing::info!(term = term.unwrap_or(0), "this server is a primary");
+        Ok(())
+    }
+
+    /// Begins a term of more promotions than this one has.
+    fn promote_past(&self, other: u64) -> Result<u64, CommandError> {
+        let store = self.store();
+        store.set_replica(false);
+        loop {
+            let promoted = store.promote();
+            match promoted {
+                Ok(term) if promotions(term) > promotions(other) => {
+                    self.replication.own_promotion.store(term, SeqCst);
+                    return Ok(term);
+                }
+                Ok(_) => {}
+                Err(error) => {
+                    store.set_replica(self.replication.is_replica());
+                    return Err(error.into());
+                }
+            }
+        }
+    }
+
+    /// Whether a server may follow this one, as far as is known before its data are looked at. One that was its primary and hands
+    /// over finds it a primary. Blocks.
+    pub(crate) fn admit_replica(self: &Arc<Self>, request: &FollowRequest) -> Result<(), CommandError> {
+        if request.run_id == self.run_id {
+            return Err(CommandError::err("a server cannot follow itself"));
+        }
+        if request.failover {
+            return self.take_over(request);
+        }
+        if self.chain().contains(&request.run_id) {
+            return Err(CommandError::err("this server follows that one: that would be a cycle"));
+        }
+        Ok(())
+    }
+
+    /// Becomes a primary in the place of the one that it follows.
+    fn take_over(self: &Arc<Self>, request: &FollowRequest) -> Result<(), CommandError> {
+        let _changing = self.replication.changing.lock();
+        let position = self.store().position();
+        let follows = self.replication.link().is_some_and(|link| link.state().chain.first() == Some(&request.run_id));
+        if !follows || position.history != request.history {
+            return Err(CommandError::err("this server does not follow the one that hands over"));
+        }
+        if position.lsn < request.lsn && !request.force {
+            return Err(CommandError::err("this server has not all that the one has that hands over"));
+        }
+        self.become_primary()
+    }
+
+    /// Begins a term of more promotions than a replica's that gives up its own. Blocks.
+    pub(super) fn outdo(self: &Arc<Self>, other: u64) -> Result<(), String> {
+        let _changing = self.replication.changing.lock();
+        if self.replication.is_replica() {
+            return Err("this server follows another one by now".to_owned());
+        }
+        if promotions(self.store().position().term) < promotions(other) {
+            self.promote_past(other).map_err(|error| error.to_string())?;
+        }
+        self.replication.later_term.store(0, SeqCst);
+        Ok(())
+    }
+
+    /// Takes the role that the settings name, at the start.
+    pub fn begin_role(self: &Arc<Self>) {
+        if let Some(primary) = self.config.load().replicaof.clone() {
+            let _changing = self.replication.changing.lock();
+            self.begin_to_follow(Link::new(primary, false, false, false));
+        }
+    }
+
+    /// Closes the store, at the end. Blocks.
+    pub fn close(&self) {
+        let _changing = self.replication.changing.lock();
+        if let Some(link) = self.replication.link() {
+            link.cancel();
+        }
+        self.store().close();
+    }
+
+    /// Whether nobody but this server can be a primary of its term: it was promoted to that since its start.
+    fn is_own_promotion(&self) -> bool {
+        let own = self.replication.own_promotion.load(SeqCst);
+        own > 0 && promotions(own) == promotions(self.store().position().term)
+    }
+
+    /// Whether that is where this server itself listens.
+    fn is_at(&self, primary: &Primary) -> bool {
+        if primary.port != self.port {
+            return false;
+        }
+        let Ok(address) = primary.host.parse::<std::net::IpAddr>() else { return primary.host == "localhost" };
+        address.is_loopback() || self.config.load().bind.contains(&address)
+    }
+}
