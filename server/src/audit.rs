@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -19,6 +19,7 @@ use veddb_commands::spec::Run;
 use veddb_commands::{Args, CommandError, ErrorCode};
 
 use crate::client::Client;
+use crate::config::{self, table::Setting};
 use crate::execute::now_ms;
 use crate::server::Server;
 
@@ -118,10 +119,15 @@ impl Default for Settings {
     }
 }
 
+/// Commands that show data, or what there is, without naming any.
+const LISTING: [&str; 5] = ["doc.collections", "doc.cursor|read", "keys", "randomkey", "scan"];
+
 /// Records that wait for the thread.
 const QUEUE: usize = 4096;
 /// What one append writes at most.
 const BATCH: usize = 1024;
+/// How long a connection waits for a place in the queue. It has a thread of the runtime meanwhile.
+const PATIENCE: Duration = Duration::from_secs(1);
 /// How long the thread waits after a failure before it tries again.
 const RETRY: Duration = Duration::from_millis(500);
 /// Names that one record shows, and bytes of each.
@@ -163,11 +169,13 @@ impl Auditor {
         self.failing.load(Relaxed)
     }
 
-    /// Refuses what is to be audited while it cannot be, where that is set. What mends it is let through.
-    pub(crate) fn admit(&self, entry: &Entry, args: &Args, settings: &Settings) -> Result<(), CommandError> {
+    /// Refuses what is to be audited while it cannot be, where that is set. Getting in, and what mends it, is let through.
+    pub(crate) fn admit(&self, entry: &Entry, args: &Args, settings: &config::Settings) -> Result<(), CommandError> {
+        let mends = |event| matches!(event, Event::Auth | Event::Config);
         let refused = self.is_failing()
-            && settings.refuse_on_failure
-            && event(entry, args).is_some_and(|event| settings.events.has(event) && event != Event::Config);
+            && settings.audit.refuse_on_failure
+            && event(entry, args, &settings.limits)
+                .is_some_and(|event| settings.audit.events.has(event) && !mends(event));
         if refused {
             let error = "the audit log cannot be written, and audit-on-failure is refuse; see the server's log";
             return Err(CommandError::new(ErrorCode::Misconf, error));
@@ -185,8 +193,9 @@ impl Auditor {
         error: Option<ErrorCode>,
     ) {
         let denied = matches!(error, Some(ErrorCode::NoPerm | ErrorCode::NoAuth | ErrorCode::WrongPass));
-        let event = match event(entry, args) {
-            Some(event) if settings.events.has(event) => event,
+        let event = match event(entry, args, limits) {
+            // Whatever the log was told to leave out, that it was told so is in it.
+            Some(event) if settings.events.has(event) || changes_auditing(entry, args) => event,
             _ if denied && settings.events.has(Event::Denied) => Event::Denied,
             _ => return,
         };
@@ -208,13 +217,27 @@ impl Auditor {
         self.push(settings, record);
     }
 
+    /// Waits for a place in the queue; false where there is none in time, or the log cannot be written any more.
+    fn push_soon(&self, mut record: Record) -> bool {
+        let begun = Instant::now();
+        while begun.elapsed() < PATIENCE && !self.is_failing() {
+            match self.queue.try_send(record) {
+                Ok(()) => return true,
+                Err(TrySendError::Full(back)) => record = back,
+                Err(TrySendError::Disconnected(_)) => return false,
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        false
+    }
+
     fn push(&self, settings: &Settings, record: Record) {
         match self.queue.try_send(record) {
             Ok(()) => {}
+            // The disk is slower than what is audited: who asks waits for it, for a while.
             Err(TrySendError::Full(record)) if settings.refuse_on_failure && !self.is_failing() => {
-                // The disk is slower than what is audited: who asks waits for it.
-                let sent = tokio::task::block_in_place(|| self.queue.send(record));
-                self.lost.fetch_add(u64::from(sent.is_err()), Relaxed);
+                let kept = tokio::task::block_in_place(|| self.push_soon(record));
+                self.lost.fetch_add(u64::from(!kept), Relaxed);
             }
             Err(_) => {
                 self.lost.fetch_add(1, Relaxed);
@@ -223,15 +246,23 @@ impl Auditor {
     }
 }
 
+/// Whether a request says what is audited.
+fn changes_auditing(entry: &Entry, args: &Args) -> bool {
+    let names = |word: &Bytes| word.get(..6).is_some_and(|start| start.eq_ignore_ascii_case(b"audit-"));
+    entry.name == "config|set" && args.from(2).iter().step_by(2).any(names)
+}
+
 /// What a command is to the audit log; None: nothing.
-fn event(entry: &Entry, args: &Args) -> Option<Event> {
+fn event(entry: &Entry, args: &Args, limits: &Limits) -> Option<Event> {
     let name = entry.name.as_str();
     let (family, within) = name.split_once(['|', '.']).unwrap_or((name, ""));
-    let writes = matches!(entry.command.run, Run::Write(_) | Run::Mixed { .. });
-    let changes = !matches!(entry.command.run, Run::Read(_)) && !["list", "status", "help"].contains(&within);
+    let run = entry.command.run.with(args, limits);
+    let (reads, writes) = (matches!(run, Run::Read(_)), matches!(run, Run::Write(_)));
+    let changes = !reads && !["list", "status", "help"].contains(&within);
     match family {
         "auth" => Some(Event::Auth),
         "hello" => (2..args.len()).any(|at| args.is(at, "AUTH")).then_some(Event::Auth),
+        "acl" if within == "log" => args.is(2, "RESET").then_some(Event::Acl),
         "acl" => ["setuser", "deluser", "setrole", "delrole", "load", "save"].contains(&within).then_some(Event::Acl),
         "key" => changes.then_some(Event::Key),
         "token" => changes.then_some(Event::Token),
@@ -245,7 +276,7 @@ fn event(entry: &Entry, args: &Args) -> Option<Event> {
         "client" => ["kill", "pause", "unpause", "unblock"].contains(&within).then_some(Event::Config),
         "slowlog" | "latency" => (within == "reset").then_some(Event::Config),
         _ if writes && has_keys(entry.command) => Some(Event::Write),
-        _ if matches!(entry.command.run, Run::Read(_)) && has_keys(entry.command) => Some(Event::Read),
+        _ if reads && (has_keys(entry.command) || LISTING.contains(&name)) => Some(Event::Read),
         _ => None,
     }
 }
@@ -264,17 +295,31 @@ fn names(entry: &Entry, args: &Args, limits: &Limits) -> Vec<String> {
                 vec!["default".to_owned()]
             }
         }
-        ("hello", _) => match (2..args.len()).find(|place| args.is(*place, "AUTH")) {
-            Some(place) => at(place + 1),
-            None => Vec::new(),
-        },
+        ("hello", _) => hello_user(args).map(text).into_iter().collect(),
         ("acl", "deluser") => args.from(2).iter().take(NAMES_MAX).map(text).collect(),
         ("acl", _) => at(2),
-        ("config", "set") => args.from(2).iter().step_by(2).take(NAMES_MAX).map(text).collect(),
+        // Where a value stands in a name's place it may be a secret.
+        ("config", "set") => {
+            let settings = args.from(2).iter().step_by(2).filter_map(|name| Setting::find(name));
+            settings.take(NAMES_MAX).map(|setting| setting.name.to_owned()).collect()
+        }
+        ("client", "kill") => args.from(2).iter().take(2).map(text).collect(),
         ("replicaof" | "slaveof", _) => args.from(1).iter().take(2).map(text).collect(),
         ("client" | "debug", _) => at(1),
         _ => keys(entry, args, limits).iter().take(NAMES_MAX).map(|used| text(&used.key)).collect(),
     }
+}
+
+/// The user that HELLO names, where it is as it should be: a password may stand there else.
+fn hello_user(args: &Args) -> Option<&Bytes> {
+    let mut at = 2;
+    while at < args.len() {
+        if args.is(at, "AUTH") {
+            return args.get(at + 2).and_then(|_| args.get(at + 1));
+        }
+        at += 2;
+    }
+    None
 }
 
 fn text(bytes: &Bytes) -> String {
@@ -362,12 +407,18 @@ mod tests {
     fn a_command_is_of_one_kind_and_names_no_secret() {
         let check = |line: &'static str, expected: Option<Event>, named: &[&str]| {
             let (entry, args) = request(line);
-            assert_eq!(event(entry, &args), expected, "{line}");
+            assert_eq!(event(entry, &args, &Limits::default()), expected, "{line}");
             assert_eq!(names(entry, &args, &Limits::default()), named, "{line}");
         };
         check("AUTH secret", Some(Event::Auth), &["default"]);
         check("AUTH ada secret", Some(Event::Auth), &["ada"]);
         check("HELLO 3 AUTH ada secret", Some(Event::Auth), &["ada"]);
+        check("HELLO 3 SETNAME auth AUTH ada secret", Some(Event::Auth), &["ada"]);
+        check("HELLO 3 AUTH secret", Some(Event::Auth), &[]);
+        check("CONFIG SET timeout requirepass secret", Some(Event::Config), &["timeout"]);
+        check("CLIENT KILL ID 7", Some(Event::Config), &["ID", "7"]);
+        check("DOC.AGGREGATE c []", Some(Event::Read), &["c"]);
+        check("SCAN 0", Some(Event::Read), &[]);
         check("HELLO 3", None, &[]);
         check("CONFIG SET requirepass secret timeout 3", Some(Event::Config), &["requirepass", "timeout"]);
         check("CONFIG GET timeout", None, &[]);

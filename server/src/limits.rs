@@ -116,12 +116,13 @@ impl Limits {
         self.address_connections.take(&network(address), 1).map_err(|wait| refused("limit-address-connections", wait))
     }
 
-    /// Counts a request of so many bytes.
+    /// Counts a request of so many bytes. Who has not got in is no user yet, so that strangers use nothing up of anybody's.
     ///
     /// # Errors
     /// `RATELIMIT` where the address or the user has asked for too much.
-    pub(crate) fn request(&self, address: IpAddr, user: &Bytes, bytes: usize) -> Result<(), CommandError> {
+    pub(crate) fn request(&self, address: IpAddr, user: Option<&Bytes>, bytes: usize) -> Result<(), CommandError> {
         self.address_commands.take(&network(address), 1).map_err(|wait| refused("limit-address-commands", wait))?;
+        let Some(user) = user else { return Ok(()) };
         self.user_commands.take(user, 1).map_err(|wait| refused("limit-user-commands", wait))?;
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
         self.user_bytes.take(user, bytes).map_err(|wait| refused("limit-user-bytes", wait))
@@ -171,15 +172,15 @@ mod tests {
         let (one, other) = (IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 0, 0, 2]));
         let user = Bytes::from_static(b"ada");
         for _ in 0..3 {
-            limits.request(one, &user, 1).unwrap();
+            limits.request(one, Some(&user), 1).unwrap();
         }
-        let error = limits.request(one, &user, 1).unwrap_err().to_string();
+        let error = limits.request(one, Some(&user), 1).unwrap_err().to_string();
         assert!(error.starts_with("RATELIMIT limit-address-commands is reached, try again in "), "{error}");
-        limits.request(other, &user, 97).unwrap();
-        assert!(limits.request(other, &user, 1).unwrap_err().to_string().contains("limit-user-bytes"));
+        limits.request(other, Some(&user), 97).unwrap();
+        assert!(limits.request(other, Some(&user), 1).unwrap_err().to_string().contains("limit-user-bytes"));
         // More than a bucket takes all of it.
-        limits.request(other, &Bytes::from_static(b"eve"), 1_000_000).unwrap();
-        assert!(limits.request(IpAddr::from([10, 0, 0, 3]), &Bytes::from_static(b"eve"), 1).is_err());
+        limits.request(other, Some(&Bytes::from_static(b"eve")), 1_000_000).unwrap();
+        assert!(limits.request(IpAddr::from([10, 0, 0, 3]), Some(&Bytes::from_static(b"eve")), 1).is_err());
         assert_eq!(limits.refused(), (0, 3));
     }
 
@@ -203,7 +204,7 @@ mod tests {
     fn without_limits_nothing_is_kept() {
         let limits = limits(Settings::default());
         for _ in 0..1000 {
-            limits.request(IpAddr::from([10, 0, 0, 1]), &Bytes::from_static(b"ada"), 1 << 30).unwrap();
+            limits.request(IpAddr::from([10, 0, 0, 1]), Some(&Bytes::from_static(b"ada")), 1 << 30).unwrap();
         }
         assert!(limits.user_bytes.limiter.load().is_none());
     }

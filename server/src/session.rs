@@ -32,6 +32,8 @@ pub(crate) struct State {
     pub(crate) protocol: Protocol,
     /// Whether a password was given that was right at the time, or none was needed.
     pub(crate) authenticated: bool,
+    /// The audit log has an attempt of it from before it got in.
+    pub(crate) stranger_noted: bool,
     /// Who it is, as of a generation of users and roles.
     pub(crate) user: Arc<User>,
     generation: u64,
@@ -73,6 +75,7 @@ impl State {
         State {
             user: Arc::clone(accounts.default_user()),
             generation,
+            stranger_noted: false,
             open: is_open(&accounts),
             later: None,
             db: 0,

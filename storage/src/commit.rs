@@ -307,9 +307,8 @@ impl Committer {
     }
 
     fn promote(&mut self, answer: &SyncSender<Result<u64, Error>>, jobs: &mut Vec<Box<dyn Job>>) -> Result<(), Error> {
-        let before = self.own_term;
-        let known = self.working.terms.last().map_or(before, |last| last.term);
-        let term = next_term(promotions(known).max(promotions(before)).saturating_add(1));
+        let known = self.working.terms.iter().map(|start| promotions(start.term)).max().unwrap_or_default();
+        let term = next_term(known.max(promotions(self.own_term)).saturating_add(1));
         self.change_term(term, jobs)?;
         append_unit(&mut self.group, 0, &[]);
         self.group_lsn += 1;

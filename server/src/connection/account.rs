@@ -26,7 +26,9 @@ impl Connection {
             multi.refused = true;
         }
         self.server.metrics.rejected(entry, error.code);
-        if let Some(entry) = entry {
+        // Of a stranger the first attempt is enough: the log must not be filled by who has no right to anything.
+        let noted = !self.state.authenticated && std::mem::replace(&mut self.state.stranger_noted, true);
+        if let Some(entry) = entry.filter(|_| !noted) {
             self.audit(entry, args, Some(error.code));
         }
         self.reply(&Reply::Error(error));

@@ -55,6 +55,13 @@ impl Connection {
         if multi.refused {
             return Ok(Err(aborted(" previous errors.")));
         }
+        // It may have begun to fail since they were queued.
+        let audit = &self.server.audit;
+        if let Some(error) =
+            multi.queued.iter().find_map(|(entry, args)| audit.admit(entry, args, &self.settings).err())
+        {
+            return Ok(Err(aborted(&format!(": {error}"))));
+        }
         let mut db = self.state.db;
         let caller = self.caller(started);
         self.state.in_exec = true;

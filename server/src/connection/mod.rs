@@ -320,13 +320,18 @@ impl Connection {
     /// allowed.
     fn held_to_limits(&self, args: &Args, admission: Admission) -> Admission {
         let bytes = args.from(0).iter().map(|arg| arg.len()).sum();
-        let asked = self.server.limits.request(self.client.addr.ip(), self.state.user.name(), bytes);
-        match admission {
-            Admission::Run(entry) if !matches!(entry.name.as_str(), "quit" | "reset") => {
-                let held = asked.and_then(|()| self.server.audit.admit(entry, args, &self.settings.audit));
-                held.map_or_else(|error| Admission::Refuse(Some(entry), error), |()| admission)
-            }
-            other => other,
+        let user = self.state.authenticated.then(|| self.state.user.name());
+        let asked = self.server.limits.request(self.client.addr.ip(), user, bytes);
+        match (admission, asked) {
+            (Admission::Run(entry), _) if matches!(entry.name.as_str(), "quit" | "reset") => Admission::Run(entry),
+            (Admission::HangUp, _) => Admission::HangUp,
+            (Admission::Run(entry) | Admission::Deny(entry, _), Err(error)) => Admission::Refuse(Some(entry), error),
+            (Admission::Refuse(entry, _), Err(error)) => Admission::Refuse(entry, error),
+            (Admission::Run(entry), Ok(())) => match self.server.audit.admit(entry, args, &self.settings) {
+                Ok(()) => Admission::Run(entry),
+                Err(error) => Admission::Refuse(Some(entry), error),
+            },
+            (refused, Ok(())) => refused,
         }
     }
 

@@ -104,8 +104,10 @@ impl Reading {
     /// What a replica of a later term means.
     fn judge_term(&self) -> Result<(), String> {
         let theirs = self.request.term;
-        let own = self.store.position().term;
-        if promotions(theirs) <= promotions(own) {
+        let position = self.store.position();
+        let own = position.term;
+        // Terms of another history say nothing here.
+        if self.request.history != position.history || promotions(theirs) <= promotions(own) {
             return Ok(());
         }
         if self.request.yields && !self.server.replication.is_replica() {

@@ -118,19 +118,15 @@ impl Server {
     /// Begins a term of more promotions than this one has.
     fn promote_past(&self, other: u64) -> Result<u64, CommandError> {
         let store = self.store();
-        store.set_replica(false);
         loop {
-            let promoted = store.promote();
-            match promoted {
+            // Until that is on the disk it is a replica: nothing else may begin the term, nor cut off what was received.
+            match store.promote() {
                 Ok(term) if promotions(term) > promotions(other) => {
                     self.replication.own_promotion.store(term, SeqCst);
                     return Ok(term);
                 }
                 Ok(_) => {}
-                Err(error) => {
-                    store.set_replica(self.replication.is_replica());
-                    return Err(error.into());
-                }
+                Err(error) => return Err(error.into()),
             }
         }
     }

@@ -73,7 +73,10 @@ impl Audit {
             return Ok(());
         }
         match head::read(&self.dir, &self.sealer)? {
-            Ok(head) => state.head = head,
+            Ok(head) => {
+                state.head = head;
+                state.adopt(&self.dir, &self.sealer)?;
+            }
             Err(damage) => state.damage = Some(damage),
         }
         state.recover(&self.dir, &self.sealer)?;
@@ -98,6 +101,10 @@ impl Audit {
             Some(open) => open,
             None => {
                 DirBuilder::new().recursive(true).mode(0o700).create(&self.dir).map_err(|e| io(&self.dir, e))?;
+                if head.written == 0 {
+                    // So that there is no file without a head.
+                    head::write(&self.dir, &self.sealer, head)?;
+                }
                 Writer::create(&self.dir, &self.sealer, head.next, head.hash)?
             }
         };
@@ -117,8 +124,11 @@ impl Audit {
         }
         state.head = next;
         state.writer = Some(open);
-        if files_max > 0 {
-            self.trim(&mut state, files_max)?;
+        if files_max > 0
+            && let Err(error) = self.trim(&mut state, files_max)
+        {
+            // The records are there all the same.
+            tracing::warn!(%error, "an old file of the audit log cannot be taken away");
         }
         Ok(())
     }
@@ -275,6 +285,32 @@ impl View {
 }
 
 impl State {
+    /// Takes over what follows the head and belongs to the chain: a crash came before the head was written, or somebody put an
+    /// old one back, which must not have the newer records go.
+    fn adopt(&mut self, dir: &Path, sealer: &Sealer) -> Result<(), Error> {
+        let files = list(dir)?;
+        let begin = files.partition_point(|(first, _)| *first < self.head.next).saturating_sub(1);
+        let before = self.head.next;
+        for (_, path) in files.get(begin..).unwrap_or_default() {
+            let Ok(mut reader) = Reader::open(path, sealer)? else { break };
+            loop {
+                let link = reader.link();
+                let Some(Ok(record)) = reader.next() else { break };
+                if record.position == self.head.next && link.before == Some(self.head.hash) {
+                    (self.head.next, self.head.hash) = (record.position + 1, record.hash);
+                }
+            }
+        }
+        if self.head.next > before {
+            tracing::warn!(
+                records = self.head.next - before,
+                "audit records that the head did not name yet are taken over"
+            );
+            head::write(dir, sealer, &mut self.head)?;
+        }
+        Ok(())
+    }
+
     /// Opens the last file to be gone on with, cutting what follows the head. Where that cannot be, a new file is begun by the
     /// next record.
     fn recover(&mut self, dir: &Path, sealer: &Sealer) -> Result<(), Error> {

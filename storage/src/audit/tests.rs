@@ -187,3 +187,20 @@ fn a_store_with_other_keys_gets_the_chain_as_it_is() {
         assert_eq!(audit.tail(4).unwrap(), records(10, 13));
     }
 }
+
+#[test]
+fn an_old_head_that_is_put_back_has_no_record_go() {
+    let (dir, sealer, files) = filled();
+    let head = files[0].with_file_name("head");
+    let old = std::fs::read(&head).unwrap();
+    let audit = open(dir.path(), &sealer);
+    for at in 4..9 {
+        audit.append(&records(at * 3 + 1, at * 3 + 3), if at % 2 == 0 { 1 } else { 1 << 20 }, 0).unwrap();
+    }
+    drop(audit);
+    std::fs::write(&head, old).unwrap();
+    let audit = open(dir.path(), &sealer);
+    assert_eq!(audit.verify().unwrap(), Audited { records: 27, from: 1, to: 27, bad: Vec::new() });
+    audit.append(&records(28, 28), 1 << 20, 0).unwrap();
+    assert_eq!(audit.tail(100).unwrap(), records(1, 28));
+}
