@@ -43,10 +43,27 @@ pub(super) struct Shared {
     pub(super) progressed: Arc<Notify>,
     /// A snapshot is read or put in place.
     pub(super) syncing: AtomicBool,
-    applying: Arc<Semaphore>,
-    applying_bytes: Arc<Semaphore>,
     /// Why units could not be carried out.
     failed: Arc<Mutex<Option<Error>>>,
+}
+
+/// What waits to be carried out, of whatever link: what one link brought is done before the next one says where the data stand.
+#[derive(Debug)]
+pub(super) struct Applying {
+    /// Held by the link that may bring something.
+    turn: tokio::sync::Mutex<()>,
+    pieces: Arc<Semaphore>,
+    bytes: Arc<Semaphore>,
+}
+
+impl Default for Applying {
+    fn default() -> Applying {
+        Applying {
+            turn: tokio::sync::Mutex::default(),
+            pieces: Arc::new(Semaphore::new(APPLYING as usize)),
+            bytes: Arc::new(Semaphore::new(APPLYING_BYTES as usize)),
+        }
+    }
 }
 
 /// Follows until nobody wants the link any more.
@@ -56,11 +73,14 @@ pub(crate) async fn run(server: Arc<Server>, link: Arc<Link>) {
         link: Arc::clone(&link),
         progressed: Arc::new(Notify::new()),
         syncing: AtomicBool::new(false),
-        applying: Arc::new(Semaphore::new(APPLYING as usize)),
-        applying_bytes: Arc::new(Semaphore::new(APPLYING_BYTES as usize)),
         failed: Arc::default(),
     };
     let mut stopping = shared.server.watch_stop();
+    let _turn = tokio::select! {
+        biased;
+        () = link.cancelled() => return,
+        turn = shared.server.replication.applying.turn.lock() => turn,
+    };
     loop {
         let end = tokio::select! {
             biased;
@@ -103,7 +123,7 @@ pub(crate) async fn run(server: Arc<Server>, link: Arc<Link>) {
 
 async fn attempt(shared: &Shared) -> End {
     // What came before is carried out first: the position is to be that after it.
-    drop(shared.applying.acquire_many(APPLYING).await);
+    drop(shared.server.replication.applying.pieces.acquire_many(APPLYING).await);
     shared.failed.lock().take();
     shared.link.reach(Phase::Connecting);
     let mut bootstrap = match Bootstrap::found(&shared.server).await {
@@ -163,6 +183,7 @@ async fn obey(shared: &Shared, said: Said, bootstrap: &mut Bootstrap, filled: &m
         Said::Refused(why) => return Err(End::Broken(format!("the primary refuses: {why}"))),
         Said::Continue => {
             bootstrap.discard();
+            link.force.store(false, SeqCst);
             link.failover.store(false, SeqCst);
             link.reach(Phase::Connected);
             shared.progressed.notify_one();
@@ -177,6 +198,7 @@ async fn obey(shared: &Shared, said: Said, bootstrap: &mut Bootstrap, filled: &m
         Said::Whole { hash } => {
             bootstrap.finish(hash).await.map_err(End::Broken)?;
             link.full.store(false, SeqCst);
+            link.force.store(false, SeqCst);
             shared.syncing.store(false, SeqCst);
             link.reach(Phase::Connected);
             shared.progressed.notify_one();
@@ -223,8 +245,9 @@ async fn apply(shared: &Shared, bytes: Bytes) -> Result<(), End> {
     let weight = u32::try_from(bytes.len()).unwrap_or(u32::MAX).clamp(1, APPLYING_BYTES);
     drop(bytes);
     let gone = |_| End::Broken("the server stops".to_owned());
-    let place = Arc::clone(&shared.applying).acquire_owned().await.map_err(gone)?;
-    let room = Arc::clone(&shared.applying_bytes).acquire_many_owned(weight).await.map_err(gone)?;
+    let applying = &shared.server.replication.applying;
+    let place = Arc::clone(&applying.pieces).acquire_owned().await.map_err(gone)?;
+    let room = Arc::clone(&applying.bytes).acquire_many_owned(weight).await.map_err(gone)?;
     let (progressed, failed) = (Arc::clone(&shared.progressed), Arc::clone(&shared.failed));
     let done: Applied = Box::new(move |applied| {
         if let Err(error) = applied {

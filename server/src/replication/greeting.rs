@@ -2,6 +2,7 @@
 //! of RESP, each a line.
 
 use std::fmt::Write as _;
+use std::sync::atomic::Ordering::SeqCst;
 
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -32,7 +33,7 @@ pub(super) async fn greet(shared: &Shared, place: Option<([u8; 16], u64)>) -> Re
     let settings = shared.server.config.load();
     if let Some(words) = credentials(&settings) {
         let reply = ask(&mut socket, &mut input, &words).await?;
-        accepted(&reply).map_err(|why| format!("the primary does not let this server in: {why}"))?;
+        accepted(&reply).map_err(|why| format!("the primary does not let this server in: {}", code(&why)))?;
     }
     let reply = ask(&mut socket, &mut input, &request(shared, &settings, place)).await?;
     accepted(&reply).map_err(|why| {
@@ -43,6 +44,11 @@ pub(super) async fn greet(shared: &Shared, place: Option<([u8; 16], u64)>) -> Re
         }
     })?;
     Ok((Stream::Plain(socket), input))
+}
+
+/// The code of an error. What follows it may repeat the password to whoever does not know AUTH.
+pub(super) fn code(error: &str) -> &str {
+    error.split(' ').next().unwrap_or_default()
 }
 
 /// AUTH as the settings have it.
@@ -83,10 +89,10 @@ fn request(shared: &Shared, settings: &Settings, place: Option<([u8; 16], u64)>)
     }
     let flags = [
         (link.yields, "YIELD"),
-        (link.force || is_blank(server, settings.databases), "BLANK"),
+        (link.force.load(SeqCst) || is_blank(server, settings.databases), "BLANK"),
         (link.full.load(std::sync::atomic::Ordering::SeqCst), "FULL"),
         (link.hands_over(), "FAILOVER"),
-        (link.hands_over() && link.force, "FORCE"),
+        (link.hands_over() && link.force.load(SeqCst), "FORCE"),
     ];
     words.extend(flags.into_iter().filter(|(on, _)| *on).map(|(_, word)| word.to_owned()));
     words

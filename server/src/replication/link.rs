@@ -41,8 +41,8 @@ impl Phase {
 pub(crate) struct Link {
     /// Where the primary listens.
     pub(crate) primary: Primary,
-    /// Data of another history may be overwritten.
-    pub(crate) force: bool,
+    /// Data of another history may be overwritten, until there are some of the primary's: it was said of those that were there then.
+    pub(crate) force: AtomicBool,
     /// The promotions that led here are this server's own, and are given up.
     pub(crate) yields: bool,
     /// The primary is to have this server's place first: FAILOVER.
@@ -84,7 +84,7 @@ impl Link {
         };
         Link {
             primary,
-            force,
+            force: AtomicBool::new(force),
             yields,
             failover: AtomicBool::new(failover),
             full: AtomicBool::new(false),

@@ -43,6 +43,8 @@ pub(crate) struct Replication {
     later_term: AtomicU64,
     /// The term that this server was promoted to since its start; 0 is none.
     own_promotion: AtomicU64,
+    /// What waits to be carried out.
+    applying: follow::Applying,
     /// Who follows it.
     pub(crate) feeds: Feeds,
     /// Whether it is handing over.

@@ -6,7 +6,7 @@ use bytes::BytesMut;
 use tokio::net::TcpStream;
 use veddb_commands::CommandError;
 
-use super::greeting::{accepted, ask, credentials};
+use super::greeting::{accepted, ask, code, credentials};
 use crate::server::Server;
 
 /// How long the other server may take.
@@ -24,7 +24,7 @@ async fn request(server: &Server, host: &str, port: u16) -> Result<(), String> {
     let settings = server.config.load();
     let mut input = BytesMut::new();
     if let Some(words) = credentials(&settings) {
-        accepted(&ask(&mut socket, &mut input, &words).await?)?;
+        accepted(&ask(&mut socket, &mut input, &words).await?).map_err(|why| code(&why).to_owned())?;
     }
     let ip = match settings.replica_announce_ip.as_str() {
         "" => socket.local_addr().map_err(|error| error.to_string())?.ip().to_string(),

@@ -55,7 +55,7 @@ impl Server {
         let changing = self.replication.changing.lock();
         let follows = self.replication.link().filter(|link| !link.is_cancelled() && link.primary == primary);
         if let Some(link) = follows
-            && (link.force || !force)
+            && (link.force.load(SeqCst) || !force)
         {
             return Ok(false);
         }
@@ -103,7 +103,12 @@ impl Server {
         if let Err(error) = term {
             // It goes on as what it was.
             if let Some(before) = before {
-                self.begin_to_follow(Link::new(before.primary.clone(), before.force, before.yields, false));
+                self.begin_to_follow(Link::new(
+                    before.primary.clone(),
+                    before.force.load(SeqCst),
+                    before.yields,
+                    false,
+                ));
             }
             return Err(error);
         }
