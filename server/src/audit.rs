@@ -137,12 +137,20 @@ const NAME_BYTES_MAX: usize = 256;
 /// A record without its position, which the thread gives it.
 type Record = serde_json::Map<String, Json>;
 
+/// What the queue carries.
+#[derive(Debug)]
+enum Item {
+    Record(Record),
+    /// Tell when all before it is written.
+    Flush(SyncSender<()>),
+}
+
 /// Takes records for the audit log.
 #[derive(Debug)]
 pub(crate) struct Auditor {
-    queue: SyncSender<Record>,
+    queue: SyncSender<Item>,
     /// Until the thread takes it.
-    receiver: Mutex<Option<Receiver<Record>>>,
+    receiver: Mutex<Option<Receiver<Item>>>,
     /// The log could not be written, and has not been since.
     failing: AtomicBool,
     /// Records written, and records that nobody will read.
@@ -218,7 +226,7 @@ impl Auditor {
     }
 
     /// Waits for a place in the queue; false where there is none in time, or the log cannot be written any more.
-    fn push_soon(&self, mut record: Record) -> bool {
+    fn push_soon(&self, mut record: Item) -> bool {
         let begun = Instant::now();
         while begun.elapsed() < PATIENCE && !self.is_failing() {
             match self.queue.try_send(record) {
@@ -232,7 +240,7 @@ impl Auditor {
     }
 
     fn push(&self, settings: &Settings, record: Record) {
-        match self.queue.try_send(record) {
+        match self.queue.try_send(Item::Record(record)) {
             Ok(()) => {}
             // The disk is slower than what is audited: who asks waits for it, for a while.
             Err(TrySendError::Full(record)) if settings.refuse_on_failure && !self.is_failing() => {
@@ -336,11 +344,31 @@ pub fn start(server: &Arc<Server>) -> std::io::Result<std::thread::JoinHandle<()
     let writer = Arc::downgrade(server);
     std::thread::Builder::new().name("veddb-audit".to_owned()).spawn(move || {
         while let Ok(first) = receiver.recv() {
-            let batch: Vec<Record> = std::iter::once(first).chain(receiver.try_iter().take(BATCH - 1)).collect();
             let Some(server) = writer.upgrade() else { return };
-            write(&server, batch);
+            let (mut batch, mut waiting) = (Vec::new(), Vec::new());
+            for item in std::iter::once(first).chain(receiver.try_iter().take(BATCH - 1)) {
+                match item {
+                    Item::Record(record) => batch.push(record),
+                    Item::Flush(done) => waiting.push(done),
+                }
+            }
+            if !batch.is_empty() {
+                write(&server, batch);
+            }
+            for done in waiting {
+                // Whoever is gone does not wait any more.
+                let _ = done.send(());
+            }
         }
     })
+}
+
+/// Returns when everything noted so far is in the log, or the time is up. Blocks.
+pub fn flush(server: &Server, patience: Duration) {
+    let (done, written) = sync_channel(1);
+    if server.audit.queue.send(Item::Flush(done)).is_ok() && written.recv_timeout(patience).is_err() {
+        tracing::warn!("the last records of the audit log could not be written in time");
+    }
 }
 
 /// Appends a batch, again and again until it is written or nobody minds.

@@ -65,9 +65,13 @@ impl Caller {
             let steps = move || {
                 let mut before = None;
                 loop {
-                    // A new view each time, so that a step sees what the unit before it did.
-                    let view = caller.server.store().view(now_ms());
-                    match phased.next(&caller.context(&view), before.take())? {
+                    let step = {
+                        // A new view each time, so that a step sees what the unit before it did. None is held while a unit waits: a
+                        // store that is replaced waits for its views, and the unit for the store.
+                        let view = caller.server.store().view(now_ms());
+                        phased.next(&caller.context(&view), before.take())?
+                    };
+                    match step {
                         Step::Done(reply) => return Ok(Steps::Done(reply)),
                         Step::Wait => return Ok(Steps::Wait(phased)),
                         Step::Commit(unit) => {

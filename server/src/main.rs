@@ -97,6 +97,8 @@ fn abort_when_the_store_panics() {
 /// this in a debug build; what is not used is no memory.
 const STACK_BYTES: usize = 16 << 20;
 
+/// How long the last records of the audit log are waited for when the server stops.
+const AUDIT_PATIENCE: Duration = Duration::from_secs(5);
 /// The names that [`veddb_storage::Store`] gives its threads.
 const STORE_THREADS: [&str; 3] = ["veddb-commit", "veddb-checkpoint", "veddb-fsync"];
 
@@ -154,7 +156,11 @@ fn serve(arguments: &[String]) -> anyhow::Result<()> {
         };
         server.drain(patience).await;
         tracing::info!("closing the store");
-        tokio::task::spawn_blocking(move || server.close()).await?;
+        tokio::task::spawn_blocking(move || {
+            audit::flush(&server, AUDIT_PATIENCE);
+            server.close();
+        })
+        .await?;
         anyhow::Ok(())
     });
     // Whatever still reads has nobody to answer.

@@ -106,6 +106,10 @@ fn publish_all(server: &Weak<Server>, queue: &Receiver<Vec<Note>>) {
     let mut filled = Filled::new();
     while let Ok(notes) = queue.recv() {
         let Some(server) = server.upgrade() else { return };
+        if server.replication.is_replica() {
+            // What its primary publishes of them comes over the link.
+            continue;
+        }
         for note in notes {
             publish(&server, &note, &mut filled);
         }

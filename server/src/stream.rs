@@ -37,14 +37,6 @@ impl Stream {
         }
     }
 
-    /// The other side's certificate (DER), where it showed one that was found good.
-    pub fn peer_certificate(&self) -> Option<&[u8]> {
-        match self {
-            Stream::Plain(_) => None,
-            Stream::Tls(tls) => tls.get_ref().1.peer_certificates()?.first().map(|first| first.as_ref()),
-        }
-    }
-
     /// Appends what has come, without waiting. None where nothing has; 0 at the end.
     ///
     /// # Errors

@@ -181,8 +181,17 @@ fn it_is_sealed_and_goes_over_to_a_new_key() -> Result<()> {
         }
     }
     server.restart()?;
-    let (ok, _, said) = verify(&mut server.client()?)?;
+    let mut client = server.client()?;
+    let (ok, _, said) = verify(&mut client)?;
     ensure!(ok, "after a start: {said}");
+    // An orderly stop loses nothing of what was noted just before.
+    let before = records(&mut client, 1)?.len();
+    let sets: Vec<Vec<&str>> = (0..500).map(|_| vec!["CONFIG", "SET", "timeout", "0"]).collect();
+    client.pipeline(&sets)?;
+    server.stop()?;
+    server.restart()?;
+    let after = records(&mut server.client()?, 1)?.len();
+    ensure!(after == before + 500, "{before} records and 500, but {after} after a stop");
     Ok(())
 }
 

@@ -7,6 +7,7 @@ pub mod file;
 pub mod kind;
 mod replication;
 pub mod rewrite;
+mod security;
 pub mod table;
 
 use std::net::IpAddr;

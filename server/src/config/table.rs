@@ -3,11 +3,9 @@
 use std::path::PathBuf;
 
 use super::kind::{Refusal, addresses, boolean, choice, integer, memory, only, output_limits, percentiles, word};
-use super::replication;
 use super::{LogFormat, LogLevel, OutputLimit, Protected, Secret, Settings};
-use crate::audit::Events;
+use super::{replication, security};
 use crate::notify::KeyEvents;
-use crate::tls::{AuthClients, Protocols};
 use veddb_storage::FsyncPolicy;
 
 /// One setting. Its default is what [`Settings::default`] says.
@@ -88,14 +86,11 @@ const LEVELS: &[(&str, LogLevel)] = &[
     ("nothing", LogLevel::Nothing),
 ];
 const PROTECTED: &[(&str, Protected)] = &[("no", Protected::No), ("local", Protected::Local), ("yes", Protected::Yes)];
-const AUDIT_FAILURE: &[(&str, bool)] = &[("continue", false), ("refuse", true)];
-const AUTH_CLIENTS: &[(&str, AuthClients)] =
-    &[("no", AuthClients::No), ("yes", AuthClients::Yes), ("optional", AuthClients::Optional)];
 const CHANNELS: &[(&str, bool)] = &[("resetchannels", false), ("allchannels", true)];
 const FORMATS: &[(&str, LogFormat)] = &[("text", LogFormat::Text), ("json", LogFormat::Json)];
 pub(super) const I32: i64 = i32::MAX as i64;
 pub(super) const MIB: i64 = 1 << 20;
-const GIB: i64 = 1 << 30;
+pub(super) const GIB: i64 = 1 << 30;
 
 pub(super) fn put<T>(slot: &mut T, value: Result<T, Refusal>) -> Result<(), Refusal> {
     *slot = value?;
@@ -106,7 +101,7 @@ pub(super) fn yes_no(value: bool) -> String {
     if value { "yes" } else { "no" }.to_owned()
 }
 
-fn path(path: &std::path::Path) -> String {
+pub(super) fn path(path: &std::path::Path) -> String {
     path.display().to_string()
 }
 
@@ -148,30 +143,10 @@ pub static SETTINGS: &[Setting] = &[
         |_| "yes".to_owned(),
         |_, v| only(v, "yes", "the log cannot be turned off"),
     ),
-    Setting::live(
-        "audit-events",
-        "What is written to the audit log: any of auth denied acl key token config ddl replication read write; nothing is off.",
-        |s| s.audit.events.to_string(),
-        |s, v| put(&mut s.audit.events, Events::read(v)),
-    ),
-    Setting::live(
-        "audit-file-size",
-        "Bytes after which the audit log begins its next file.",
-        |s| s.audit.file_bytes.to_string(),
-        |s, v| put(&mut s.audit.file_bytes, memory(v, 64 << 10..=GIB).map(|bytes| bytes as u64)),
-    ),
-    Setting::live(
-        "audit-files-max",
-        "Files of the audit log that are kept; 0 is all.",
-        |s| s.audit.files_max.to_string(),
-        |s, v| put(&mut s.audit.files_max, integer(v, 0..=1_000_000)),
-    ),
-    Setting::live(
-        "audit-on-failure",
-        "What happens to commands that would be audited while the audit log cannot be written: continue, refuse.",
-        |s| word(s.audit.refuse_on_failure, AUDIT_FAILURE),
-        |s, v| put(&mut s.audit.refuse_on_failure, choice(v, AUDIT_FAILURE)),
-    ),
+    security::AUDIT_EVENTS,
+    security::AUDIT_FILE_SIZE,
+    security::AUDIT_FILES_MAX,
+    security::AUDIT_ON_FAILURE,
     Setting::fixed(
         "bind",
         "The IP addresses to listen on.",
@@ -268,30 +243,10 @@ pub static SETTINGS: &[Setting] = &[
         |s| s.latency_percentiles.iter().map(f64::to_string).collect::<Vec<_>>().join(" "),
         |s, v| put(&mut s.latency_percentiles, percentiles(v)),
     ),
-    Setting::live(
-        "limit-address-commands",
-        "Commands that one address may send in a second, over all its connections; 0 is no limit. Of IPv6 a /64 is one address.",
-        |s| s.rates.address_commands.to_string(),
-        |s, v| put(&mut s.rates.address_commands, integer(v, 0..=I32)),
-    ),
-    Setting::live(
-        "limit-address-connections",
-        "Connections that one address may make in a second; 0 is no limit. Of IPv6 a /64 is one address.",
-        |s| s.rates.address_connections.to_string(),
-        |s, v| put(&mut s.rates.address_connections, integer(v, 0..=I32)),
-    ),
-    Setting::live(
-        "limit-user-bytes",
-        "Bytes of requests that one user may send in a second, over all connections; 0 is no limit.",
-        |s| s.rates.user_bytes.to_string(),
-        |s, v| put(&mut s.rates.user_bytes, integer(v, 0..=I32)),
-    ),
-    Setting::live(
-        "limit-user-commands",
-        "Commands that one user may send in a second, over all connections; 0 is no limit.",
-        |s| s.rates.user_commands.to_string(),
-        |s, v| put(&mut s.rates.user_commands, integer(v, 0..=I32)),
-    ),
+    security::LIMIT_ADDRESS_COMMANDS,
+    security::LIMIT_ADDRESS_CONNECTIONS,
+    security::LIMIT_USER_BYTES,
+    security::LIMIT_USER_COMMANDS,
     Setting::fixed(
         "log-format",
         "text or json.",
@@ -540,48 +495,13 @@ pub static SETTINGS: &[Setting] = &[
         |s| s.timeout_s.to_string(),
         |s, v| put(&mut s.timeout_s, integer(v, 0..=I32)),
     ),
-    Setting::live(
-        "tls-auth-clients",
-        "Whether clients show a certificate of tls-ca-cert-file: no, optional, yes.",
-        |s| word(s.tls.auth_clients, AUTH_CLIENTS),
-        |s, v| put(&mut s.tls.auth_clients, choice(v, AUTH_CLIENTS)),
-    ),
-    Setting::live(
-        "tls-ca-cert-file",
-        "Whose certificates of others are good: PEM, one after the other.",
-        |s| path(&s.tls.ca_cert_file),
-        |s, v| put(&mut s.tls.ca_cert_file, Ok(PathBuf::from(v))),
-    ),
-    Setting::live(
-        "tls-cert-file",
-        "The server's certificate and those between it and its CA: PEM. CONFIG SET reads the file anew, also under the same name.",
-        |s| path(&s.tls.cert_file),
-        |s, v| put(&mut s.tls.cert_file, Ok(PathBuf::from(v))),
-    ),
-    Setting::live(
-        "tls-crl-file",
-        "Certificates of clients that were revoked: a CRL of each CA that gave one, PEM.",
-        |s| path(&s.tls.crl_file),
-        |s, v| put(&mut s.tls.crl_file, Ok(PathBuf::from(v))),
-    ),
-    Setting::live(
-        "tls-key-file",
-        "The key of the server's certificate: PEM, not encrypted.",
-        |s| path(&s.tls.key_file),
-        |s, v| put(&mut s.tls.key_file, Ok(PathBuf::from(v))),
-    ),
-    Setting::fixed(
-        "tls-port",
-        "The TCP port for connections through TLS; 0 is none. With one, `port 0` is no port for others.",
-        |s| s.tls.port.to_string(),
-        |s, v| put(&mut s.tls.port, integer(v, 0..=65_535)),
-    ),
-    Setting::live(
-        "tls-protocols",
-        "The versions spoken, of TLSv1.2 and TLSv1.3.",
-        |s| s.tls.protocols.to_string(),
-        |s, v| put(&mut s.tls.protocols, Protocols::read(v)),
-    ),
+    security::TLS_AUTH_CLIENTS,
+    security::TLS_CA_CERT_FILE,
+    security::TLS_CERT_FILE,
+    security::TLS_CRL_FILE,
+    security::TLS_KEY_FILE,
+    security::TLS_PORT,
+    security::TLS_PROTOCOLS,
     Setting::live(
         "ttl-sweep-seconds",
         "How often documents are deleted whose time has come (DOC.EXPIRE, IDX.CREATE .. EXPIREAFTER).",

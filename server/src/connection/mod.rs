@@ -289,6 +289,8 @@ impl Connection {
             }
             Run::Session(run) => {
                 self.finish_writes().await;
+                // It may wait for a store that is being replaced, and that for the views of the one before.
+                self.view = None;
                 let mut outcome = self.run_session(entry, run, &args);
                 if let Some(later) = self.state.later.take() {
                     outcome = Box::pin(self.finish(later, &args)).await?;

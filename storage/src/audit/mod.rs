@@ -4,7 +4,7 @@
 //! chain begins and ends. Does not know what is audited: a record is a JSON text.
 //!
 //! Invariant: a record is synced before the head says that it is there. So whatever is missing before the head was taken
-//! away, and whatever follows it is the torn end of a batch.
+//! away; what follows it and belongs to the chain is taken over by the next start, and the rest is the torn end of a batch.
 
 mod file;
 mod head;

@@ -161,3 +161,25 @@ fn the_role_is_kept_over_a_restart() -> Result<()> {
     assert_eq!(figure(&replica, "role")?, "slave");
     until_in_step(&primary, &replica)
 }
+
+#[test]
+fn a_change_is_told_once_on_a_replica() -> Result<()> {
+    let (primary, replica) = pair()?;
+    for server in [&primary, &replica] {
+        server.client()?.ask(&["CONFIG", "SET", "notify-doc-events", "yes"])?;
+    }
+    let mut listener = replica.client()?;
+    listener.ask(&["SUBSCRIBE", "__doc@told__"])?;
+    let mut client = primary.client()?;
+    for version in ["1", "2", "3"] {
+        client.ask(&["DOC.SET", "told", "1", "{}"])?;
+        let told = listener.read()?;
+        let text = told.expect_array().last().context("a message")?.expect_text();
+        assert!(text.contains(&format!("\"version\":{version}")), "{text}");
+    }
+    until_in_step(&primary, &replica)?;
+    client.ask(&["PUBLISH", "__doc@told__", "the end"])?;
+    let last = listener.read()?.to_string();
+    assert!(last.contains("the end"), "{last}");
+    Ok(())
+}
