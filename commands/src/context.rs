@@ -7,7 +7,7 @@ use std::time::Instant;
 use veddb_storage::{Transaction, View};
 
 use crate::access::User;
-use crate::error::{CommandError, ErrorCode};
+use crate::error::CommandError;
 use crate::queries::Queries;
 use crate::reply::Reply;
 
@@ -151,7 +151,7 @@ impl<'a> ReadContext<'a> {
         if let Some(limit_ms) = max_time_ms
             && self.started.elapsed().as_millis() as u64 >= limit_ms
         {
-            return Err(CommandError::new(ErrorCode::Timeout, format!("the query passed its {limit_ms} ms")));
+            return Err(CommandError::max_time(limit_ms));
         }
         Ok(())
     }

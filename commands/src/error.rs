@@ -179,6 +179,11 @@ impl CommandError {
         CommandError::new(ErrorCode::Err, message)
     }
 
+    /// A query that passed its MAXTIME.
+    pub fn max_time(limit_ms: u64) -> CommandError {
+        CommandError::new(ErrorCode::Timeout, format!("the query passed its {limit_ms} ms"))
+    }
+
     /// Redis's `ERR syntax error`.
     pub fn syntax() -> CommandError {
         CommandError::err("syntax error")

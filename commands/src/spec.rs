@@ -76,6 +76,21 @@ impl Command {
         let wanted = self.arity.unsigned_abs() as usize;
         if self.arity < 0 { count >= wanted } else { count == wanted }
     }
+
+    /// The milliseconds after MAXTIME, where the command takes it and 1 or more are given. What cannot be read is the
+    /// command's own to refuse.
+    pub fn max_time_ms(&self, args: &Args) -> Option<u64> {
+        const MAXTIME: &str = "MAXTIME";
+        if !self.args.iter().any(|arg| arg.token == MAXTIME) {
+            return None;
+        }
+        let mut at = 1 + self.args.iter().filter(|arg| arg.token.is_empty()).count();
+        while at < args.len() && !args.is(at, MAXTIME) {
+            let word = self.args.iter().find(|arg| args.is(at, arg.token))?;
+            at += if matches!(word.kind, ArgKind::PureToken) { 1 } else { 2 };
+        }
+        args.get(at + 1).and_then(|_| args.unsigned(at + 1).ok()).filter(|ms| *ms > 0)
+    }
 }
 
 /// A heading of the reference.
@@ -334,6 +349,34 @@ impl Run {
                 }
             }
             other => other,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    #[test]
+    fn the_time_of_a_query_is_found_where_it_stands() {
+        let find = &crate::doc::find::SPEC;
+        let cases: &[(&[&str], Option<u64>)] = &[
+            (&["c", "{}", "MAXTIME", "5"], Some(5)),
+            (&["c", "{}", "WITHVER", "limit", "3", "maxtime", "70"], Some(70)),
+            (&["MAXTIME", "{}", "HINT", "MAXTIME", "MAXTIME", "6"], Some(6)),
+            (&["MAXTIME", "7", "HINT", "MAXTIME"], None),
+            (&["c", "{}", "MAXTIME", "0"], None),
+            (&["c", "{}", "MAXTIME", "x"], None),
+            (&["c", "{}", "MAXTIME"], None),
+            (&["c", "{}", "WHAT", "MAXTIME", "7"], None),
+            (&["c"], None),
+        ];
+        for (words, expected) in cases {
+            let words = std::iter::once("DOC.FIND").chain(words.iter().copied());
+            let args = Args::new(words.map(|word| Bytes::copy_from_slice(word.as_bytes())).collect());
+            assert_eq!(find.max_time_ms(&args), *expected, "{args:?}");
         }
     }
 }

@@ -51,10 +51,21 @@ pub fn now_ms() -> u64 {
 }
 
 impl Caller {
-    /// Runs a read on a thread where it may take its time.
-    pub async fn read_long(&self, run: ReadFn, args: Args) -> Outcome {
+    /// Runs a read on a thread where it may take its time, or as many milliseconds as it has.
+    ///
+    /// A query looks at the clock itself and ends with what it holds. It cannot while it waits: for a thread, for the disk,
+    /// or for the engine, which keeps readers out while it puts a compaction's tables in place. Its client is answered all
+    /// the same, and the thread ends it as soon as it goes on.
+    pub async fn read_long(&self, run: ReadFn, args: Args, max_time_ms: Option<u64>) -> Outcome {
         let caller = self.clone();
-        self.on_a_thread(move || read(run, &args, &caller.context(&caller.server.store().view(now_ms())))).await
+        let work = self.on_a_thread(move || read(run, &args, &caller.context(&caller.server.store().view(now_ms()))));
+        let answer_by = |ms| self.started.checked_add(Duration::from_millis(ms)).and_then(|at| at.checked_add(GRACE));
+        match max_time_ms.and_then(|ms| answer_by(ms).map(|at| (ms, at))) {
+            None => work.await,
+            Some((ms, at)) => {
+                tokio::time::timeout_at(at.into(), work).await.unwrap_or_else(|_| Err(CommandError::max_time(ms)))
+            }
+        }
     }
 
     /// Runs a write that reads first, on a thread; its units go through the committer one by one.
@@ -128,6 +139,9 @@ enum Steps {
     Done(Reply),
     Wait(Box<dyn Phased>),
 }
+
+/// How long after its time a query has to end by itself.
+const GRACE: Duration = Duration::from_millis(20);
 
 /// How long a phased write that has nothing to do yet is left alone.
 const WAIT: Duration = Duration::from_millis(10);

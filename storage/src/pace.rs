@@ -59,7 +59,8 @@ impl Pace {
     /// Begins to work.
     pub(crate) fn turns(self: &Arc<Pace>) -> Turns {
         let now = Instant::now();
-        Turns { pace: Arc::clone(self), began: now, looked: now, operations: self.operations.load(Ordering::Relaxed) }
+        let operations = self.operations.load(Ordering::Relaxed);
+        Turns { pace: Arc::clone(self), began: now, looked: now, operations, waited: false }
     }
 }
 
@@ -82,9 +83,15 @@ pub(crate) struct Turns {
     /// When the clients were looked at last, and how much they had done.
     looked: Instant,
     operations: u64,
+    waited: bool,
 }
 
 impl Turns {
+    /// Whether it has waited for clients since it began.
+    pub(crate) fn has_waited(&self) -> bool {
+        self.waited
+    }
+
     /// Begins a turn now: what was waited for until now was no work.
     pub(crate) fn restart(&mut self) {
         self.began = Instant::now();
@@ -108,6 +115,7 @@ impl Turns {
         while !owed.is_zero() && quiet < QUIET_SLICES && !self.pace.over.load(Ordering::Relaxed) {
             let slice = owed.min(SLICE);
             let before = self.pace.operations.load(Ordering::Relaxed);
+            self.waited = true;
             sleep(slice)?;
             owed -= slice;
             quiet = if self.pace.operations.load(Ordering::Relaxed) == before { quiet + 1 } else { 0 };
@@ -160,11 +168,14 @@ mod tests {
     fn alone_it_does_not_wait_and_beside_clients_it_does() {
         let pace = Arc::new(Pace::default());
         let work = Duration::from_millis(100);
-        assert_eq!(waited(&mut worked(&pace, work), || ()), Duration::ZERO);
+        let mut turns = worked(&pace, work);
+        assert_eq!(waited(&mut turns, || ()), Duration::ZERO);
+        assert!(!turns.has_waited());
         let mut turns = worked(&pace, work);
         pace.note(10_000);
         let all = waited(&mut turns, || pace.note(100));
         assert!(all >= work.mul_f64(WRITING) && all < work.mul_f64(WRITING + 1.0), "{all:?}");
+        assert!(turns.has_waited());
         assert_eq!(waited(&mut turns, || ()), Duration::ZERO, "a turn has just begun");
         let mut turns = worked(&pace, work);
         pace.note(10_000);

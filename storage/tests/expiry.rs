@@ -55,19 +55,6 @@ fn body(id: &str, n: u64) -> Box<[u8]> {
     parse_document(text.as_bytes(), ParseLimits::default(), IdSource::Given(id)).unwrap().body
 }
 
-fn copy_dir(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy_dir(&entry.path(), &target);
-        } else {
-            std::fs::copy(entry.path(), target).unwrap();
-        }
-    }
-}
-
 fn verified(store: &Store) -> Verified {
     let view = store.view(0);
     let collection = view.collection(0, "c").unwrap();
@@ -247,8 +234,7 @@ fn a_random_history_of_expiries_survives_restarts_and_crashes() {
             // The files as they are while the store is open are what a kill would leave.
             store.sync().unwrap();
             let copy = tempfile::tempdir().unwrap();
-            copy_dir(&dir.path().join("data"), &copy.path().join("data"));
-            std::fs::copy(dir.path().join("data.key"), copy.path().join("data.key")).unwrap();
+            common::copy_as_killed(&dir.path().join("data"), copy.path());
             let crashed = open(copy.path(), NEVER);
             check(&crashed, &model);
             check_verified(&crashed);

@@ -151,19 +151,6 @@ fn step(store: &Store, model: &mut Model, random: &mut Random, next: &mut BTreeM
     }
 }
 
-fn copy_dir(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy_dir(&entry.path(), &target);
-        } else {
-            std::fs::copy(entry.path(), target).unwrap();
-        }
-    }
-}
-
 #[test]
 fn a_random_history_survives_restarts() {
     let seed = 20_261_123;
@@ -213,8 +200,7 @@ fn a_random_history_survives_restarts() {
             // The files as they are while the store is open are what a kill would leave.
             store.sync().unwrap();
             let copy = tempfile::tempdir().unwrap();
-            copy_dir(&dir.path().join("data"), &copy.path().join("data"));
-            std::fs::copy(dir.path().join("data.key"), copy.path().join("data.key")).unwrap();
+            common::copy_as_killed(&dir.path().join("data"), copy.path());
             let crashed = open(copy.path());
             check(&crashed, &model);
         }

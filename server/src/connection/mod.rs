@@ -399,7 +399,8 @@ impl Connection {
         let caller = self.caller(started);
         // It sees a later moment, before which the reads after it must not go back.
         self.view = None;
-        let outcome = unless_gone(&self.stream, &self.client, caller.read_long(run, args.clone())).await;
+        let max_time_ms = entry.command.max_time_ms(&args);
+        let outcome = unless_gone(&self.stream, &self.client, caller.read_long(run, args.clone(), max_time_ms)).await;
         self.answer(entry, &args, started, outcome);
     }
 

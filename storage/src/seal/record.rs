@@ -392,6 +392,22 @@ mod tests {
         assert!(sealer.open(Purpose::Documents, b"place", &sealed).is_err(), "one byte more");
     }
 
+    /// As the build that measures what sealing costs writes them: whoever would have them read unsealed data as sealed.
+    #[test]
+    fn a_record_that_nobody_sealed_is_refused() {
+        let sealer = sealer();
+        let [_, a, b, c, d] = *seal(&sealer, b"").first_chunk::<HEADER>().unwrap();
+        let body = br#"{"_id":"x"}"#;
+        for version in (0..=255).filter(|version| *version != VERSION) {
+            let mut record = vec![version, a, b, c, d];
+            record.extend_from_slice(&[0; NONCE]);
+            record.extend_from_slice(body);
+            record.extend_from_slice(&[0; TAG]);
+            let said = sealer.open(Purpose::Documents, b"place", &record).unwrap_err().to_string();
+            assert!(said.contains(&format!("unknown record version {version}")), "{said}");
+        }
+    }
+
     #[test]
     fn a_record_opens_only_in_its_place() {
         let sealer = sealer();
