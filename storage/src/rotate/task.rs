@@ -34,7 +34,7 @@ const POLL: Duration = Duration::from_millis(20);
 const REPORT_INTERVAL: Duration = Duration::from_secs(30);
 /// After so many bytes a checkpoint is made: what is published has the last one's moment of the engine, and as long as that
 /// is there the engine keeps all that was superseded since, through each of its compactions.
-const CHECKPOINT_BYTES: u64 = 64 << 20;
+const CHECKPOINT_BYTES: u64 = 32 << 20;
 /// What a pass does not reach another one will not either.
 const PASSES_MAX: u32 = 3;
 /// Over how long the rate is measured.
