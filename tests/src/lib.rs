@@ -6,6 +6,7 @@
 pub mod client;
 pub mod disk;
 pub mod linear;
+pub mod network;
 pub mod proxy;
 pub mod random;
 pub mod redis;
@@ -16,6 +17,7 @@ pub mod value;
 
 pub use client::{Client, request};
 pub use disk::SmallDisk;
+pub use network::Network;
 pub use proxy::Proxy;
 pub use random::Random;
 pub use redis::Redis;

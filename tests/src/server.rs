@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 
-use crate::{Client, Value};
+use crate::{Client, Network, Value};
 
 /// How long a server may take to answer its first PING, or to end.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -28,6 +28,14 @@ pub struct Options {
     password: Option<String>,
     home: Option<Arc<TempDir>>,
     file: Option<PathBuf>,
+    machine: Option<Machine>,
+}
+
+/// One of a [`Network`].
+#[derive(Debug, Clone)]
+struct Machine {
+    namespace: String,
+    address: String,
 }
 
 impl Options {
@@ -70,6 +78,14 @@ impl Options {
     pub fn file(mut self, file: &Path) -> Options {
         self.file = Some(file.to_owned());
         self
+    }
+
+    /// Runs the server on this machine of a network, where it listens on the machine's address.
+    #[must_use]
+    pub fn on(mut self, network: &Network, machine: usize) -> Options {
+        let (namespace, address) = (network.namespace(machine), network.address(machine));
+        self.machine = Some(Machine { namespace, address: address.clone() });
+        self.set("bind", format!("{address} 127.0.0.1")).set("protected-mode", "no")
     }
 
     /// Starts the server and waits until it answers.
@@ -154,7 +170,15 @@ impl Server {
 
     fn spawn(&self) -> Result<Child> {
         let log = File::options().create(true).append(true).open(self.log_path())?;
-        let mut command = Command::new(binary()?);
+        let mut command = match &self.options.machine {
+            Some(machine) => {
+                // It becomes the server itself, under the same process id.
+                let mut command = Command::new("ip");
+                command.args(["netns", "exec", &machine.namespace]).arg(binary()?);
+                command
+            }
+            None => Command::new(binary()?),
+        };
         command
             .arg("server")
             .args(&self.options.file)
@@ -197,6 +221,11 @@ impl Server {
         self.port
     }
 
+    /// The address that it is reached at.
+    pub fn host(&self) -> &str {
+        self.options.machine.as_ref().map_or("127.0.0.1", |machine| &machine.address)
+    }
+
     /// The process.
     pub fn pid(&self) -> Option<u32> {
         self.child.as_ref().map(Child::id)
@@ -228,7 +257,7 @@ impl Server {
 
     /// A new connection, authenticated when the server was given a password.
     pub fn client(&self) -> Result<Client> {
-        let mut client = Client::connect(self.port)?;
+        let mut client = Client::connect_to(self.host(), self.port)?;
         if let Some(password) = &self.options.password {
             client.ask(&["AUTH", password])?;
         }
@@ -262,10 +291,24 @@ impl Server {
         Ok(())
     }
 
+    /// SIGSTOP: the process stands still, and nobody is told.
+    pub fn pause(&self) -> Result<()> {
+        self.signal(rustix::process::Signal::STOP)
+    }
+
+    /// SIGCONT: it goes on.
+    pub fn resume(&self) -> Result<()> {
+        self.signal(rustix::process::Signal::CONT)
+    }
+
+    fn signal(&self, signal: rustix::process::Signal) -> Result<()> {
+        let pid = self.pid().and_then(|pid| rustix::process::Pid::from_raw(pid as i32));
+        Ok(rustix::process::kill_process(pid.context("the server is not running")?, signal)?)
+    }
+
     /// SIGTERM; the server has to end with status 0.
     pub fn stop(&mut self) -> Result<()> {
-        let pid = self.pid().and_then(|pid| rustix::process::Pid::from_raw(pid as i32));
-        rustix::process::kill_process(pid.context("the server is not running")?, rustix::process::Signal::TERM)?;
+        self.signal(rustix::process::Signal::TERM)?;
         let status = self.wait()?;
         if !status.success() {
             bail!("after SIGTERM the server ended with {status}; log:\n{}", self.log());
