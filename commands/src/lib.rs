@@ -37,6 +37,7 @@ pub mod session;
 pub mod spec;
 pub mod string;
 pub mod table;
+pub mod token;
 pub mod transactions;
 
 pub use args::Args;

@@ -49,6 +49,10 @@ pub trait Session {
     fn user(&self) -> Arc<User>;
     /// All users and roles, as they are now.
     fn accounts(&self) -> Arc<Accounts>;
+    /// The number of the token that this connection got in with, if it was one.
+    fn token(&self) -> Option<Bytes>;
+    /// All tokens that are known and have not expired, by when they were issued.
+    fn tokens(&self) -> Vec<TokenInfo>;
     /// Has the command be answered by what this comes to, whatever it returns.
     fn later(&mut self, work: Later);
     /// The language's bounds.
@@ -184,6 +188,45 @@ pub enum AccountChange {
     Load,
     /// ACL SAVE: OK.
     Save,
+    /// TOKEN.ISSUE: the token.
+    IssueToken(TokenRequest),
+    /// TOKEN.REVOKE of one token, by its number: 1, or 0 where there is none to revoke.
+    RevokeToken(Bytes),
+    /// TOKEN.REVOKE of all tokens of a user: how many.
+    RevokeTokensOf(Bytes),
+    /// TOKEN.ROTATE: the number of the new key.
+    RotateTokens {
+        /// What was signed with the keys before is not good any more.
+        now: bool,
+    },
+}
+
+/// What a token is to say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenRequest {
+    /// Whose it is.
+    pub user: Bytes,
+    /// How long it is good, seconds; none is the usual time.
+    pub lifetime_s: Option<u64>,
+    /// What it says beside what the server itself does.
+    pub claims: serde_json::Map<String, serde_json::Value>,
+}
+
+/// What TOKEN.LIST shows of a token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenInfo {
+    /// Its number.
+    pub jti: Bytes,
+    /// Whose it is; empty of one that another issuer gave.
+    pub user: Bytes,
+    /// The number of the key that it was signed with; empty of one that another issuer gave.
+    pub key: String,
+    /// When it was issued, milliseconds since 1970; of one that another issuer gave, when it was revoked.
+    pub issued_ms: u64,
+    /// When it is not good any more.
+    pub expires_ms: u64,
+    /// When it was revoked, if it was.
+    pub revoked_ms: Option<u64>,
 }
 
 /// What ACL LOG shows of one thing that was refused, once or several times.

@@ -17,6 +17,7 @@ use crate::server::{
 };
 use crate::spec::Command;
 use crate::string;
+use crate::token;
 use crate::transactions::{discard, exec, multi, unwatch, watch};
 
 /// All commands, by group. The only list there is.
@@ -174,6 +175,10 @@ pub static COMMANDS: &[&Command] = &[
     &slowlog::SPEC,
     &replication::sync_redis::SPEC,
     &time::SPEC,
+    &token::issue::SPEC,
+    &token::list::SPEC,
+    &token::revoke::SPEC,
+    &token::rotate::SPEC,
     &wait::SPEC,
     &waitaof::SPEC,
     // String

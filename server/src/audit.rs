@@ -217,6 +217,9 @@ impl Auditor {
         put("user", json!(text(&client.user.lock())));
         put("addr", json!(client.addr.to_string()));
         put("client", json!(client.id));
+        if let Some(token) = &*client.token.lock() {
+            put("token", json!(text(&token.jti)));
+        }
         let names = names(entry, args, limits);
         if !names.is_empty() {
             put("names", json!(names));
@@ -313,6 +316,14 @@ fn names(entry: &Entry, args: &Args, limits: &Limits) -> Vec<String> {
         }
         ("client", "kill") => args.from(2).iter().take(2).map(text).collect(),
         ("replicaof" | "slaveof", _) => args.from(1).iter().take(2).map(text).collect(),
+        ("token.issue", _) => {
+            (1..args.len()).find(|word| args.is(*word, "USER")).map_or(Vec::new(), |word| at(word + 1))
+        }
+        // What is given by mistake may be a whole token.
+        ("token.revoke", _) => {
+            let shown = args.from(1).iter().filter(|word| !word.starts_with(b"ey"));
+            shown.take(2).map(text).collect()
+        }
         ("client" | "debug", _) => at(1),
         _ => keys(entry, args, limits).iter().take(NAMES_MAX).map(|used| text(&used.key)).collect(),
     }
@@ -451,6 +462,13 @@ mod tests {
         check("CONFIG SET requirepass secret timeout 3", Some(Event::Config), &["requirepass", "timeout"]);
         check("CONFIG GET timeout", None, &[]);
         check("KEY.ROTATE", Some(Event::Key), &[]);
+        check("TOKEN.ISSUE USER ada CLAIMS {}", Some(Event::Token), &["ada"]);
+        check("TOKEN.ISSUE", Some(Event::Token), &[]);
+        check("TOKEN.REVOKE 7", Some(Event::Token), &["7"]);
+        check("TOKEN.REVOKE USER ada", Some(Event::Token), &["USER", "ada"]);
+        check("TOKEN.REVOKE eyJ.a.b", Some(Event::Token), &[]);
+        check("TOKEN.ROTATE", Some(Event::Token), &[]);
+        check("TOKEN.LIST", None, &[]);
         check("KEY.STATUS", None, &[]);
         check("DOC.DROP c", Some(Event::Ddl), &["c"]);
         check("IDX.CREATE c i {}", Some(Event::Ddl), &["c"]);

@@ -15,7 +15,9 @@ use veddb_commands::lookup;
 use veddb_commands::session::{ClientInfo, Unblock};
 
 use crate::config::Settings;
+use crate::execute::now_ms;
 use crate::pubsub::mailbox::Mailbox;
+use crate::token::Token;
 
 /// One connection as others see it.
 #[derive(Debug)]
@@ -50,6 +52,8 @@ pub struct Client {
     pub texts: Mutex<Texts>,
     /// The name of the user that it is.
     pub user: Mutex<Bytes>,
+    /// The token that it got in with, if it was one.
+    pub(crate) token: Mutex<Option<Arc<Token>>>,
     pub monitors: AtomicBool,
     /// It is a replica's.
     pub replica: AtomicBool,
@@ -132,6 +136,9 @@ impl Client {
         let handshake_s = settings.handshake_timeout_s;
         if handshake_s > 0 && age > Duration::from_secs(handshake_s) && !self.greeted.load(Relaxed) {
             return Some("handshake-timeout");
+        }
+        if self.token.lock().as_ref().is_some_and(|token| token.expires_ms <= now_ms()) {
+            return Some("its token has expired");
         }
         // Who listens need not say anything, and who waits for an answer has nothing to say.
         let listens = self.is_subscriber() || self.monitors.load(Relaxed);
@@ -258,6 +265,7 @@ impl Clients {
             shard_channels: AtomicUsize::new(0),
             texts: Mutex::default(),
             user: Mutex::new(crate::acl::default_name()),
+            token: Mutex::default(),
             monitors: AtomicBool::new(false),
             replica: AtomicBool::new(false),
             greeted: AtomicBool::new(false),

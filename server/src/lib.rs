@@ -15,6 +15,7 @@ pub mod dispatch;
 pub mod encode;
 pub mod execute;
 pub mod framer;
+mod identity;
 mod info;
 pub mod key_status;
 mod latency;
@@ -37,5 +38,6 @@ mod slowlog;
 pub mod stream;
 pub mod telemetry;
 pub mod tls;
+pub mod token;
 
 pub use server::Server;

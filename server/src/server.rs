@@ -221,6 +221,10 @@ impl Server {
         if names.iter().any(|name| name.starts_with("tls-")) {
             self.tls.load(&after.tls)?;
         }
+        if names.iter().any(|name| name.starts_with("token-")) {
+            self.acl.tokens.load_foreign(&after.tokens)?;
+            crate::token::enforce(self, None);
+        }
         if before.loglevel != after.loglevel {
             self.log_level.set(after.loglevel)?;
         }

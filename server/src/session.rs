@@ -12,18 +12,20 @@ use veddb_commands::figures::{Latencies, LatencyEvent, Memory, SlowCommand};
 use veddb_commands::replication::{FailoverRequest, FollowRequest, Order, ReplicaInfo, Role};
 use veddb_commands::session::{
     ClientInfo, DenialEntry, InfoSection, Later, LibraryField, Paused, ReplyMode, Session, Shutdown, Subscription,
-    Unblock, Wait,
+    TokenInfo, Unblock, Wait,
 };
 
 use crate::acl::{Acl, is_open};
 use crate::client::Client;
 use crate::config::{Primary, Settings, rewrite};
 use crate::encode::Protocol;
+use crate::execute::now_ms;
 use crate::multi::{Multi, Watched};
 use crate::pubsub::Subscriptions;
 use crate::pubsub::mailbox::{Filled, Mailbox};
 use crate::replication::{failover, recruit};
 use crate::server::Server;
+use crate::token::Token;
 
 /// What a connection's commands change and only its own task reads.
 #[derive(Debug)]
@@ -36,9 +38,11 @@ pub(crate) struct State {
     pub(crate) stranger_noted: bool,
     /// Who it is, as of a generation of users and roles.
     pub(crate) user: Arc<User>,
-    generation: u64,
+    /// The token that it got in with, if it was one: what it narrows, `user` has been narrowed by.
+    pub(crate) token: Option<Arc<Token>>,
+    pub(crate) generation: u64,
     /// Whether nobody needs a password, as of then.
-    open: bool,
+    pub(crate) open: bool,
     /// What the command at hand is answered by.
     pub(crate) later: Option<Later>,
     pub(crate) replies_off: bool,
@@ -74,6 +78,7 @@ impl State {
         let accounts = acl.load();
         State {
             user: Arc::clone(accounts.default_user()),
+            token: None,
             generation,
             stranger_noted: false,
             open: is_open(&accounts),
@@ -94,52 +99,6 @@ impl State {
             follower: None,
             messages_first: false,
         }
-    }
-
-    /// Looks whether its user has other rights since the last look.
-    pub(crate) fn look_at_user(&mut self, acl: &Acl) {
-        let generation = acl.generation();
-        if generation == self.generation {
-            return;
-        }
-        let accounts = acl.load();
-        // A connection whose user is gone is being closed.
-        if let Some(user) = accounts.get(self.user.name()) {
-            self.user = Arc::clone(user);
-        }
-        (self.generation, self.open) = (generation, is_open(&accounts));
-    }
-
-    /// Whether it may run commands.
-    pub(crate) fn is_authenticated(&self) -> bool {
-        self.authenticated || self.open
-    }
-
-    /// It is another user from now on; false where that user is gone meanwhile.
-    pub(crate) fn become_user(&mut self, name: &Bytes, acl: &Acl, client: &Client) -> bool {
-        let before = std::mem::replace(&mut *client.user.lock(), name.clone());
-        // Whoever removes the user from now on finds this connection.
-        self.generation = acl.generation();
-        let accounts = acl.load();
-        self.open = is_open(&accounts);
-        match accounts.get(name).filter(|user| user.is_enabled()) {
-            Some(user) => (self.user, self.authenticated) = (Arc::clone(user), true),
-            None => {
-                *client.user.lock() = before;
-                return false;
-            }
-        }
-        true
-    }
-
-    /// Whether its user is gone, or it listens to what that may not hear.
-    pub(crate) fn has_lost_rights(&self, acl: &Acl) -> bool {
-        let accounts = acl.load();
-        let Some(user) = accounts.get(self.user.name()) else { return true };
-        let Some(subscriptions) = &self.subscriptions else { return false };
-        [Subscription::Channel, Subscription::Shard, Subscription::Pattern].into_iter().any(|kind| {
-            subscriptions.names(kind).iter().any(|name| !user.may_hear(name, kind == Subscription::Pattern))
-        })
     }
 
     /// What it listens to, with its mailbox, from now on.
@@ -271,6 +230,14 @@ impl Session for ConnectionSession<'_> {
         self.server.acl.load()
     }
 
+    fn token(&self) -> Option<Bytes> {
+        self.state.token.as_ref().map(|token| token.jti.clone())
+    }
+
+    fn tokens(&self) -> Vec<TokenInfo> {
+        self.server.acl.tokens.list(now_ms())
+    }
+
     fn later(&mut self, work: Later) {
         self.state.later = Some(work);
     }
@@ -399,6 +366,7 @@ impl Session for ConnectionSession<'_> {
         let filled = std::mem::take(&mut self.state.filled);
         *self.state = State { filled, ..State::new(&self.server.acl) };
         *self.client.user.lock() = self.state.user.name().clone();
+        *self.client.token.lock() = None;
         self.note_subscriptions();
         self.note_transaction();
         self.client.db.store(0, Relaxed);

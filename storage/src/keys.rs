@@ -19,13 +19,17 @@ use crate::transaction::Transaction;
 /// The collection's name.
 pub const KEYS: &str = "_keys";
 
-/// The collections of users and of roles, formed as keys are; in database 0.
+/// The collections of users, of roles and of their tokens, formed as keys are; in database 0.
 pub const USERS: &str = "_users";
 /// See [`USERS`].
 pub const ROLES: &str = "_roles";
+/// See [`USERS`]: what is known of tokens that were issued or revoked.
+pub const TOKENS: &str = "_tokens";
+/// See [`USERS`]: what tokens are signed with.
+pub const SIGNING_KEYS: &str = "_signing_keys";
 
 /// The server's own collections that outlive a start.
-pub(crate) const LASTING: &[&str] = &[KEYS, USERS, ROLES];
+pub(crate) const LASTING: &[&str] = &[KEYS, USERS, ROLES, TOKENS, SIGNING_KEYS];
 
 /// A longer key stands in its document, and its hash in the index.
 const PLAIN_BYTES_MAX: usize = 511;

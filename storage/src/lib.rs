@@ -56,7 +56,7 @@ pub use error::Error;
 pub use index::{
     Entry, FIELDS_BYTES_MAX, FIELDS_MAX, INDEXES_MAX, Index, IndexDefinition, IndexField, IndexSpec, SHORTENED_BYTES,
 };
-pub use keys::{KEYS, KeyValue, ROLES, USERS, key_id, key_of, key_value, pack_key};
+pub use keys::{KEYS, KeyValue, ROLES, SIGNING_KEYS, TOKENS, USERS, key_id, key_of, key_value, pack_key};
 pub use kv::fjall::OPENING_THREAD;
 pub use lsn::Lsn;
 pub use note::{Listener, Note, OwnWatcher};

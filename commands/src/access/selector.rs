@@ -162,6 +162,19 @@ impl Selector {
         Selector { channels, ..Selector::default() }
     }
 
+    /// What these rules come to where nothing is allowed before. Roles are not among them: their rules change.
+    ///
+    /// # Errors
+    /// The first rule that cannot be, with what is wrong with it.
+    pub fn of<'a>(rules: impl IntoIterator<Item = &'a [u8]>) -> Result<Selector, (&'a [u8], RuleError)> {
+        let mut selector = Selector::new(false);
+        for rule in rules {
+            selector.apply(rule, None).map_err(|error| (rule, error))?;
+        }
+        selector.compile(&Roles::NONE);
+        Ok(selector)
+    }
+
     /// Adds a rule; what the rules come to is known only after [`Selector::compile`].
     pub(super) fn apply(&mut self, rule: &[u8], roles: Option<&Roles>) -> Result<(), RuleError> {
         let is = |word: &str| rule.eq_ignore_ascii_case(word.as_bytes());

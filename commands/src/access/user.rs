@@ -1,6 +1,7 @@
 //! A user: its name, its passwords, and its rules.
 
 use std::cell::OnceCell;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, LazyLock};
 
@@ -31,6 +32,8 @@ pub struct User {
     passwords: Vec<Password>,
     root: Selector,
     selectors: Vec<Selector>,
+    /// What it is held to beside its own rules, where it came with a token that says so.
+    bounds: Option<Arc<Selector>>,
     version: u64,
 }
 
@@ -51,6 +54,7 @@ impl User {
             passwords: Vec::new(),
             root: Selector::new(all_channels),
             selectors: Vec::new(),
+            bounds: None,
             version: 0,
         }
     }
@@ -145,6 +149,19 @@ impl User {
         self.version = VERSIONS.fetch_add(1, Relaxed);
     }
 
+    /// The same user, who may only do what these rules allow as well: they narrow and never widen.
+    #[must_use]
+    pub fn narrowed(&self, bounds: &Arc<Selector>) -> User {
+        let mut rules = Vec::new();
+        bounds.show(&mut rules);
+        let mut hasher = DefaultHasher::new();
+        (self.version, rules).hash(&mut hasher);
+        // The same for the same rules of the same user, so that what hangs on it is found by all who are narrowed in that way; the
+        // highest bit keeps it from those that are counted.
+        let version = hasher.finish() | 1 << 63;
+        User { bounds: Some(Arc::clone(bounds)), version, ..self.clone() }
+    }
+
     /// Its name.
     #[must_use]
     pub fn name(&self) -> &Bytes {
@@ -224,9 +241,15 @@ impl User {
     /// Why it may not.
     pub fn check(&self, entry: &Entry, args: &Args, limits: &Limits) -> Result<(), Denial> {
         let asked = Asked { entry, args, limits, keys: OnceCell::new() };
+        self.check_rules(&asked)?;
+        self.bounds.as_ref().map_or(Ok(()), |bounds| bounds.check(&asked))
+    }
+
+    fn check_rules(&self, asked: &Asked<'_>) -> Result<(), Denial> {
+        let entry = asked.entry;
         let mut worst: Option<Denial> = None;
         for selector in self.all_selectors() {
-            let Err(denial) = selector.check(&asked) else { return Ok(()) };
+            let Err(denial) = selector.check(asked) else { return Ok(()) };
             let is_worse = |known: &Denial| (denial.reason, denial.at) > (known.reason, known.at);
             if worst.as_ref().is_none_or(is_worse) {
                 worst = Some(denial);
@@ -240,13 +263,15 @@ impl User {
     /// Whether a key or collection is there for this user: whether it may do anything at all to it.
     #[must_use]
     pub fn sees(&self, name: &[u8]) -> bool {
-        self.all_selectors().any(|selector| selector.may_touch(name, false, false))
+        let may = |selector: &Selector| selector.may_touch(name, false, false);
+        self.all_selectors().any(may) && self.bounds.as_deref().is_none_or(may)
     }
 
     /// Whether it may publish on a channel or listen to it, or listen to a pattern.
     #[must_use]
     pub fn may_hear(&self, channel: &[u8], is_pattern: bool) -> bool {
-        self.all_selectors().any(|selector| selector.may_hear(channel, is_pattern))
+        let may = |selector: &Selector| selector.may_hear(channel, is_pattern);
+        self.all_selectors().any(may) && self.bounds.as_deref().is_none_or(may)
     }
 
     /// The words of ACL GETUSER's flags.

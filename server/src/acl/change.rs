@@ -1,4 +1,4 @@
-//! The thread that changes users and roles, one change after the other.
+//! The thread that changes users, roles and tokens, one change after the other.
 //!
 //! A change is worked out on what is there, kept, and then put in place; whoever asked is answered after that. What others have
 //! changed in the store, as a primary does through its log, is read anew.
@@ -8,13 +8,16 @@ use std::sync::{Arc, Weak};
 use bytes::Bytes;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
+use veddb_commands::access::user::DEFAULT;
 use veddb_commands::session::AccountChange;
 use veddb_commands::{CommandError, Reply};
 use veddb_storage::Store;
 
+use super::keep::Kept;
 use super::{file, keep, with_configuration};
-use crate::execute::commit;
+use crate::execute::{commit, now_ms};
 use crate::server::Server;
+use crate::token;
 
 /// Changes that may wait; who asks for more waits without having asked.
 pub(super) const CHANGES_MAX: usize = 64;
@@ -52,12 +55,13 @@ pub(crate) fn attach(server: &Server, store: &Store) {
     if !server.acl.has_file() {
         read_anew(server, store);
     }
+    server.acl.tokens.read_anew(server, store);
 }
 
 fn watch(server: &Server, store: &Store) {
     let changes = server.acl.changes.clone();
     store.watch_own(
-        &[keep::USERS, keep::ROLES],
+        &[keep::USERS, keep::ROLES, keep::TOKENS, keep::SIGNING_KEYS],
         Box::new(move || {
             // Where the queue is full the thread looks at what is kept before long.
             let _ = changes.try_send(Message::Kept);
@@ -70,20 +74,31 @@ fn run(server: &Weak<Server>, mut receiver: mpsc::Receiver<Message>, runtime: &H
         let Some(server) = server.upgrade() else { return };
         match message {
             Message::Change { client, change, done } => {
+                // What others changed before is not to be passed over with what this changes.
+                catch_up(&server, &mut seen);
                 let outcome = make(&server, client, change, runtime);
-                if outcome.is_ok() && !server.acl.has_file() {
+                if outcome.is_ok() {
                     seen = keep::state(&server.store());
                 }
                 // Nobody receives when the connection is gone; the change stands all the same.
                 let _ = done.send(outcome);
             }
-            Message::Kept if server.acl.has_file() || keep::state(&server.store()) == seen => {}
-            Message::Kept => {
-                seen = keep::state(&server.store());
-                read_anew(&server, &server.store());
-            }
+            Message::Kept => catch_up(&server, &mut seen),
         }
     }
+}
+
+/// Reads anew what others have changed since.
+fn catch_up(server: &Server, seen: &mut keep::State) {
+    let store = server.store();
+    let now = keep::state(&store);
+    if now.accounts != seen.accounts && !server.acl.has_file() {
+        read_anew(server, &store);
+    }
+    if now.tokens != seen.tokens {
+        server.acl.tokens.read_anew(server, &store);
+    }
+    *seen = now;
 }
 
 /// Takes over what others have changed.
@@ -109,7 +124,7 @@ fn make(server: &Arc<Server>, client: u64, change: AccountChange, runtime: &Hand
         AccountChange::SetUser(name, rules) => loop {
             let before = acl.load();
             let user = before.changed_user(&name, &rules, &limits)?;
-            keep(server, runtime, &[(keep::USERS, &name, Some(user.show()))])?;
+            keep(server, runtime, vec![kept(keep::USERS, &name, Some(user.show()))])?;
             let old = before.get(&name).map(|user| user.version());
             // Hashing and keeping took their time, in which a setting may have changed the default user's password.
             let put = acl.put(server, Some(client), |now| {
@@ -123,8 +138,13 @@ fn make(server: &Arc<Server>, client: u64, change: AccountChange, runtime: &Hand
         AccountChange::RemoveUsers(names) => {
             let (_, gone) = acl.load().without_users(&names);
             if gone > 0 {
-                let removed: Vec<_> = names.iter().map(|name| (keep::USERS, name, None)).collect();
-                keep(server, runtime, &removed)?;
+                // A user of the same name that comes later is another one.
+                let accounts = acl.load();
+                let is_gone = |name: &&Bytes| &name[..] != DEFAULT && accounts.get(name).is_some();
+                let removed: Vec<Bytes> = names.iter().filter(is_gone).cloned().collect();
+                let (tokens, _) = acl.tokens.revoked(&removed, true, now_ms());
+                token::change::keep_all(server, client, tokens, runtime)?;
+                keep(server, runtime, names.iter().map(|name| kept(keep::USERS, name, None)).collect())?;
                 acl.put(server, Some(client), |now| Some(now.without_users(&names).0));
                 tracing::info!(count = gone, client, "users removed");
             }
@@ -132,21 +152,28 @@ fn make(server: &Arc<Server>, client: u64, change: AccountChange, runtime: &Hand
         }
         AccountChange::SetRole(name, rules) => {
             let role = acl.load().changed_role(&name, &rules, &limits)?;
-            keep(server, runtime, &[(keep::ROLES, &name, Some(role.show()))])?;
+            keep(server, runtime, vec![kept(keep::ROLES, &name, Some(role.show()))])?;
             acl.put(server, Some(client), |now| Some(now.with_role(&name, role)));
             tracing::info!(role = %String::from_utf8_lossy(&name), client, "role set");
             Ok(Reply::OK)
         }
         AccountChange::RemoveRoles(names) => {
             let (_, gone) = acl.load().without_roles(&names)?;
-            let removed: Vec<_> = names.iter().map(|name| (keep::ROLES, name, None)).collect();
-            keep(server, runtime, &removed)?;
+            keep(server, runtime, names.iter().map(|name| kept(keep::ROLES, name, None)).collect())?;
             acl.put(server, Some(client), |now| now.without_roles(&names).ok().map(|(after, _)| after));
             Ok(Reply::count(gone))
         }
         AccountChange::Load => {
             let path = acl.file.as_deref().ok_or_else(no_file)?;
             let loaded = file::load(path, &limits).map_err(CommandError::err)?;
+            let before = acl.load();
+            let gone = before.users().map(|user| user.name()).filter(|name| loaded.get(name).is_none());
+            let gone: Vec<Bytes> = gone.cloned().collect();
+            let (tokens, _) = acl.tokens.revoked(&gone, true, now_ms());
+            // On a replica the tokens are its primary's to revoke; those of users that are not there are good for nothing.
+            if let Err(error) = token::change::keep_all(server, client, tokens, runtime) {
+                tracing::warn!(%error, "the tokens of users that are gone could not be revoked");
+            }
             acl.put(server, Some(client), |now| Some(file::unchanged_kept(loaded, now)));
             tracing::info!(client, "users loaded from the file of the setting aclfile");
             Ok(Reply::OK)
@@ -161,6 +188,10 @@ fn make(server: &Arc<Server>, client: u64, change: AccountChange, runtime: &Hand
             })?;
             Ok(Reply::OK)
         }
+        AccountChange::IssueToken(wanted) => token::change::issue(server, wanted, runtime),
+        AccountChange::RevokeToken(jti) => token::change::revoke(server, client, jti, runtime),
+        AccountChange::RevokeTokensOf(user) => token::change::revoke_of(server, client, &user, runtime),
+        AccountChange::RotateTokens { now } => token::change::rotate(server, client, now, runtime),
     }
 }
 
@@ -168,16 +199,17 @@ fn no_file() -> CommandError {
     CommandError::err("there is no file of users")
 }
 
+fn kept(kind: &'static str, name: &Bytes, rules: Option<Vec<u8>>) -> Kept {
+    Kept { kind, name: name.clone(), value: rules, expires_ms: 0 }
+}
+
 /// Has these users or roles kept, all or none; where they come from a file, ACL SAVE keeps them.
-fn keep(
-    server: &Arc<Server>,
-    runtime: &Handle,
-    changes: &[(&'static str, &Bytes, Option<Vec<u8>>)],
-) -> Result<(), CommandError> {
-    if server.acl.has_file() {
-        return Ok(());
-    }
-    let unit = keep::unit(changes.iter().map(|(kind, name, rules)| (*kind, (*name).clone(), rules.clone())).collect());
-    let outcomes = runtime.block_on(commit(server, vec![unit]));
+fn keep(server: &Arc<Server>, runtime: &Handle, changes: Vec<Kept>) -> Result<(), CommandError> {
+    if server.acl.has_file() { Ok(()) } else { commit_kept(server, runtime, changes) }
+}
+
+/// Has these be in the store, all or none.
+pub(crate) fn commit_kept(server: &Arc<Server>, runtime: &Handle, changes: Vec<Kept>) -> Result<(), CommandError> {
+    let outcomes = runtime.block_on(commit(server, vec![keep::unit(changes)]));
     outcomes.into_iter().next().unwrap_or_else(|| Err(CommandError::err("the unit had no outcome"))).map(|_| ())
 }

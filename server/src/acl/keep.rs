@@ -1,6 +1,7 @@
 //! Users and roles in the store: documents of two collections of the server's own in database 0, formed as keys are.
 //!
-//! The key is the name, its value the rules as ACL LIST shows them. Sealed, logged and replicated as all documents are.
+//! The key is the name, its value the rules as ACL LIST shows them. Sealed, logged and replicated as all documents are. What tokens are
+//! kept as is said beside them (`token`); how anything of the kind is written is said here.
 
 use std::sync::Arc;
 
@@ -13,20 +14,43 @@ use veddb_commands::{CommandError, Reply};
 use veddb_storage::{
     CollectionId, Document, Error, KeyValue, RecordId, Store, Transaction, key_id, key_of, key_value, pack_key,
 };
-pub(super) use veddb_storage::{ROLES, USERS};
+pub(super) use veddb_storage::{ROLES, SIGNING_KEYS, TOKENS, USERS};
 
 use crate::execute::now_ms;
 
 /// The database in which they are.
 const DB: u8 = 0;
 
-/// Which collections there are, and their last changes.
-pub(super) type State = [Option<(CollectionId, u64)>; 2];
+/// What is to be kept of a user, a role, a token or a signing key.
+#[derive(Debug, Clone)]
+pub(crate) struct Kept {
+    /// The collection.
+    pub(crate) kind: &'static str,
+    /// The name, under which it is found.
+    pub(crate) name: Bytes,
+    /// None takes it away.
+    pub(crate) value: Option<Vec<u8>>,
+    /// When it goes by itself, milliseconds since 1970; 0 is never.
+    pub(crate) expires_ms: u64,
+}
 
-/// How far users and roles have changed.
+/// Which of two collections there are, and their last changes.
+type Changed = [Option<(CollectionId, u64)>; 2];
+
+/// How far what is kept has changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct State {
+    /// Users and roles.
+    pub(super) accounts: Changed,
+    /// Tokens and their keys.
+    pub(super) tokens: Changed,
+}
+
+/// How far it has now.
 pub(super) fn state(store: &Store) -> State {
     let view = store.view(now_ms());
-    [USERS, ROLES].map(|name| view.own_collection(DB, name).map(|found| (found.id(), found.changed_lsn())))
+    let changed = |name| view.own_collection(DB, name).map(|found| (found.id(), found.changed_lsn()));
+    State { accounts: [USERS, ROLES].map(changed), tokens: [TOKENS, SIGNING_KEYS].map(changed) }
 }
 
 /// All users and roles; those that are as they were `before` are the same values.
@@ -93,18 +117,19 @@ fn words(rules: &[u8]) -> Vec<Bytes> {
     rules.split(|byte| *byte == b' ').filter(|word| !word.is_empty()).map(Bytes::copy_from_slice).collect()
 }
 
-/// What keeps these users and roles, or, without rules, takes them away.
-pub(super) fn unit(changes: Vec<(&'static str, Bytes, Option<Vec<u8>>)>) -> Unit {
+/// What keeps these, or takes them away, all or none.
+pub(super) fn unit(changes: Vec<Kept>) -> Unit {
     Box::new(move |tx| {
-        for (kind, name, rules) in &changes {
-            put(tx, kind, name, rules.as_deref()).map_err(CommandError::from)?;
+        for change in &changes {
+            put(tx, change).map_err(CommandError::from)?;
         }
         Ok(Reply::OK)
     })
 }
 
-fn put(tx: &mut Transaction<'_>, kind: &str, name: &[u8], rules: Option<&[u8]>) -> Result<(), Error> {
-    let collection = match (tx.own_collection(DB, kind), rules) {
+fn put(tx: &mut Transaction<'_>, change: &Kept) -> Result<(), Error> {
+    let Kept { kind, name, value, expires_ms } = change;
+    let collection = match (tx.own_collection(DB, kind), value) {
         (Some(collection), _) => collection,
         (None, None) => return Ok(()),
         (None, Some(_)) => tx.create_own_collection(DB, kind, "{}")?,
@@ -112,12 +137,12 @@ fn put(tx: &mut Transaction<'_>, kind: &str, name: &[u8], rules: Option<&[u8]>) 
     let id = key_id(name);
     let record = tx.find_id(collection, &id)?;
     let before = record.map(|record| tx.record(collection, record)).transpose()?.flatten();
-    match (record.zip(before), rules) {
-        (Some((record, before)), Some(rules)) => {
-            tx.replace(collection, record, &before, pack_key(name, KeyValue::String(rules)))?;
+    match (record.zip(before), value) {
+        (Some((record, before)), Some(value)) => {
+            tx.replace_expiring(collection, record, &before, pack_key(name, KeyValue::String(value)), *expires_ms)?;
         }
-        (None, Some(rules)) => {
-            tx.insert(collection, &id, pack_key(name, KeyValue::String(rules)))?;
+        (None, Some(value)) => {
+            tx.insert_expiring(collection, &id, pack_key(name, KeyValue::String(value)), *expires_ms)?;
         }
         (Some((record, before)), None) => tx.delete(collection, record, &before)?,
         (None, None) => {}

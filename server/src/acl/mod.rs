@@ -32,10 +32,12 @@ use veddb_storage::Store;
 use crate::client::Client;
 use crate::config::Settings;
 use crate::server::Server;
-pub(crate) use change::attach;
+use crate::token::Tokens;
 pub use change::start;
 use change::{CHANGES_MAX, Message};
+pub(crate) use change::{attach, commit_kept};
 pub(crate) use denials::Denials;
+pub(crate) use keep::Kept;
 pub use passwords::HASHING_MAX;
 pub(crate) use passwords::Passwords;
 
@@ -53,6 +55,8 @@ pub struct Acl {
     pub(crate) denials: Denials,
     /// How passwords are checked.
     pub(crate) passwords: Passwords,
+    /// What users get in with as well.
+    pub(crate) tokens: Tokens,
     changes: mpsc::Sender<Message>,
     receiver: Mutex<Option<mpsc::Receiver<Message>>>,
 }
@@ -87,6 +91,7 @@ impl Acl {
             file: path,
             denials: Denials::default(),
             passwords: Passwords::default(),
+            tokens: Tokens::open(&settings.tokens, store)?,
             changes,
             receiver: Mutex::new(Some(receiver)),
         })
@@ -196,7 +201,8 @@ pub(crate) fn with_line(accounts: &Accounts, words: &[Bytes], limits: &AccountLi
     Ok(accounts.with_user(user))
 }
 
-/// Closes the connections of users that are gone, and those that listen to what they may not hear any more.
+/// Closes the connections of users that are gone, those with tokens of users that are off, and those that listen to what they may not
+/// hear any more.
 fn enforce(server: &Server, except: Option<u64>, before: &Accounts, after: &Accounts) {
     let mut changed: HashMap<Bytes, HashSet<u64>> = HashMap::new();
     for client in server.clients.list() {
@@ -204,8 +210,11 @@ fn enforce(server: &Server, except: Option<u64>, before: &Accounts, after: &Acco
             continue;
         }
         let name = client.user.lock().clone();
+        let has_token = client.token.lock().is_some();
         match (before.get(&name), after.get(&name)) {
             (_, None) => close(server, &client),
+            // As in Redis who came with a password stays; a token is asked at every moment.
+            (_, Some(new)) if has_token && !new.is_enabled() => close(server, &client),
             (Some(old), Some(new)) if old.version() != new.version() && client.is_subscriber() => {
                 changed.entry(name).or_default().insert(client.id);
             }
@@ -223,7 +232,7 @@ fn enforce(server: &Server, except: Option<u64>, before: &Accounts, after: &Acco
 }
 
 /// Whoever made the change does not find the connection in the list any more.
-fn close(server: &Server, client: &Client) {
+pub(crate) fn close(server: &Server, client: &Client) {
     client.kill();
     server.clients.remove(client.id);
 }

@@ -85,6 +85,7 @@ pub struct Settings {
     pub shutdown_timeout_s: u64,
     pub ttl_sweep_s: u64,
     pub tls: tls::Settings,
+    pub tokens: crate::token::Settings,
     pub notify_keyspace_events: KeyEvents,
     pub notify_doc_events: bool,
     /// The primary that is followed; none where this server is one.
@@ -154,6 +155,7 @@ impl Default for Settings {
             shutdown_timeout_s: 10,
             ttl_sweep_s: 1,
             tls: tls::Settings::default(),
+            tokens: crate::token::Settings::default(),
             notify_keyspace_events: KeyEvents::default(),
             notify_doc_events: false,
             replicaof: None,

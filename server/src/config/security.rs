@@ -6,6 +6,7 @@ use super::kind::{choice, integer, memory, word};
 use super::table::{GIB, I32, Setting, path, put};
 use crate::audit::Events;
 use crate::tls::{AuthClients, Protocols};
+use crate::token::LIFETIME_S_MAX;
 
 const AUDIT_FAILURE: &[(&str, bool)] = &[("continue", false), ("refuse", true)];
 const AUTH_CLIENTS: &[(&str, AuthClients)] =
@@ -101,3 +102,43 @@ pub(super) const TLS_PROTOCOLS: Setting = Setting::live(
     |s| s.tls.protocols.to_string(),
     |s, v| put(&mut s.tls.protocols, Protocols::read(v)),
 );
+pub(super) const TOKEN_AUDIENCE: Setting = Setting::live(
+    "token-audience",
+    "For whom tokens are, their claim aud; those that say another are refused.",
+    |s| s.tokens.audience.clone(),
+    |s, v| put(&mut s.tokens.audience, named(v)),
+);
+pub(super) const TOKEN_ISSUER: Setting = Setting::live(
+    "token-issuer",
+    "Who issues tokens here, their claim iss; those that say another are refused.",
+    |s| s.tokens.issuer.clone(),
+    |s, v| put(&mut s.tokens.issuer, named(v)),
+);
+pub(super) const TOKEN_JWKS_FILE: Setting = Setting::live(
+    "token-jwks-file",
+    "The public keys of another issuer whose tokens are good here: a set of JSON Web Keys; empty is none. CONFIG SET reads the file anew, also under the same name.",
+    |s| path(&s.tokens.jwks_file),
+    |s, v| put(&mut s.tokens.jwks_file, Ok(PathBuf::from(v))),
+);
+pub(super) const TOKEN_JWKS_ISSUER: Setting = Setting::live(
+    "token-jwks-issuer",
+    "That issuer's name, the claim iss of its tokens.",
+    |s| s.tokens.jwks_issuer.clone(),
+    |s, v| put(&mut s.tokens.jwks_issuer, Ok(v.to_owned())),
+);
+pub(super) const TOKEN_MAX_LIFETIME: Setting = Setting::live(
+    "token-max-lifetime",
+    "Seconds that a token may be good at most.",
+    |s| s.tokens.lifetime_s_max.to_string(),
+    |s, v| put(&mut s.tokens.lifetime_s_max, integer(v, 1..=LIFETIME_S_MAX as i64)),
+);
+pub(super) const TOKEN_MAX_RECORDS: Setting = Setting::live(
+    "token-max-records",
+    "Tokens that may be known at once, until they expire; twice as many of those that are only known since they were revoked.",
+    |s| s.tokens.records_max.to_string(),
+    |s, v| put(&mut s.tokens.records_max, integer(v, 1..=10_000_000)),
+);
+
+fn named(text: &str) -> Result<String, String> {
+    if text.is_empty() { Err("argument must not be empty".to_owned()) } else { Ok(text.to_owned()) }
+}

@@ -502,6 +502,12 @@ pub static SETTINGS: &[Setting] = &[
     security::TLS_KEY_FILE,
     security::TLS_PORT,
     security::TLS_PROTOCOLS,
+    security::TOKEN_AUDIENCE,
+    security::TOKEN_ISSUER,
+    security::TOKEN_JWKS_FILE,
+    security::TOKEN_JWKS_ISSUER,
+    security::TOKEN_MAX_LIFETIME,
+    security::TOKEN_MAX_RECORDS,
     Setting::live(
         "ttl-sweep-seconds",
         "How often documents are deleted whose time has come (DOC.EXPIRE, IDX.CREATE .. EXPIREAFTER).",

@@ -13,6 +13,7 @@ use veddb_commands::{Args, CommandError, ErrorCode, Reply};
 use super::{Closed, Connection};
 use crate::execute::{Outcome, now_ms};
 use crate::multi::{Watched, aborted};
+use crate::token::{Refused, is_token};
 
 impl Connection {
     /// Answers a request that a gate has turned away. None of its transaction will be carried out.
@@ -76,16 +77,9 @@ impl Connection {
     pub(super) async fn finish(&mut self, later: Later, args: &Args) -> Result<Outcome, Closed> {
         match later {
             Later::Authenticate { user, password, then } => {
-                let server = Arc::clone(&self.server);
-                let name = user.clone();
-                let checked = async move { server.acl.passwords.authenticate(&server.acl, &name, &password).await };
-                let found = self.wait_out(checked).await?;
-                let is_in =
-                    found.is_some_and(|found| self.state.become_user(found.name(), &self.server.acl, &self.client));
-                if is_in {
+                if self.authenticate(&user, &password).await? {
                     return Ok(self.run_then(then, args));
                 }
-                tracing::info!(client = self.client.id, addr = %self.client.addr, "authentication failed");
                 self.note_denial(Reason::Auth, args.bytes(0).clone(), user);
                 let message = "invalid username-password pair or user is disabled.";
                 Ok(Err(CommandError::new(ErrorCode::WrongPass, message)))
@@ -100,5 +94,43 @@ impl Connection {
                 Ok(outcome)
             }
         }
+    }
+
+    /// Whether the password, or the token that stands in its place, is right; then the connection is that user.
+    async fn authenticate(&mut self, user: &Bytes, password: &Bytes) -> Result<bool, Closed> {
+        let (acl, client) = (&self.server.acl, &self.client);
+        let refused = if is_token(password) {
+            // Quick to verify, so it is done here and waits for no slot that passwords are hashed in.
+            let found = acl.tokens.verify(&self.settings.tokens, user, password, now_ms());
+            match found.map(|token| self.state.become_user(user, Some(token), acl, client)) {
+                Ok(true) => return Ok(true),
+                Ok(false) => Some(Refused::NoUser),
+                Err(refused) => Some(refused),
+            }
+        } else {
+            let server = Arc::clone(&self.server);
+            let (name, password) = (user.clone(), password.clone());
+            let checked = async move { server.acl.passwords.authenticate(&server.acl, &name, &password).await };
+            let found = self.wait_out(checked).await?;
+            let (acl, client) = (&self.server.acl, &self.client);
+            if found.is_some_and(|found| self.state.become_user(found.name(), None, acl, client)) {
+                return Ok(true);
+            }
+            None
+        };
+        let (client, addr) = (self.client.id, &self.client.addr);
+        match refused {
+            Some(token) => tracing::info!(client, %addr, %token, "authentication failed"),
+            None => tracing::info!(client, %addr, "authentication failed"),
+        }
+        Ok(false)
+    }
+
+    /// Answers a request that came after the token expired that the connection is in by, and ends it.
+    pub(super) async fn refuse_expired(&mut self) -> Result<(), Closed> {
+        self.finish_writes().await;
+        self.reply(&Reply::Error(CommandError::new(ErrorCode::NoAuth, "the token has expired")));
+        self.state.closing = true;
+        Ok(())
     }
 }

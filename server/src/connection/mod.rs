@@ -212,6 +212,9 @@ impl Connection {
         if self.state.filled.len() > FILLED_MAX || !publishes(&args) {
             mailbox::wake(&mut self.state.filled);
         }
+        if self.state.has_expired() {
+            return self.refuse_expired().await;
+        }
         self.state.look_at_user(&self.server.acl);
         let standing = Standing {
             user: &self.state.user,

@@ -12,6 +12,7 @@ use super::event::{Event, EventKind, events_of};
 use super::{Position, Units, term_at};
 use crate::Error;
 use crate::error::io;
+use crate::keys::SIGNING_KEYS;
 use crate::log::{self, LogCursor, Read};
 use crate::lsn::Lsn;
 use crate::recover::Layout;
@@ -103,7 +104,8 @@ fn put_line(event: &Event, lines: &mut Vec<u8>) -> Result<(), Error> {
         }
     }
     let mut text = serde_json::to_vec(&line).map_err(|e| Error::Engine(e.to_string()))?;
-    if let Some(document) = &event.document {
+    // Keys that tokens are signed with are shown to nobody.
+    if let Some(document) = event.document.as_ref().filter(|_| event.collection != SIGNING_KEYS) {
         text.pop();
         text.extend_from_slice(b",\"doc\":");
         document.write_json(&mut text);
