@@ -1,5 +1,7 @@
 //! Tokens that the server issues: what they say, what they may do, and when they end.
 
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -192,6 +194,7 @@ fn who_is_in_by_a_token_is_out_when_it_is_revoked() -> Result<()> {
         let shown = client.ask(&["TOKEN.LIST"])?;
         Ok(shown.to_string())
     };
+    admin.ask(&["FLUSHALL"])?;
     let before = listed(&mut admin)?;
     for orderly in [false, true] {
         if orderly {
@@ -213,6 +216,59 @@ fn who_is_in_by_a_token_is_out_when_it_is_revoked() -> Result<()> {
     ensure!(admin.ask(&["TOKEN.REVOKE", "USER", "ada"])?.expect_integer() == 2, "not all, or too many");
     ensure!(stays.read_to_end()?.is_empty(), "a connection stays");
     ensure!(gets_in(server.port(), "default", &mine)?, "tokens of another user were revoked");
+    Ok(())
+}
+
+/// Connections that get in and ask for something, all the time: none is answered to what it asked after the answer to a revocation.
+#[test]
+fn nobody_is_served_after_a_revocation_was_answered() -> Result<()> {
+    let (server, mut admin) = start()?;
+    for round in 0..12 {
+        let token = issue(&mut admin, &["USER", "ada"])?;
+        let revoked = AtomicBool::new(false);
+        let port = server.port();
+        let attempts = |revoked: &AtomicBool| -> Result<(u32, u32)> {
+            let (mut before, mut after) = (0, 0);
+            loop {
+                let mut client = Client::connect(port)?;
+                let mut is_in = false;
+                for _ in 0..5 {
+                    let is_late = revoked.load(SeqCst);
+                    let request: &[&str] = if is_in { &["INCR", "served"] } else { &["AUTH", "ada", &token] };
+                    let Ok(answer) = client.run(request) else { break };
+                    let served = !matches!(answer, Value::Error(_));
+                    ensure!(!(is_late && served), "{request:?} was answered by {answer} after the revocation");
+                    before += u32::from(served);
+                    is_in |= served;
+                    if is_late {
+                        after += 1;
+                        break;
+                    }
+                }
+                if after >= 3 {
+                    return Ok((before, after));
+                }
+            }
+        };
+        thread::scope(|scope| -> Result<()> {
+            let workers: Vec<_> = (0..4).map(|_| scope.spawn(|| attempts(&revoked))).collect();
+            // Until they are at it.
+            while admin.run(&["GET", "served"])? == Value::Null {}
+            match round % 3 {
+                0 => drop(admin.ask(&["TOKEN.REVOKE", &jti(&token)?])),
+                1 => drop(admin.ask(&["TOKEN.ROTATE", "NOW"])),
+                _ => drop(admin.ask(&["ACL", "SETUSER", "ada", "off"])),
+            }
+            revoked.store(true, SeqCst);
+            for worker in workers {
+                let (before, _) = worker.join().expect("a worker")?;
+                ensure!(before > 0, "nobody was served before");
+            }
+            Ok(())
+        })?;
+        admin.ask(&["ACL", "SETUSER", "ada", "on"])?;
+        admin.ask(&["DEL", "served"])?;
+    }
     Ok(())
 }
 
