@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering::SeqCst};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -64,6 +64,9 @@ struct Shared {
     /// Bytes that came from the server behind, over all connections.
     passed: AtomicU64,
     over: AtomicBool,
+    /// Nothing is read from the server behind.
+    holds: Mutex<bool>,
+    held: Condvar,
 }
 
 impl Proxy {
@@ -122,6 +125,13 @@ impl Proxy {
         lock(&self.shared.open).drain(..).for_each(|socket| drop(socket.shutdown(Shutdown::Both)));
     }
 
+    /// Whether nothing is read from the server behind, as by a client that stands still: what is sent then fills the buffers between
+    /// the two, and no more. What a connection is just in the midst of still passes.
+    pub fn hold(&self, holds: bool) {
+        *lock(&self.shared.holds) = holds;
+        self.shared.held.notify_all();
+    }
+
     /// Whether it lets connections through.
     pub fn refuse(&self, refuses: bool) {
         self.shared.refuses.store(refuses, SeqCst);
@@ -131,6 +141,7 @@ impl Proxy {
 impl Drop for Proxy {
     fn drop(&mut self) {
         self.shared.over.store(true, SeqCst);
+        self.hold(false);
         self.cut();
         // The thread that accepts looks at it now.
         drop(TcpStream::connect(("127.0.0.1", self.port)));
@@ -181,7 +192,7 @@ impl Pump {
     fn run(mut self) {
         let mut buffer = vec![0; 16 << 10];
         let mut passed = 0;
-        while let Ok(count @ 1..) = self.input.read(&mut buffer) {
+        while let Ok(count @ 1..) = self.read(&mut buffer) {
             let bytes = &mut buffer[..count];
             if let Some(plan) = self.plan
                 && passed + count as u64 > plan.after_bytes
@@ -204,6 +215,14 @@ impl Pump {
             let _ = self.input.shutdown(Shutdown::Both);
             let _ = self.output.shutdown(Shutdown::Both);
         }
+    }
+
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        if self.from == From::Server {
+            let held = self.shared.held.wait_while(lock(&self.shared.holds), |holds| *holds);
+            drop(held.unwrap_or_else(PoisonError::into_inner));
+        }
+        self.input.read(buffer)
     }
 
     /// Whether the connection goes on.
@@ -252,6 +271,20 @@ mod tests {
             Some(expected) => assert!(ended.is_err() && got == expected, "{fault:?}: {got:?}"),
             None => assert!(ended.is_ok() && got == b"abc", "{fault:?}: {got:?}"),
         }
+    }
+
+    #[test]
+    fn who_stands_still_is_sent_what_buffers_hold() {
+        let server = TcpListener::bind("127.0.0.1:0").unwrap();
+        let proxy = Proxy::start(server.local_addr().unwrap().port()).unwrap();
+        proxy.hold(true);
+        let mut client = TcpStream::connect(("127.0.0.1", proxy.port())).unwrap();
+        let (mut behind, _) = server.accept().unwrap();
+        behind.set_write_timeout(Some(Duration::from_millis(200))).unwrap();
+        let sent = std::iter::repeat_with(|| behind.write(&[7; 4096])).map_while(Result::ok).sum::<usize>();
+        assert_eq!(proxy.passed(), 0);
+        proxy.hold(false);
+        client.read_exact(&mut vec![0; sent]).unwrap();
     }
 
     #[test]

@@ -65,7 +65,7 @@ impl Reading {
             Ok(follower) => {
                 counters.syncs_partial.fetch_add(1, Relaxed);
                 self.say(Said::Continue)?;
-                self.stream(follower)
+                self.stream(follower, None)
             }
             Err(FollowError::Foreign) if !self.request.blank => self.say(Said::Refused(
                 "its data are of another history than those here; REPLICAOF host port FORCE overwrites them".to_owned(),
@@ -118,8 +118,9 @@ impl Reading {
         Err("this server is of an earlier term than the replica".to_owned())
     }
 
-    /// Sends what is written from here on.
-    fn stream(&self, follower: Follower) -> Result<(), Ended> {
+    /// Sends what is written from here on. The export of this id is let go of when the replica has it in place: until then a link
+    /// that is cut goes on with it, and for as long the store keeps all that it has.
+    fn stream(&self, follower: Follower, mut export: Option<[u8; 16]>) -> Result<(), Ended> {
         // Its run id is another one after a restart, where it listens is not.
         let mut follower = follower.named(&format!("{}:{}", self.feed.ip, self.feed.port));
         let thread = std::thread::current();
@@ -127,6 +128,11 @@ impl Reading {
         loop {
             // What a power cut may take from the replica is still wanted.
             follower.acknowledge(self.feed.synced().min(follower.position().lsn));
+            if self.feed.is_online()
+                && let Some(export) = export.take().and_then(|id| self.store.resume_export(id))
+            {
+                export.end();
+            }
             match follower.next(UNITS_BYTES) {
                 Ok(Some(units)) => self.say(Said::Units(Bytes::from(units.to_bytes())))?,
                 Ok(None) if self.feed.is_ended() => return Err(Ended),
@@ -155,9 +161,9 @@ impl Reading {
             Err(error) => return self.say(Said::Refused(error.to_string())),
         };
         self.server.replication.syncs_full.fetch_add(1, Relaxed);
-        let position = export.header().position;
+        let (id, position) = (export.header().id, export.header().position);
         tracing::info!(replica = %self.feed.ip, port = self.feed.port, lsn = position.lsn, first, "a replica gets a snapshot");
-        self.say(Said::Snapshot { id: export.header().id, first, header })?;
+        self.say(Said::Snapshot { id, first, header })?;
         let mut number = first;
         loop {
             match export.chunk(number) {
@@ -173,7 +179,7 @@ impl Reading {
         drop(export);
         self.say(Said::Whole { hash })?;
         match follower {
-            Ok(follower) => self.stream(follower),
+            Ok(follower) => self.stream(follower, Some(id)),
             Err(error) => {
                 tracing::warn!(replica = %self.feed.ip, port = self.feed.port, %error, "the log after a snapshot cannot be read");
                 Err(Ended)

@@ -6,3 +6,4 @@ mod load;
 mod pair;
 mod refusals;
 mod roles;
+mod stalled;
