@@ -54,6 +54,10 @@ impl State {
                 *client.token.lock() = token_before;
                 // What was read is not its user: that is looked at anew.
                 self.generation = 0;
+                // Whoever revoked the token that it has had, or removed its user, meanwhile did not find it.
+                if self.is_authenticated() && self.has_lost_rights(acl) {
+                    client.kill();
+                }
                 return false;
             }
         }

@@ -38,7 +38,7 @@ pub(crate) enum Refused {
     Expired,
     #[error("it is not good yet")]
     NotYet,
-    #[error("it is good for longer than token-max-lifetime")]
+    #[error("it is good for longer than token-max-lifetime, or does not say since when")]
     TooLasting,
     #[error("it is of another issuer")]
     Issuer,
@@ -151,7 +151,8 @@ pub(super) struct Expected<'a> {
     pub(super) audience: &'a str,
     pub(super) user: &'a [u8],
     pub(super) now_s: u64,
-    /// How much longer it may be good at most, seconds; none where that was looked at when it was issued.
+    /// From its `iat` on, which it has to say, how long it may be good at most, seconds; none where that was looked at when it was
+    /// issued. What counts is the whole time and not what is left of it: a revocation is kept for as long as a token can be good.
     pub(super) lifetime_s_max: Option<u64>,
 }
 
@@ -178,7 +179,8 @@ impl Claims {
         if self.nbf.is_some_and(|from| from > soon) || self.iat.is_some_and(|issued| issued > soon) {
             return Err(Refused::NotYet);
         }
-        if lifetime_s_max.is_some_and(|most| self.exp - now_s > most) {
+        let is_too_lasting = |most: u64| self.iat.is_none_or(|issued| self.exp.saturating_sub(issued) > most);
+        if lifetime_s_max.is_some_and(is_too_lasting) {
             return Err(Refused::TooLasting);
         }
         if !is_number(self.jti.as_bytes()) {
