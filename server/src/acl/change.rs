@@ -50,7 +50,7 @@ pub fn start(server: &Arc<Server>) -> std::io::Result<()> {
 }
 
 /// Users and roles of a store that takes the place of another one are those from now on.
-pub(crate) fn attach(server: &Server, store: &Store) {
+pub(crate) fn attach(server: &Server, store: &Arc<Store>) {
     watch(server, store);
     if !server.acl.has_file() {
         read_anew(server, store);

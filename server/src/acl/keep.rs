@@ -138,6 +138,11 @@ fn put(tx: &mut Transaction<'_>, change: &Kept) -> Result<(), Error> {
     let record = tx.find_id(collection, &id)?;
     let before = record.map(|record| tx.record(collection, record)).transpose()?.flatten();
     match (record.zip(before), value) {
+        // Goes to the end, so that who reads on from where it was finds it.
+        (Some((record, before)), Some(value)) if *kind == TOKENS => {
+            tx.delete(collection, record, &before)?;
+            tx.insert_expiring(collection, &id, pack_key(name, KeyValue::String(value)), *expires_ms)?;
+        }
         (Some((record, before)), Some(value)) => {
             tx.replace_expiring(collection, record, &before, pack_key(name, KeyValue::String(value)), *expires_ms)?;
         }

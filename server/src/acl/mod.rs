@@ -66,7 +66,7 @@ impl Acl {
     ///
     /// # Errors
     /// Where a rule in the configuration or in the file of the setting `aclfile` cannot be, and when the store cannot be read.
-    pub fn open(settings: &Settings, store: &Store) -> Result<Acl, String> {
+    pub fn open(settings: &Settings, store: &Arc<Store>) -> Result<Acl, String> {
         let limits = settings.account_limits();
         let path = Some(settings.aclfile.clone()).filter(|path| !path.as_os_str().is_empty());
         let accounts = match &path {

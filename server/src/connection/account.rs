@@ -120,7 +120,7 @@ impl Connection {
         };
         let (client, addr) = (self.client.id, &self.client.addr);
         match refused {
-            Some(token) => tracing::info!(client, %addr, %token, "authentication failed"),
+            Some(why) => tracing::info!(client, %addr, %why, "authentication failed"),
             None => tracing::info!(client, %addr, "authentication failed"),
         }
         Ok(false)

@@ -1,14 +1,18 @@
 //! Tokens and the keys that they are signed with in the store: documents formed as users are, in two collections of the server's own.
 //!
-//! A token's key is its number, its value what is known of it; it expires when the token does. A signing key's value has the private key as
+//! A token's key is its number, its value what is known of it; it expires when the token does, and goes to the end when it changes. A signing key's value has the private key as
 //! long as it is signed with, and the public one; it expires when the last token that was signed with it does. Sealed, logged and
 //! replicated as all documents are.
+
+use std::sync::{Arc, Weak};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use serde_json::{Value as Json, json};
-use veddb_storage::{Error, KeyValue, SIGNING_KEYS, Store, TOKENS, key_of, key_value};
+use veddb_storage::{
+    CollectionId, Document, Error, KeyValue, RecordId, SIGNING_KEYS, Store, TOKENS, key_of, key_value,
+};
 use zeroize::Zeroizing;
 
 use super::{Record, SigningKey, signature};
@@ -87,33 +91,71 @@ fn moment(found: &Json) -> Option<Option<u64>> {
     }
 }
 
-/// All tokens, and all signing keys.
-pub(super) type All = (Vec<(Bytes, Record)>, Vec<(String, SigningKey)>);
+/// How far tokens were read. A token whose record changes goes to the end, so what comes after is all that is new.
+#[derive(Debug)]
+pub(super) struct Position {
+    store: Weak<Store>,
+    collection: CollectionId,
+    next: RecordId,
+}
 
-/// All that is kept and has not expired.
+/// What was read.
+#[derive(Debug)]
+pub(super) struct Loaded {
+    /// All tokens, or those that are new.
+    pub(super) records: Vec<(Bytes, Record)>,
+    pub(super) is_whole: bool,
+    /// All signing keys.
+    pub(super) keys: Vec<(String, SigningKey)>,
+    pub(super) position: Option<Position>,
+}
+
+/// What is kept and has not expired; of tokens what is new since that position, if it is one of the same tokens.
 ///
 /// # Errors
 /// When the store cannot be read. What this build cannot read is left out: then the token, or what the key signed, is not good.
-pub(super) fn load(store: &Store) -> Result<All, Error> {
+pub(super) fn load(store: &Arc<Store>, from: Option<&Position>) -> Result<Loaded, Error> {
     let view = store.view(now_ms());
-    let (mut records, mut keys) = (Vec::new(), Vec::new());
-    for kind in [TOKENS, SIGNING_KEYS] {
-        let Some(collection) = view.own_collection(DB, kind) else { continue };
-        for next in view.scan(&collection) {
-            let (_, document) = next?;
-            let name = key_of(&document);
-            let KeyValue::String(text) = key_value(&document) else { continue };
-            let found = if kind == TOKENS {
-                Record::read(text).map(|record| records.push((Bytes::copy_from_slice(name), record)))
-            } else {
-                let id = String::from_utf8_lossy(name).into_owned();
-                SigningKey::read(text, document.expires_ms).map(|key| keys.push((id, key)))
-            };
-            if found.is_none() {
-                let name = String::from_utf8_lossy(name);
-                tracing::error!(%name, "a kept token or signing key cannot be read, and is left out");
+    let mut loaded = Loaded { records: Vec::new(), is_whole: true, keys: Vec::new(), position: None };
+    if let Some(collection) = view.own_collection(DB, TOKENS) {
+        let is_same = |from: &&Position| {
+            std::ptr::eq(from.store.as_ptr(), Arc::as_ptr(store)) && from.collection == collection.id()
+        };
+        let from = from.filter(is_same);
+        loaded.is_whole = from.is_none();
+        let mut next = from.map_or(RecordId(0), |from| from.next);
+        for found in view.scan_from(&collection, next) {
+            let (record, document) = found?;
+            next = RecordId(record.0 + 1);
+            let jti = Bytes::copy_from_slice(key_of(&document));
+            match text(&document).and_then(Record::read) {
+                Some(record) => loaded.records.push((jti, record)),
+                None => unreadable(&jti),
+            }
+        }
+        loaded.position = Some(Position { store: Arc::downgrade(store), collection: collection.id(), next });
+    }
+    if let Some(collection) = view.own_collection(DB, SIGNING_KEYS) {
+        for found in view.scan(&collection) {
+            let (_, document) = found?;
+            let id = key_of(&document);
+            match text(&document).and_then(|text| SigningKey::read(text, document.expires_ms)) {
+                Some(key) => loaded.keys.push((String::from_utf8_lossy(id).into_owned(), key)),
+                None => unreadable(id),
             }
         }
     }
-    Ok((records, keys))
+    Ok(loaded)
+}
+
+fn text(document: &Document) -> Option<&[u8]> {
+    match key_value(document) {
+        KeyValue::String(text) => Some(text),
+        KeyValue::Json(_) => None,
+    }
+}
+
+fn unreadable(name: &[u8]) {
+    let name = String::from_utf8_lossy(name);
+    tracing::error!(%name, "a kept token or signing key cannot be read, and is left out");
 }

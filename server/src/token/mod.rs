@@ -20,7 +20,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use veddb_commands::session::TokenInfo;
 use veddb_storage::Store;
 use zeroize::Zeroizing;
@@ -29,6 +29,7 @@ use claims::{Claims, Expected, Header, SKEW_S, TOKEN_BYTES_MAX};
 pub(crate) use claims::{Refused, Token, is_token};
 use foreign::Foreign;
 
+use crate::execute::now_ms;
 use crate::server::Server;
 
 /// The settings `token-*`.
@@ -153,6 +154,8 @@ fn cutoff_name(user: &[u8]) -> Bytes {
 #[derive(Debug, Default)]
 pub(crate) struct Tokens {
     known: RwLock<Known>,
+    /// How far what is kept was read.
+    position: Mutex<Option<keep::Position>>,
     foreign: ArcSwapOption<Foreign>,
 }
 
@@ -161,7 +164,7 @@ impl Tokens {
     ///
     /// # Errors
     /// When the store cannot be read, and for what is wrong with the other issuer's keys.
-    pub(crate) fn open(settings: &Settings, store: &Store) -> Result<Tokens, String> {
+    pub(crate) fn open(settings: &Settings, store: &Arc<Store>) -> Result<Tokens, String> {
         signature::install();
         let tokens = Tokens::default();
         tokens.load_foreign(settings)?;
@@ -178,17 +181,23 @@ impl Tokens {
         Ok(())
     }
 
-    /// Takes over what is kept.
-    fn read(&self, store: &Store) -> Result<(), veddb_storage::Error> {
-        let (records, keys) = keep::load(store)?;
-        let mut known = Known { keys: keys.into_iter().collect(), ..Known::default() };
-        records.into_iter().for_each(|(jti, record)| known.put(jti, record));
-        *self.known.write() = known;
+    /// Takes over what is kept, as far as it is new.
+    fn read(&self, store: &Arc<Store>) -> Result<(), veddb_storage::Error> {
+        let mut position = self.position.lock();
+        let loaded = keep::load(store, position.as_ref())?;
+        let mut known = self.known.write();
+        if loaded.is_whole {
+            *known = Known::default();
+        }
+        known.keys = loaded.keys.into_iter().collect();
+        loaded.records.into_iter().for_each(|(jti, record)| known.put(jti, record));
+        known.purge(now_ms());
+        *position = loaded.position;
         Ok(())
     }
 
     /// Takes over what others have kept, and closes connections whose tokens are not good any more.
-    pub(crate) fn read_anew(&self, server: &Server, store: &Store) {
+    pub(crate) fn read_anew(&self, server: &Server, store: &Arc<Store>) {
         match self.read(store) {
             Ok(()) => enforce(server, None),
             Err(error) => tracing::error!(%error, "tokens could not be read; what was read before goes on to be used"),
