@@ -63,6 +63,10 @@ fn whatever_is_wrong_with_a_token_has_it_refused() -> Result<()> {
         ("nbf", json!(at + 600)),
         ("nbf", json!("0")),
         ("iat", json!(at + 600)),
+        // What counts is how long it is good in all, and not what is left.
+        ("iat", json!(at - 31 * 24 * 3600)),
+        ("iat", json!("0")),
+        ("iat", json!(null)),
         ("iss", json!("https://other.test")),
         ("iss", json!("veddb")),
         ("iss", json!([ISSUER])),
