@@ -207,25 +207,15 @@ impl Auditor {
             _ if denied && settings.events.has(Event::Denied) => Event::Denied,
             _ => return,
         };
-        let mut record = Record::new();
-        let mut put = |name: &str, value: Json| {
-            record.insert(name.to_owned(), value);
-        };
-        put("at", json!(now_ms()));
-        put("event", json!(EVENTS.iter().find(|(_, known)| *known == event).map_or("", |(word, _)| word)));
-        put("command", json!(entry.name));
-        put("user", json!(text(&client.user.lock())));
-        put("addr", json!(client.addr.to_string()));
-        put("client", json!(client.id));
-        if let Some(token) = &*client.token.lock() {
-            put("token", json!(text(&token.jti)));
+        self.push(settings, record(event, &entry.name, client, names(entry, args, limits), error));
+    }
+
+    /// Notes whether a connection became the user that its certificate names.
+    pub(crate) fn note_certificate(&self, settings: &Settings, client: &Client, name: &Bytes, is_in: bool) {
+        if settings.events.has(Event::Auth) {
+            let error = (!is_in).then_some(ErrorCode::NoAuth);
+            self.push(settings, record(Event::Auth, "tls-auth-clients-user", client, vec![text(name)], error));
         }
-        let names = names(entry, args, limits);
-        if !names.is_empty() {
-            put("names", json!(names));
-        }
-        put("outcome", json!(error.map_or("ok", |code| code.as_str())));
-        self.push(settings, record);
     }
 
     /// Waits for a place in the queue; false where there is none in time, or the log cannot be written any more.
@@ -255,6 +245,27 @@ impl Auditor {
             }
         }
     }
+}
+
+fn record(event: Event, command: &str, client: &Client, names: Vec<String>, error: Option<ErrorCode>) -> Record {
+    let mut record = Record::new();
+    let mut put = |name: &str, value: Json| {
+        record.insert(name.to_owned(), value);
+    };
+    put("at", json!(now_ms()));
+    put("event", json!(EVENTS.iter().find(|(_, known)| *known == event).map_or("", |(word, _)| word)));
+    put("command", json!(command));
+    put("user", json!(text(&client.user.lock())));
+    put("addr", json!(client.addr.to_string()));
+    put("client", json!(client.id));
+    if let Some(token) = &*client.token.lock() {
+        put("token", json!(text(&token.jti)));
+    }
+    if !names.is_empty() {
+        put("names", json!(names));
+    }
+    put("outcome", json!(error.map_or("ok", |code| code.as_str())));
+    record
 }
 
 /// Whether a request says what is audited.

@@ -1,4 +1,4 @@
-//! How much one address and one user may ask for in a second: token buckets.
+//! How much one address and one user may ask for in a second: token buckets. How many wrong passwords they may have is `acl`'s.
 //!
 //! Owns what each of them has used lately, and forgets whoever has a whole bucket again. What is over a limit is refused
 //! with the time after which it may be tried again; nothing waits.
@@ -25,6 +25,8 @@ pub struct Settings {
     pub address_connections: u32,
     pub user_commands: u32,
     pub user_bytes: u32,
+    /// Wrong passwords of one address, not in a second: what comes after them is held up ever longer.
+    pub auth_failures: u32,
 }
 
 /// Addresses or users that are known at once. Those that came later wait for a sweep, so that strangers take no more memory than that.
@@ -144,14 +146,15 @@ impl Limits {
 }
 
 /// Whose bucket an address takes from. Whoever has one IPv6 address has 2^64 of them.
-fn network(address: IpAddr) -> IpAddr {
+pub(crate) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),
         v4 => v4,
     }
 }
 
-fn refused(limit: &str, wait: Duration) -> CommandError {
+/// What is said to who is over a limit.
+pub(crate) fn refused(limit: &str, wait: Duration) -> CommandError {
     let wait_ms = wait.as_millis().max(1);
     CommandError::new(ErrorCode::RateLimit, format!("{limit} is reached, try again in {wait_ms} ms"))
 }

@@ -130,7 +130,11 @@ async fn secure(server: Arc<Server>, client: Arc<Client>, socket: TcpStream) {
         () = client.killed() => Err(std::io::ErrorKind::TimedOut.into()),
     };
     match handshake {
-        Ok(stream) => Connection::new(server, client, stream).run().await,
+        Ok(stream) => {
+            let mut connection = Connection::new(server, client, stream);
+            connection.recognise();
+            connection.run().await;
+        }
         Err(error) => {
             server.clients.remove(client.id);
             server.metrics.tls_handshakes_failed.fetch_add(1, Relaxed);

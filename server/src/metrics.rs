@@ -31,6 +31,7 @@ pub struct Metrics {
     /// What the store had counted of expired keys at the last CONFIG RESETSTAT.
     pub keys_expired_before: AtomicU64,
     pub authentications_failed: AtomicU64,
+    pub certificates_denied: AtomicU64,
     pub commands_denied: AtomicU64,
     pub keys_denied: AtomicU64,
     pub channels_denied: AtomicU64,
@@ -94,6 +95,7 @@ impl Default for Metrics {
             reads_processed: AtomicU64::new(0),
             writes_processed: AtomicU64::new(0),
             authentications_failed: AtomicU64::new(0),
+            certificates_denied: AtomicU64::new(0),
             commands_denied: AtomicU64::new(0),
             keys_denied: AtomicU64::new(0),
             channels_denied: AtomicU64::new(0),
@@ -201,6 +203,7 @@ impl Metrics {
             &self.reads_processed,
             &self.writes_processed,
             &self.authentications_failed,
+            &self.certificates_denied,
             &self.commands_denied,
             &self.keys_denied,
             &self.channels_denied,

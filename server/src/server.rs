@@ -299,6 +299,7 @@ impl Server {
             }
             self.queries.sweep(Instant::now());
             self.limits.sweep();
+            self.acl.passwords.sweep();
             let settings = self.config.load();
             self.clients.sweep(&settings);
             self.look_at_memory(settings.maxmemory);

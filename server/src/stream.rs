@@ -37,6 +37,14 @@ impl Stream {
         }
     }
 
+    /// The certificate that the other side has shown and that was found to be good, if it did.
+    pub fn certificate(&self) -> Option<&[u8]> {
+        match self {
+            Stream::Plain(_) => None,
+            Stream::Tls(tls) => tls.get_ref().1.peer_certificates()?.first().map(AsRef::as_ref),
+        }
+    }
+
     /// Appends what has come, without waiting. None where nothing has; 0 at the end.
     ///
     /// # Errors

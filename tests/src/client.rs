@@ -1,10 +1,11 @@
 //! A small blocking RESP client: enough to send any bytes and to read any reply.
 
 use std::io::{self, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use socket2::{Domain, Socket, Type};
 
 use crate::Value;
 
@@ -34,7 +35,19 @@ impl Client {
 
     /// Connects to any address.
     pub fn connect_to(host: &str, port: u16) -> Result<Client> {
-        let stream = TcpStream::connect((host, port)).with_context(|| format!("cannot connect to {host}:{port}"))?;
+        Client::over(TcpStream::connect((host, port)).with_context(|| format!("cannot connect to {host}:{port}"))?)
+    }
+
+    /// Connects from an address of this machine, all of 127.0.0.0/8 among them.
+    pub fn connect_from(address: Ipv4Addr, port: u16) -> Result<Client> {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+        socket.bind(&SocketAddr::from((address, 0)).into())?;
+        let to = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        socket.connect(&to.into()).with_context(|| format!("cannot connect to {to}"))?;
+        Client::over(socket.into())
+    }
+
+    fn over(stream: TcpStream) -> Result<Client> {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(Duration::from_secs(30)))?;
         stream.set_write_timeout(Some(Duration::from_secs(30)))?;

@@ -1,12 +1,12 @@
-//! Limits of addresses and users: who asks for too much is told when to come back, and nobody else notices.
+//! Limits of addresses and users: who asks for too much, or guesses too often, is told when to come back, and nobody else notices.
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{Ipv4Addr, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use veddb_tests::{Client, Options, Server, Value};
+use veddb_tests::{Client, Options, Server, Value, request};
 
 /// The milliseconds after which a refusal says that it may be tried again.
 fn wait(value: &Value, limit: &str) -> Result<u64> {
@@ -126,6 +126,146 @@ fn a_flood_of_one_user_leaves_the_server_to_others() -> Result<()> {
     })?;
     ensure!(served <= 6000, "{served} commands of at most a thousand a second");
     Ok(())
+}
+
+const AUTH_LIMIT: &str = "limit-auth-failures";
+
+#[test]
+fn wrong_passwords_hold_up_their_address_ever_longer() -> Result<()> {
+    let server = Options::new().password("right").set(AUTH_LIMIT, "3").start()?;
+    let mut admin = server.client()?;
+    admin.ask(&["ACL", "SETUSER", "ada", "on", ">secret", "+@all"])?;
+    // Addresses are counted one by one, connections are not.
+    let guesser = Ipv4Addr::new(127, 0, 0, 2);
+    let guess = |words: &[&str]| Client::connect_from(guesser, server.port())?.run(words);
+    let wrong = |words: &[&str]| -> Result<()> {
+        let answer = guess(words)?;
+        ensure!(answer.is_error("WRONGPASS"), "{answer}");
+        Ok(())
+    };
+    wrong(&["AUTH", "wrong 1"])?;
+    wrong(&["HELLO", "3", "AUTH", "ada", "wrong 2"])?;
+    wrong(&["AUTH", "nobody", "wrong 3"])?;
+    // What is right is not looked at either: neither by SHA-256 nor by argon2id, known or not.
+    for words in [&["AUTH", "right"][..], &["AUTH", "ada", "secret"], &["HELLO", "3", "AUTH", "default", "right"]] {
+        let wait_ms = wait(&guess(words)?, AUTH_LIMIT)?;
+        ensure!((1..=1000).contains(&wait_ms), "{wait_ms} ms");
+    }
+    // Nobody else notices.
+    ensure!(!matches!(Client::connect(server.port())?.run(&["AUTH", "right"])?, Value::Error(_)), "others wait too");
+    // One more attempt each time, and twice as long to wait.
+    for longest in [2000, 4000] {
+        let answer = patient(|| guess(&["AUTH", "still wrong"]))?;
+        ensure!(answer.is_error("WRONGPASS"), "{answer}");
+        let wait_ms = wait(&guess(&["AUTH", "right"])?, AUTH_LIMIT)?;
+        ensure!((longest / 2 - 500..=longest).contains(&wait_ms), "{wait_ms} ms, where {longest} is the longest");
+    }
+    // Who gets in is forgiven.
+    let answer = patient(|| guess(&["AUTH", "ada", "secret"]))?;
+    ensure!(!matches!(answer, Value::Error(_)), "{answer}");
+    for number in 0..2 {
+        wrong(&["AUTH", &format!("wrong again {number}")])?;
+    }
+    ensure!(!matches!(guess(&["AUTH", "right"])?, Value::Error(_)), "two wrong ones are too many");
+    let counted: u64 = admin.figure("stats", "rate_limited_requests")?.parse()?;
+    ensure!(counted >= 5, "{counted} are counted");
+    let denied: u64 = admin.figure("stats", "acl_access_denied_auth")?.parse()?;
+    ensure!(denied == 7, "{denied} passwords were looked at and wrong");
+    Ok(())
+}
+
+#[test]
+fn guesses_at_once_are_no_more_than_guesses_one_by_one() -> Result<()> {
+    let server = Options::new().password("the right one").set(AUTH_LIMIT, "5").start()?;
+    let mut admin = server.client()?;
+    let mut guesses = Vec::new();
+    for number in 0..100 {
+        let mut client = Client::connect_from(Ipv4Addr::new(127, 0, 0, 2), server.port())?;
+        // The last is right, and was not looked at before the others.
+        let password = if number == 99 { "the right one".to_owned() } else { format!("wrong {number}") };
+        client.send(&request(&["AUTH", &password]))?;
+        guesses.push(client);
+    }
+    let answers: Vec<Value> = guesses.iter_mut().map(Client::read).collect::<Result<_>>()?;
+    let looked_at = answers.iter().filter(|answer| !answer.is_error("RATELIMIT")).count();
+    // Two are computed at once; a second later the next may be.
+    ensure!((5..=8).contains(&looked_at), "{looked_at} were looked at");
+    ensure!(answers[99].is_error("RATELIMIT"), "{}", answers[99]);
+
+    // The audit log has one of each connection, whatever it sends.
+    let mut stubborn = Client::connect_from(Ipv4Addr::new(127, 0, 0, 2), server.port())?;
+    for _ in 0..50 {
+        stubborn.run(&["AUTH", "wrong"])?;
+    }
+    let of_it = |admin: &mut Client| -> Result<usize> {
+        let audited = admin.ask(&["AUDIT.TAIL", "10000"])?;
+        let refused =
+            audited.expect_array().iter().filter(|one| one.expect_text().contains(r#""outcome":"RATELIMIT""#));
+        Ok(refused.count())
+    };
+    let until = Instant::now() + Duration::from_secs(30);
+    // Of each of those above one, and one of the stubborn one.
+    while of_it(&mut admin)? < 100 - looked_at + 1 {
+        ensure!(Instant::now() < until, "{} records", of_it(&mut admin)?);
+    }
+    ensure!(of_it(&mut admin)? == 100 - looked_at + 1, "{} records", of_it(&mut admin)?);
+    Ok(())
+}
+
+#[test]
+fn passwords_of_one_address_do_not_hold_up_those_of_another() -> Result<()> {
+    let server = Options::new().start()?;
+    let mut admin = server.client()?;
+    admin.ask(&["ACL", "SETUSER", "ada", "on", ">secret", "+@all"])?;
+    let mut flood = Vec::new();
+    for number in 0..300 {
+        let mut client = Client::connect_from(Ipv4Addr::new(127, 0, 0, 2), server.port())?;
+        client.send(&request(&["AUTH", "ada", &format!("wrong {number}")]))?;
+        flood.push(client);
+    }
+    // The first are answered, so all of them wait or are on their way.
+    flood[0].read()?;
+    let denied = |admin: &mut Client| -> Result<u64> { Ok(admin.figure("stats", "acl_access_denied_auth")?.parse()?) };
+    let before = denied(&mut admin)?;
+    let mut other = Client::connect_from(Ipv4Addr::new(127, 0, 0, 3), server.port())?;
+    other.ask(&["AUTH", "ada", "secret"])?;
+    let meanwhile = denied(&mut admin)? - before;
+    // In a single queue it would be those that are left of 300.
+    ensure!(meanwhile < 20, "{meanwhile} passwords of another address were looked at before");
+    Ok(())
+}
+
+#[test]
+fn what_is_too_long_to_be_a_password_is_not_looked_at() -> Result<()> {
+    let server = Options::new().password("right").set(AUTH_LIMIT, "1").start()?;
+    let (longest, longer) = ("x".repeat(4096), "x".repeat(4097));
+    let mut stranger = Client::connect(server.port())?;
+    for words in [
+        &["AUTH", &longer][..],
+        &["AUTH", "ada", &longer],
+        &["AUTH", &longer, "x"],
+        &["HELLO", "3", "AUTH", "ada", &longer],
+    ] {
+        let answer = stranger.run(words)?;
+        ensure!(answer.to_string().contains("a password 4096"), "{answer}");
+    }
+    let mut admin = server.client()?;
+    let refused = admin.run(&["ACL", "SETUSER", "ada", "on", &format!(">{longer}")])?;
+    ensure!(refused.is_error("ERR") && !refused.to_string().contains("xxx"), "{refused}");
+    ensure!(admin.run(&["CONFIG", "SET", "requirepass", &longer])?.is_error("ERR"), "a password that AUTH refuses");
+    admin.ask(&["ACL", "SETUSER", "ada", "on", &format!(">{longest}"), "+@all"])?;
+    stranger.ask(&["AUTH", "ada", &longest])?;
+    Ok(())
+}
+
+/// Asks again as long as it is refused for its rate.
+fn patient(mut ask: impl FnMut() -> Result<Value>) -> Result<Value> {
+    loop {
+        match ask()? {
+            refused if refused.is_error("RATELIMIT") => thread::sleep(Duration::from_millis(20)),
+            answer => return Ok(answer),
+        }
+    }
 }
 
 /// Asking again as long as it is refused for its rate.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::password::PASSWORD_BYTES_MAX;
 use super::role::{self, Role, Roles};
 use super::rule::has_spaces;
 use super::user::{DEFAULT, NAME_BYTES_MAX, User, merge_selectors};
@@ -77,6 +78,11 @@ impl Accounts {
         }
         if name.len() > NAME_BYTES_MAX {
             return Err(CommandError::err(format!("a user's name has at most {NAME_BYTES_MAX} bytes")));
+        }
+        let is_long =
+            |rule: &Bytes| matches!(&**rule, [b'>' | b'<', password @ ..] if password.len() > PASSWORD_BYTES_MAX);
+        if rules.iter().any(is_long) {
+            return Err(CommandError::err(format!("a password has at most {PASSWORD_BYTES_MAX} bytes")));
         }
         let rules = merge_selectors(rules).map_err(|start| {
             let start = String::from_utf8_lossy(&start).into_owned();

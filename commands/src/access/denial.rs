@@ -14,6 +14,8 @@ pub enum Reason {
     Key,
     /// To get in.
     Auth,
+    /// To be the user that a certificate names.
+    Certificate,
     /// To publish on a channel or listen to it.
     Channel,
 }
@@ -26,6 +28,7 @@ impl Reason {
             Reason::Command => "command",
             Reason::Key => "key",
             Reason::Auth => "auth",
+            Reason::Certificate => "tls-cert",
             Reason::Channel => "channel",
         }
     }
@@ -49,7 +52,7 @@ impl Denial {
         let message = match self.reason {
             Reason::Command => self.text(user),
             Reason::Key => "No permissions to access a key".to_owned(),
-            Reason::Auth | Reason::Channel => "No permissions to access a channel".to_owned(),
+            Reason::Auth | Reason::Certificate | Reason::Channel => "No permissions to access a channel".to_owned(),
         };
         CommandError::new(ErrorCode::NoPerm, message)
     }
@@ -60,7 +63,7 @@ impl Denial {
         let why = match self.reason {
             Reason::Command => "no permission to execute the command or subcommand",
             Reason::Key => "no permission to touch the specified keys",
-            Reason::Auth | Reason::Channel => {
+            Reason::Auth | Reason::Certificate | Reason::Channel => {
                 "no permission to access one of the channels used as arguments to the command"
             }
         };
@@ -80,7 +83,7 @@ impl Denial {
         match self.reason {
             Reason::Command => format!("User {name} has no permissions to run the '{object}' command"),
             Reason::Key => format!("User {name} has no permissions to access the '{object}' key"),
-            Reason::Auth | Reason::Channel => {
+            Reason::Auth | Reason::Certificate | Reason::Channel => {
                 format!("User {name} has no permissions to access the '{object}' channel")
             }
         }

@@ -14,6 +14,8 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use super::rule::RuleError;
+use super::user::NAME_BYTES_MAX;
+use crate::error::CommandError;
 
 /// KiB that one computation fills.
 const MEMORY_KIB: u32 = 19 * 1024;
@@ -22,6 +24,15 @@ const PASSES: u32 = 2;
 const LANES: u32 = 1;
 /// How hashes of this cost begin.
 const PREFIX: &str = "$argon2id$v=19$m=19456,t=2,p=1$";
+
+/// Bytes of a password. What is longer is refused before anything is computed from it.
+pub const PASSWORD_BYTES_MAX: usize = 4096;
+
+/// What is said of a longer one, and of the name of a user that can have none.
+#[must_use]
+pub fn too_long() -> CommandError {
+    CommandError::err(format!("a user's name has at most {NAME_BYTES_MAX} bytes, and a password {PASSWORD_BYTES_MAX}"))
+}
 
 /// What is drawn anew for a user's first password.
 pub type Salt = [u8; 16];

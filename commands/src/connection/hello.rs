@@ -1,11 +1,12 @@
 //! HELLO: chooses the protocol, and may authenticate and name the connection with it.
 
 use crate::args::Args;
+use crate::connection::auth::authenticate;
 use crate::connection::is_printable;
 use crate::context::Session;
 use crate::error::{CommandError, ErrorCode};
 use crate::reply::Reply;
-use crate::session::{Later, REDIS_VERSION};
+use crate::session::REDIS_VERSION;
 use crate::spec::{Arg, Command, Group, Run};
 
 /// The declaration.
@@ -35,8 +36,7 @@ fn hello(args: &Args, session: &mut dyn Session) -> Result<Reply, CommandError> 
     let wanted = parse(args)?;
     if let Some((user, password)) = wanted.auth {
         let (user, password) = (args.bytes(user).clone(), args.bytes(password).clone());
-        session.later(Later::Authenticate { user, password, then: greet });
-        return Ok(Reply::Null);
+        return authenticate(session, user, password, greet);
     }
     greet(args, session)
 }

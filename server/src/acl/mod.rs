@@ -6,11 +6,13 @@
 //! Invariant: what [`Acl::load`] gives is what is kept, with what the configuration says over it; a connection whose user is gone is
 //! closed, and so is one that listens to what its user may not hear any more.
 
+mod attempts;
 mod change;
 mod denials;
 mod file;
 mod keep;
 mod passwords;
+mod turns;
 
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
@@ -39,7 +41,7 @@ pub(crate) use change::{attach, commit_kept};
 pub(crate) use denials::Denials;
 pub(crate) use keep::Kept;
 pub use passwords::HASHING_MAX;
-pub(crate) use passwords::Passwords;
+pub(crate) use passwords::{Claim, Passwords};
 
 /// Users and roles.
 #[derive(Debug)]

@@ -2,15 +2,18 @@
 
 use std::path::PathBuf;
 
-use super::kind::{choice, integer, memory, word};
-use super::table::{GIB, I32, Setting, path, put};
+use super::kind::{boolean, choice, integer, memory, word};
+use super::table::{GIB, I32, Setting, path, put, yes_no};
 use crate::audit::Events;
-use crate::tls::{AuthClients, Protocols};
+use crate::tls::{AuthClients, ClientUser, Protocols};
 use crate::token::LIFETIME_S_MAX;
 
 const AUDIT_FAILURE: &[(&str, bool)] = &[("continue", false), ("refuse", true)];
 const AUTH_CLIENTS: &[(&str, AuthClients)] =
     &[("no", AuthClients::No), ("yes", AuthClients::Yes), ("optional", AuthClients::Optional)];
+
+const CLIENT_USER: &[(&str, ClientUser)] =
+    &[("off", ClientUser::Off), ("CN", ClientUser::CommonName), ("URI", ClientUser::Uri)];
 
 pub(super) const AUDIT_EVENTS: Setting = Setting::live(
     "audit-events",
@@ -48,6 +51,12 @@ pub(super) const LIMIT_ADDRESS_CONNECTIONS: Setting = Setting::live(
     |s| s.rates.address_connections.to_string(),
     |s, v| put(&mut s.rates.address_connections, integer(v, 0..=I32)),
 );
+pub(super) const LIMIT_AUTH_FAILURES: Setting = Setting::live(
+    "limit-auth-failures",
+    "Wrong passwords of one address (of a user: ten times as many) after which further ones are refused for 1 s, 2 s, .. 300 s; 0 is no limit.",
+    |s| s.rates.auth_failures.to_string(),
+    |s, v| put(&mut s.rates.auth_failures, integer(v, 0..=I32)),
+);
 pub(super) const LIMIT_USER_BYTES: Setting = Setting::live(
     "limit-user-bytes",
     "Bytes of requests that one user may send in a second, over all connections; 0 is no limit.",
@@ -66,6 +75,12 @@ pub(super) const TLS_AUTH_CLIENTS: Setting = Setting::live(
     |s| word(s.tls.auth_clients, AUTH_CLIENTS),
     |s, v| put(&mut s.tls.auth_clients, choice(v, AUTH_CLIENTS)),
 );
+pub(super) const TLS_AUTH_CLIENTS_USER: Setting = Setting::live(
+    "tls-auth-clients-user",
+    "What of a client's certificate names the user that its connection is from the start: off, CN (the common name), URI (an alternative name).",
+    |s| word(s.tls.auth_clients_user, CLIENT_USER),
+    |s, v| put(&mut s.tls.auth_clients_user, choice(v, CLIENT_USER)),
+);
 pub(super) const TLS_CA_CERT_FILE: Setting = Setting::live(
     "tls-ca-cert-file",
     "Whose certificates of others are good: PEM, one after the other.",
@@ -78,9 +93,21 @@ pub(super) const TLS_CERT_FILE: Setting = Setting::live(
     |s| path(&s.tls.cert_file),
     |s, v| put(&mut s.tls.cert_file, Ok(PathBuf::from(v))),
 );
+pub(super) const TLS_CLIENT_CERT_FILE: Setting = Setting::live(
+    "tls-client-cert-file",
+    "The certificate that links to other servers show (tls-replication), PEM; empty is that of tls-cert-file.",
+    |s| path(&s.tls.client_cert_file),
+    |s, v| put(&mut s.tls.client_cert_file, Ok(PathBuf::from(v))),
+);
+pub(super) const TLS_CLIENT_KEY_FILE: Setting = Setting::live(
+    "tls-client-key-file",
+    "The key of the certificate of tls-client-cert-file: PEM, not encrypted.",
+    |s| path(&s.tls.client_key_file),
+    |s, v| put(&mut s.tls.client_key_file, Ok(PathBuf::from(v))),
+);
 pub(super) const TLS_CRL_FILE: Setting = Setting::live(
     "tls-crl-file",
-    "Certificates of clients that were revoked: a CRL of each CA that gave one, PEM.",
+    "Certificates that were revoked, of clients and on links of servers: a CRL of each CA that gave one, PEM. One that has expired is refused.",
     |s| path(&s.tls.crl_file),
     |s, v| put(&mut s.tls.crl_file, Ok(PathBuf::from(v))),
 );
@@ -101,6 +128,12 @@ pub(super) const TLS_PROTOCOLS: Setting = Setting::live(
     "The versions spoken, of TLSv1.2 and TLSv1.3.",
     |s| s.tls.protocols.to_string(),
     |s, v| put(&mut s.tls.protocols, Protocols::read(v)),
+);
+pub(super) const TLS_REPLICATION: Setting = Setting::live(
+    "tls-replication",
+    "Whether links to other servers go through TLS, which verifies them by tls-ca-cert-file and their name. For links made from then on.",
+    |s| yes_no(s.tls.replication),
+    |s, v| put(&mut s.tls.replication, boolean(v)),
 );
 pub(super) const TOKEN_AUDIENCE: Setting = Setting::live(
     "token-audience",

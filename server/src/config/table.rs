@@ -6,6 +6,7 @@ use super::kind::{Refusal, addresses, boolean, choice, integer, memory, only, ou
 use super::{LogFormat, LogLevel, OutputLimit, Protected, Secret, Settings};
 use super::{replication, security};
 use crate::notify::KeyEvents;
+use veddb_commands::access::password::PASSWORD_BYTES_MAX;
 use veddb_storage::FsyncPolicy;
 
 /// One setting. Its default is what [`Settings::default`] says.
@@ -245,6 +246,7 @@ pub static SETTINGS: &[Setting] = &[
     ),
     security::LIMIT_ADDRESS_COMMANDS,
     security::LIMIT_ADDRESS_CONNECTIONS,
+    security::LIMIT_AUTH_FAILURES,
     security::LIMIT_USER_BYTES,
     security::LIMIT_USER_COMMANDS,
     Setting::fixed(
@@ -444,7 +446,7 @@ pub static SETTINGS: &[Setting] = &[
         "requirepass",
         "The password of the user default; empty is none.",
         |s| s.requirepass.0.clone(),
-        |s, v| put(&mut s.requirepass, Ok(Secret(v.to_owned()))),
+        |s, v| put(&mut s.requirepass, password(v)),
     )
     .secret(),
     Setting::fixed(
@@ -496,12 +498,16 @@ pub static SETTINGS: &[Setting] = &[
         |s, v| put(&mut s.timeout_s, integer(v, 0..=I32)),
     ),
     security::TLS_AUTH_CLIENTS,
+    security::TLS_AUTH_CLIENTS_USER,
     security::TLS_CA_CERT_FILE,
     security::TLS_CERT_FILE,
+    security::TLS_CLIENT_CERT_FILE,
+    security::TLS_CLIENT_KEY_FILE,
     security::TLS_CRL_FILE,
     security::TLS_KEY_FILE,
     security::TLS_PORT,
     security::TLS_PROTOCOLS,
+    security::TLS_REPLICATION,
     security::TOKEN_AUDIENCE,
     security::TOKEN_ISSUER,
     security::TOKEN_JWKS_FILE,
@@ -515,6 +521,14 @@ pub static SETTINGS: &[Setting] = &[
         |s, v| put(&mut s.ttl_sweep_s, integer(v, 1..=3600)),
     ),
 ];
+
+/// One that AUTH takes.
+fn password(text: &str) -> Result<Secret, Refusal> {
+    if text.len() > PASSWORD_BYTES_MAX {
+        return Err(format!("a password has at most {PASSWORD_BYTES_MAX} bytes"));
+    }
+    Ok(Secret(text.to_owned()))
+}
 
 fn directory(text: &str) -> Result<PathBuf, Refusal> {
     if text.is_empty() { Err("a directory is needed".to_owned()) } else { Ok(PathBuf::from(text)) }

@@ -11,8 +11,10 @@ use veddb_commands::session::{DenialEntry, Later};
 use veddb_commands::{Args, CommandError, ErrorCode, Reply};
 
 use super::{Closed, Connection};
+use crate::acl::Claim;
 use crate::execute::{Outcome, now_ms};
 use crate::multi::{Watched, aborted};
+use crate::tls;
 use crate::token::{Refused, is_token};
 
 impl Connection {
@@ -27,12 +29,17 @@ impl Connection {
             multi.refused = true;
         }
         self.server.metrics.rejected(entry, error.code);
-        // Of a stranger the first attempt is enough: the log must not be filled by who has no right to anything.
-        let noted = !self.state.authenticated && std::mem::replace(&mut self.state.stranger_noted, true);
+        let noted = self.was_noted();
         if let Some(entry) = entry.filter(|_| !noted) {
             self.audit(entry, args, Some(error.code));
         }
         self.reply(&Reply::Error(error));
+    }
+
+    /// Whether this is a stranger of whom the audit log has an attempt. The first is enough: the log must not be filled by who has
+    /// no right to anything.
+    pub(super) fn was_noted(&mut self) -> bool {
+        !self.state.is_authenticated() && std::mem::replace(&mut self.state.stranger_noted, true)
     }
 
     /// Counts what was refused for want of rights, and keeps it for ACL LOG.
@@ -40,6 +47,7 @@ impl Connection {
         let metrics = &self.server.metrics;
         let counter = match reason {
             Reason::Auth => &metrics.authentications_failed,
+            Reason::Certificate => &metrics.certificates_denied,
             Reason::Command => &metrics.commands_denied,
             Reason::Key => &metrics.keys_denied,
             Reason::Channel => &metrics.channels_denied,
@@ -77,7 +85,11 @@ impl Connection {
     pub(super) async fn finish(&mut self, later: Later, args: &Args) -> Result<Outcome, Closed> {
         match later {
             Later::Authenticate { user, password, then } => {
-                if self.authenticate(&user, &password).await? {
+                let is_in = match self.authenticate(&user, &password).await? {
+                    Ok(is_in) => is_in,
+                    Err(refused) => return Ok(Err(refused)),
+                };
+                if is_in {
                     return Ok(self.run_then(then, args));
                 }
                 self.note_denial(Reason::Auth, args.bytes(0).clone(), user);
@@ -96,25 +108,42 @@ impl Connection {
         }
     }
 
-    /// Whether the password, or the token that stands in its place, is right; then the connection is that user.
-    async fn authenticate(&mut self, user: &Bytes, password: &Bytes) -> Result<bool, Closed> {
-        let (acl, client) = (&self.server.acl, &self.client);
+    /// Whether the password, or the token that stands in its place, is right; then the connection is that user. The inner error says
+    /// that neither was looked at.
+    async fn authenticate(&mut self, user: &Bytes, password: &Bytes) -> Result<Result<bool, CommandError>, Closed> {
+        let (address, failures_max) = (self.client.addr.ip(), self.settings.rates.auth_failures);
         let refused = if is_token(password) {
             // Quick to verify, so it is done here and waits for no slot that passwords are hashed in.
-            let found = acl.tokens.verify(&self.settings.tokens, user, password, now_ms());
-            match found.map(|token| self.state.become_user(user, Some(token), acl, client)) {
-                Ok(true) => return Ok(true),
-                Ok(false) => Some(Refused::NoUser),
-                Err(refused) => Some(refused),
+            let (acl, client) = (&self.server.acl, &self.client);
+            let claim = Claim { address, name: user, password, failures_max };
+            let mut why = Refused::NoUser;
+            let verified = acl.passwords.counted(claim, || {
+                match acl.tokens.verify(&self.settings.tokens, user, password, now_ms()) {
+                    Ok(token) => self.state.become_user(user, Some(token), acl, client),
+                    Err(refused) => {
+                        why = refused;
+                        false
+                    }
+                }
+            });
+            match verified {
+                Ok(false) => Some(why),
+                done => return Ok(done),
             }
         } else {
             let server = Arc::clone(&self.server);
             let (name, password) = (user.clone(), password.clone());
-            let checked = async move { server.acl.passwords.authenticate(&server.acl, &name, &password).await };
-            let found = self.wait_out(checked).await?;
+            let checked = async move {
+                let claim = Claim { address, name: &name, password: &password, failures_max };
+                server.acl.passwords.authenticate(&server.acl, claim).await
+            };
+            let found = match self.wait_out(checked).await? {
+                Ok(found) => found,
+                Err(refused) => return Ok(Err(refused)),
+            };
             let (acl, client) = (&self.server.acl, &self.client);
             if found.is_some_and(|found| self.state.become_user(found.name(), None, acl, client)) {
-                return Ok(true);
+                return Ok(Ok(true));
             }
             None
         };
@@ -123,7 +152,7 @@ impl Connection {
             Some(why) => tracing::info!(client, %addr, %why, "authentication failed"),
             None => tracing::info!(client, %addr, "authentication failed"),
         }
-        Ok(false)
+        Ok(Ok(false))
     }
 
     /// Answers a request that came after the token expired that the connection is in by, and ends it.
@@ -132,5 +161,24 @@ impl Connection {
         self.reply(&Reply::Error(CommandError::new(ErrorCode::NoAuth, "the token has expired")));
         self.state.closing = true;
         Ok(())
+    }
+
+    /// Has the connection be the user that the certificate names which it showed, where the setting `tls-auth-clients-user` says
+    /// so. Where there is no such user it is as without a certificate, as in Redis.
+    pub(crate) fn recognise(&mut self) {
+        let which = self.settings.tls.auth_clients_user;
+        let Some(certificate) = self.stream.certificate() else { return };
+        let names: Vec<Bytes> = tls::users(certificate, which).into_iter().map(Bytes::from).collect();
+        let Some(first) = names.first().cloned() else { return };
+        let accounts = self.server.acl.load();
+        let is_there = |name: &&Bytes| accounts.get(name).is_some_and(|user| user.is_enabled());
+        let found = names.iter().find(is_there).cloned();
+        let found = found.filter(|name| self.state.become_user(name, None, &self.server.acl, &self.client));
+        if found.is_none() {
+            tracing::info!(client = self.client.id, addr = %self.client.addr, "the user of a certificate is not there or disabled");
+            self.note_denial(Reason::Certificate, first.clone(), first.clone());
+        }
+        let (name, is_in) = (found.as_ref().unwrap_or(&first), found.is_some());
+        self.server.audit.note_certificate(&self.settings.audit, &self.client, name, is_in);
     }
 }

@@ -21,7 +21,12 @@ impl Connection {
         }
         let took = self.count(entry, started, &outcome);
         self.note_time(entry, args, took);
-        self.audit(entry, args, outcome.as_ref().err().map(|error| error.code));
+        let error = outcome.as_ref().err().map(|error| error.code);
+        // A wrong password takes its time, so there are not many; what else a stranger sends costs nothing.
+        let is_cheap = error.is_some_and(|code| code != ErrorCode::WrongPass);
+        if !is_cheap || !self.was_noted() {
+            self.audit(entry, args, error);
+        }
         self.reply(&outcome.unwrap_or_else(Reply::Error));
         self.tell_monitors(entry, args, self.state.db);
     }

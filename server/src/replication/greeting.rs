@@ -1,4 +1,4 @@
-//! How a replica introduces itself: it connects, gives the password, and says where it is. What it hears until then are replies
+//! How a replica introduces itself: it gives the password, and says where it is. What it hears until then are replies
 //! of RESP, each a line.
 
 use std::fmt::Write as _;
@@ -6,9 +6,9 @@ use std::sync::atomic::Ordering::SeqCst;
 
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use veddb_commands::replication::LINK_FORMAT;
 
+use super::dial::{dial, own_port};
 use super::follow::{Greeted, Shared};
 use crate::config::Settings;
 use crate::execute::now_ms;
@@ -21,13 +21,7 @@ const LINE_BYTES_MAX: usize = 4096;
 /// Connects and asks for the stream; `place` is the snapshot that was begun and the chunk that is missing.
 pub(super) async fn greet(shared: &Shared, place: Option<([u8; 16], u64)>) -> Result<Greeted, String> {
     let primary = &shared.link.primary;
-    let connected = TcpStream::connect((primary.host.as_str(), primary.port)).await;
-    let mut socket = connected.map_err(|error| format!("cannot connect: {error}"))?;
-    let _ = socket.set_nodelay(true);
-    if socket.peer_addr().ok().zip(socket.local_addr().ok()).is_some_and(|(peer, local)| peer == local) {
-        // Loopback connects a port to itself where nobody listens.
-        return Err("cannot connect: nobody listens there".to_owned());
-    }
+    let mut socket = dial(&shared.server, &primary.host, primary.port).await?;
     shared.link.reach(super::link::Phase::Handshake);
     let mut input = BytesMut::new();
     let settings = shared.server.config.load();
@@ -43,7 +37,7 @@ pub(super) async fn greet(shared: &Shared, place: Option<([u8; 16], u64)>) -> Re
             format!("the primary refuses: {why}")
         }
     })?;
-    Ok((Stream::Plain(socket), input))
+    Ok((socket, input))
 }
 
 /// The code of an error. What follows it may repeat the password to whoever does not know AUTH.
@@ -68,13 +62,12 @@ fn request(shared: &Shared, settings: &Settings, place: Option<([u8; 16], u64)>)
     let Shared { server, link, .. } = shared;
     let store = server.store();
     let position = store.position();
-    let port = if settings.replica_announce_port > 0 { settings.replica_announce_port } else { server.port };
     let mut words = vec![
         "REPLICA.FOLLOW".to_owned(),
         LINK_FORMAT.to_string(),
         server.run_id.clone(),
         settings.replica_announce_ip.clone(),
-        port.to_string(),
+        own_port(server, settings).to_string(),
         hex::encode(position.history),
         position.term.to_string(),
         position.lsn.to_string(),
@@ -108,12 +101,16 @@ fn is_blank(server: &Server, databases: u8) -> bool {
 }
 
 /// Sends a request and reads the line of its reply.
-pub(super) async fn ask(socket: &mut TcpStream, input: &mut BytesMut, words: &[String]) -> Result<String, String> {
+pub(super) async fn ask(socket: &mut Stream, input: &mut BytesMut, words: &[String]) -> Result<String, String> {
     let mut out = format!("*{}\r\n", words.len());
     for word in words {
         let _ = write!(out, "${}\r\n{word}\r\n", word.len());
     }
-    socket.write_all(out.as_bytes()).await.map_err(|error| error.to_string())?;
+    let sent = async {
+        socket.write_all(out.as_bytes()).await?;
+        socket.flush().await
+    };
+    sent.await.map_err(|error| error.to_string())?;
     loop {
         if let Some(end) = input.windows(2).position(|two| two == b"\r\n") {
             let line = String::from_utf8_lossy(input.get(..end).unwrap_or_default()).into_owned();

@@ -6,6 +6,7 @@
 //! Invariant: the role changes, and the store is swapped, only while `changing` is held.
 
 mod bootstrap;
+mod dial;
 pub(crate) mod failover;
 pub(crate) mod feed;
 mod feeds;

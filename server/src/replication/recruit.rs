@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use bytes::BytesMut;
-use tokio::net::TcpStream;
 use veddb_commands::CommandError;
 
+use super::dial::{dial, own_port};
 use super::greeting::{accepted, ask, code, credentials};
 use crate::server::Server;
 
@@ -20,17 +20,16 @@ pub(crate) async fn recruit(server: &Server, host: &str, port: u16) -> Result<()
 }
 
 async fn request(server: &Server, host: &str, port: u16) -> Result<(), String> {
-    let mut socket = TcpStream::connect((host, port)).await.map_err(|error| format!("cannot connect: {error}"))?;
+    let mut socket = dial(server, host, port).await?;
     let settings = server.config.load();
     let mut input = BytesMut::new();
     if let Some(words) = credentials(&settings) {
         accepted(&ask(&mut socket, &mut input, &words).await?).map_err(|why| code(&why).to_owned())?;
     }
     let ip = match settings.replica_announce_ip.as_str() {
-        "" => socket.local_addr().map_err(|error| error.to_string())?.ip().to_string(),
+        "" => socket.tcp().local_addr().map_err(|error| error.to_string())?.ip().to_string(),
         announced => announced.to_owned(),
     };
-    let own_port = if settings.replica_announce_port > 0 { settings.replica_announce_port } else { server.port };
-    let words = ["REPLICAOF".to_owned(), ip, own_port.to_string()];
+    let words = ["REPLICAOF".to_owned(), ip, own_port(server, &settings).to_string()];
     accepted(&ask(&mut socket, &mut input, &words).await?)
 }

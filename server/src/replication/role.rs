@@ -203,7 +203,8 @@ impl Server {
 
     /// Whether that is where this server itself listens.
     fn is_at(&self, primary: &Primary) -> bool {
-        if primary.port != self.port {
+        let tls_port = self.config.load().tls.port;
+        if primary.port != self.port && (tls_port == 0 || primary.port != tls_port) {
             return false;
         }
         let Ok(address) = primary.host.parse::<std::net::IpAddr>() else { return primary.host == "localhost" };

@@ -1,8 +1,8 @@
-//! TLS: who gets in, who does not, and that neither strangers nor new certificates disturb a connection.
+//! Connections of clients: who has a good certificate gets in, and nobody disturbs those who are.
 
 use std::fs;
 use std::io::{BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
@@ -11,103 +11,15 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use rcgen::{
-    BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType, IsCa, Issuer, KeyIdMethod, KeyPair,
-    KeyUsagePurpose, RevocationReason, RevokedCertParams, SerialNumber, date_time_ymd,
-};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, ServerName};
-use tempfile::TempDir;
 use veddb_tests::server::run_to_end;
-use veddb_tests::{Options, Server, Value, request};
+use veddb_tests::{Value, request};
 
-/// A certificate authority that writes what it signs into a directory.
-struct Authority {
-    dir: TempDir,
-    issuer: Issuer<'static, KeyPair>,
-}
+use crate::authority::{Authority, Flaw, free_port, options, secured};
 
-/// What is wrong with a certificate.
-#[derive(Clone, Copy, PartialEq)]
-enum Flaw {
-    None,
-    Expired,
-}
-
-impl Authority {
-    fn new(name: &str) -> Result<Authority> {
-        let dir = tempfile::tempdir()?;
-        let mut params = CertificateParams::new(Vec::new())?;
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        params.distinguished_name.push(DnType::CommonName, name);
-        let key = KeyPair::generate()?;
-        fs::write(dir.path().join("ca.pem"), params.self_signed(&key)?.pem())?;
-        Ok(Authority { dir, issuer: Issuer::new(params, key) })
-    }
-
-    fn path(&self, name: &str) -> String {
-        self.dir.path().join(name).display().to_string()
-    }
-
-    /// Writes `<name>.pem` and `<name>.key`, for the host `localhost`.
-    fn sign(&self, name: &str, serial: u64, flaw: Flaw) -> Result<()> {
-        let mut params = CertificateParams::new(vec!["localhost".to_owned()])?;
-        params.distinguished_name.push(DnType::CommonName, name);
-        params.serial_number = Some(SerialNumber::from(serial));
-        if flaw == Flaw::Expired {
-            (params.not_before, params.not_after) = (date_time_ymd(2020, 1, 1), date_time_ymd(2021, 1, 1));
-        }
-        let key = KeyPair::generate()?;
-        fs::write(self.path(&format!("{name}.pem")), params.signed_by(&key, &self.issuer)?.pem())?;
-        fs::write(self.path(&format!("{name}.key")), key.serialize_pem())?;
-        Ok(())
-    }
-
-    /// Writes `crl.pem`, which revokes this certificate.
-    fn revoke(&self, serial: u64) -> Result<()> {
-        let revoked = RevokedCertParams {
-            serial_number: SerialNumber::from(serial),
-            revocation_time: date_time_ymd(2024, 1, 1),
-            reason_code: Some(RevocationReason::KeyCompromise),
-            invalidity_date: None,
-        };
-        let list = CertificateRevocationListParams {
-            this_update: date_time_ymd(2024, 1, 1),
-            next_update: date_time_ymd(2090, 1, 1),
-            crl_number: SerialNumber::from(1),
-            issuing_distribution_point: None,
-            revoked_certs: vec![revoked],
-            key_identifier_method: KeyIdMethod::Sha256,
-        };
-        fs::write(self.path("crl.pem"), list.signed_by(&self.issuer)?.pem()?)?;
-        Ok(())
-    }
-
-    /// Arguments of redis-cli that show this certificate.
-    fn shown(&self, name: &str) -> Vec<String> {
-        ["--cert".to_owned(), self.path(&format!("{name}.pem")), "--key".to_owned(), self.path(&format!("{name}.key"))]
-            .into()
-    }
-}
-
-fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
-}
-
-/// A server with a certificate `server` of this authority.
-fn secured(authority: &Authority, auth_clients: &str) -> Result<(Server, u16)> {
-    authority.sign("server", 100, Flaw::None)?;
-    let port = free_port()?;
-    let server = options(authority, port).set("tls-auth-clients", auth_clients).start()?;
-    Ok((server, port))
-}
-
-fn options(authority: &Authority, port: u16) -> Options {
-    let options = Options::new().set("tls-port", port.to_string()).set("tls-ca-cert-file", authority.path("ca.pem"));
-    options.set("tls-cert-file", authority.path("server.pem")).set("tls-key-file", authority.path("server.key"))
-}
+const A_DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// What redis-cli says to PING through TLS.
 fn ping(port: u16, ca: &str, host: &str, more: &[String]) -> Result<String> {
@@ -161,7 +73,7 @@ fn who_has_a_good_certificate_gets_in() -> Result<()> {
     for (name, serial, flaw) in [("client", 1, Flaw::None), ("expired", 2, Flaw::Expired), ("revoked", 3, Flaw::None)] {
         ours.sign(name, serial, flaw)?;
     }
-    ours.revoke(3)?;
+    ours.revoke(3, A_DAY)?;
     foreign.sign("client", 1, Flaw::None)?;
     let ca = ours.path("ca.pem");
     let nobody: Vec<String> = Vec::new();
@@ -358,4 +270,34 @@ fn without_a_certificate_there_is_no_start() -> Result<()> {
     refused(&["--tls-auth-clients", "no", "--tls-cert-file", &cert], "tls-key-file is needed")?;
     refused(&["--tls-auth-clients", "no", "--tls-cert-file", &cert, "--tls-key-file", &cert], "tls-key-file: ")?;
     refused(&["--tls-cert-file", &cert, "--tls-key-file", &key, "--tls-ca-cert-file", &key], "no certificate in it")
+}
+
+#[test]
+fn a_list_that_has_expired_is_not_believed() -> Result<()> {
+    let authority = Authority::new("ours")?;
+    let (server, port) = secured(&authority, "yes")?;
+    authority.sign("client", 1, Flaw::None)?;
+    let mut admin = server.client()?;
+    let (ca, crl, shown) = (authority.path("ca.pem"), authority.path("crl.pem"), authority.shown("client"));
+    let pings = || Ok::<bool, anyhow::Error>(ping(port, &ca, "localhost", &shown)? == "PONG");
+    let load = |admin: &mut veddb_tests::Client| admin.run(&["CONFIG", "SET", "tls-crl-file", &crl]);
+    // One that has expired changes nothing.
+    authority.revoke(3, Duration::ZERO)?;
+    let refused = load(&mut admin)?;
+    ensure!(refused.to_string().contains("has expired"), "{refused}");
+    ensure!(pings()?, "the certificate is refused");
+    // One that expires meanwhile lets nobody in any more, and that is said.
+    authority.revoke(3, Duration::from_secs(8))?;
+    load(&mut admin)?;
+    ensure!(pings()?, "the certificate is refused");
+    let until = Instant::now() + Duration::from_secs(60);
+    while pings()? {
+        ensure!(Instant::now() < until, "a list that has expired is believed");
+        thread::sleep(Duration::from_millis(100));
+    }
+    ensure!(server.log().contains("a list in tls-crl-file has expired"), "{}", server.log());
+    authority.revoke(3, A_DAY)?;
+    load(&mut admin)?;
+    ensure!(pings()?, "the certificate is refused with a new list");
+    Ok(())
 }
