@@ -25,6 +25,13 @@ node_tools() {
     fi
 }
 
+openssl_tools() {
+    if ! command -v openssl >/dev/null; then
+        step "installing openssl"
+        apt_install openssl
+    fi
+}
+
 # Makes .venv with compat's Python clients and the spelling checker, once for each version of requirements.txt.
 python_tools() {
     local wanted=compat/requirements.txt

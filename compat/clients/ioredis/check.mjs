@@ -8,6 +8,7 @@ import { check, complaints, equal, holds, host, own, port, refusal, version } fr
 import { strings } from './strings.mjs';
 import { transactions } from './transactions.mjs';
 import { pubsub } from './pubsub.mjs';
+import { tls } from './tls.mjs';
 
 version(import.meta.url, 'ioredis');
 
@@ -131,6 +132,7 @@ for (const protocol of [2, 3]) {
   await check(title, transactions(open, client));
   await check(title, pubsub(open, client, protocol));
   await check(title, documents(open, client, protocol));
+  await check(title, tls(open, client, protocol));
   await check(title, {
     'leaves nothing behind': async () => equal(await client.keys(own('*')), []),
     'neither warns nor emits an error': async () => equal(complaints.splice(0), []),

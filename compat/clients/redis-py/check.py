@@ -10,6 +10,7 @@ import json_interface
 import pubsub
 import scripts
 import strings
+import tls
 import transactions
 from checks import check, equal, host, own, port
 
@@ -30,7 +31,7 @@ for protocol in (2, 3):
         equal(client.keys(own("*")), [])
 
     title = f"RESP{protocol}"
-    for kind in (documents, strings, transactions, pubsub, scripts, json_interface, asynchronous):
+    for kind in (documents, strings, transactions, pubsub, scripts, json_interface, asynchronous, tls):
         check(title, kind.checks(connect, protocol))
     check(title, [leaves_nothing_behind])
     client.close()
