@@ -328,7 +328,7 @@ fn names(entry: &Entry, args: &Args, limits: &Limits) -> Vec<String> {
         ("client", "kill") => args.from(2).iter().take(2).map(text).collect(),
         ("replicaof" | "slaveof", _) => args.from(1).iter().take(2).map(text).collect(),
         ("token.issue", _) => {
-            (1..args.len()).find(|word| args.is(*word, "USER")).map_or(Vec::new(), |word| at(word + 1))
+            (1..args.len()).step_by(2).find(|word| args.is(*word, "USER")).map_or(Vec::new(), |word| at(word + 1))
         }
         // What is given by mistake may be a whole token.
         ("token.revoke", _) => {
@@ -474,6 +474,7 @@ mod tests {
         check("CONFIG GET timeout", None, &[]);
         check("KEY.ROTATE", Some(Event::Key), &[]);
         check("TOKEN.ISSUE USER ada CLAIMS {}", Some(Event::Token), &["ada"]);
+        check("TOKEN.ISSUE CLAIMS USER {}", Some(Event::Token), &[]);
         check("TOKEN.ISSUE", Some(Event::Token), &[]);
         check("TOKEN.REVOKE 7", Some(Event::Token), &["7"]);
         check("TOKEN.REVOKE USER ada", Some(Event::Token), &["USER", "ada"]);

@@ -10,7 +10,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 use veddb_commands::access::user::DEFAULT;
 use veddb_commands::session::AccountChange;
-use veddb_commands::{CommandError, Reply};
+use veddb_commands::{CommandError, ErrorCode, Reply};
 use veddb_storage::Store;
 
 use super::keep::Kept;
@@ -77,7 +77,8 @@ fn run(server: &Weak<Server>, mut receiver: mpsc::Receiver<Message>, runtime: &H
                 // What others changed before is not to be passed over with what this changes.
                 catch_up(&server, &mut seen);
                 let outcome = make(&server, client, change, runtime);
-                if outcome.is_ok() {
+                // On a replica its primary changes them at the same time: all of that is to be read.
+                if outcome.is_ok() && !server.replication.is_replica() {
                     seen = keep::state(&server.store());
                 }
                 // Nobody receives when the connection is gone; the change stands all the same.
@@ -88,21 +89,20 @@ fn run(server: &Weak<Server>, mut receiver: mpsc::Receiver<Message>, runtime: &H
     }
 }
 
-/// Reads anew what others have changed since.
+/// Reads anew what others have changed since. What cannot be read is tried again with the next change.
 fn catch_up(server: &Server, seen: &mut keep::State) {
     let store = server.store();
     let now = keep::state(&store);
-    if now.accounts != seen.accounts && !server.acl.has_file() {
-        read_anew(server, &store);
+    if now.accounts == seen.accounts || server.acl.has_file() || read_anew(server, &store) {
+        seen.accounts = now.accounts;
     }
-    if now.tokens != seen.tokens {
-        server.acl.tokens.read_anew(server, &store);
+    if now.tokens == seen.tokens || server.acl.tokens.read_anew(server, &store) {
+        seen.tokens = now.tokens;
     }
-    *seen = now;
 }
 
-/// Takes over what others have changed.
-fn read_anew(server: &Server, store: &Store) {
+/// Takes over what others have changed; false where it could not be read.
+fn read_anew(server: &Server, store: &Store) -> bool {
     let settings = server.config.load();
     server.acl.put(server, None, |before| {
         let kept = keep::load(store, before, &settings.account_limits()).map_err(|error| error.to_string());
@@ -114,7 +114,7 @@ fn read_anew(server: &Server, store: &Store) {
             None
         }
         }
-    });
+    })
 }
 
 fn make(server: &Arc<Server>, client: u64, change: AccountChange, runtime: &Handle) -> Result<Reply, CommandError> {
@@ -124,6 +124,10 @@ fn make(server: &Arc<Server>, client: u64, change: AccountChange, runtime: &Hand
         AccountChange::SetUser(name, rules) => loop {
             let before = acl.load();
             let user = before.changed_user(&name, &rules, &limits)?;
+            if before.get(&name).is_none() {
+                // One of that name may have gone by a line of a file that was taken out.
+                revoke_all_of(server, client, std::slice::from_ref(&name), false, runtime)?;
+            }
             keep(server, runtime, vec![kept(keep::USERS, &name, Some(user.show()))])?;
             let old = before.get(&name).map(|user| user.version());
             // Hashing and keeping took their time, in which a setting may have changed the default user's password.
@@ -142,8 +146,7 @@ fn make(server: &Arc<Server>, client: u64, change: AccountChange, runtime: &Hand
                 let accounts = acl.load();
                 let is_gone = |name: &&Bytes| &name[..] != DEFAULT && accounts.get(name).is_some();
                 let removed: Vec<Bytes> = names.iter().filter(is_gone).cloned().collect();
-                let (tokens, _) = acl.tokens.revoked(&removed, true, now_ms());
-                token::change::keep_all(server, client, tokens, runtime)?;
+                revoke_all_of(server, client, &removed, true, runtime)?;
                 keep(server, runtime, names.iter().map(|name| kept(keep::USERS, name, None)).collect())?;
                 acl.put(server, Some(client), |now| Some(now.without_users(&names).0));
                 tracing::info!(count = gone, client, "users removed");
@@ -169,11 +172,7 @@ fn make(server: &Arc<Server>, client: u64, change: AccountChange, runtime: &Hand
             let before = acl.load();
             let gone = before.users().map(|user| user.name()).filter(|name| loaded.get(name).is_none());
             let gone: Vec<Bytes> = gone.cloned().collect();
-            let (tokens, _) = acl.tokens.revoked(&gone, true, now_ms());
-            // On a replica the tokens are its primary's to revoke; those of users that are not there are good for nothing.
-            if let Err(error) = token::change::keep_all(server, client, tokens, runtime) {
-                tracing::warn!(%error, "the tokens of users that are gone could not be revoked");
-            }
+            revoke_all_of(server, client, &gone, true, runtime)?;
             acl.put(server, Some(client), |now| Some(file::unchanged_kept(loaded, now)));
             tracing::info!(client, "users loaded from the file of the setting aclfile");
             Ok(Reply::OK)
@@ -192,6 +191,26 @@ fn make(server: &Arc<Server>, client: u64, change: AccountChange, runtime: &Hand
         AccountChange::RevokeToken(jti) => token::change::revoke(server, client, jti, runtime),
         AccountChange::RevokeTokensOf(user) => token::change::revoke_of(server, client, &user, runtime),
         AccountChange::RotateTokens { now } => token::change::rotate(server, client, now, runtime),
+    }
+}
+
+/// Revokes the tokens of users that go, or come: whoever has the name later is another one.
+fn revoke_all_of(
+    server: &Arc<Server>,
+    client: u64,
+    users: &[Bytes],
+    with_foreign: bool,
+    runtime: &Handle,
+) -> Result<(), CommandError> {
+    let (tokens, _) = server.acl.tokens.revoked(users, with_foreign, now_ms());
+    match token::change::keep_all(server, client, tokens, runtime) {
+        // On a replica whose users are those of a file the tokens are its primary's to revoke; those of users that are not there
+        // are good for nothing.
+        Err(error) if error.code == ErrorCode::ReadOnly && server.acl.has_file() => {
+            tracing::warn!(%error, "the tokens of users that come or go were not revoked: they are the primary's");
+            Ok(())
+        }
+        outcome => outcome,
     }
 }
 

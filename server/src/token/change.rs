@@ -175,13 +175,16 @@ pub(crate) fn keep_all(
     records: Vec<(Bytes, Record)>,
     runtime: &Handle,
 ) -> Result<(), CommandError> {
-    for records in records.chunks(UNIT_RECORDS_MAX) {
+    let keep = |records: &[(Bytes, Record)]| {
         commit_kept(server, runtime, records.iter().map(|(jti, record)| record.kept(jti)).collect())?;
         let mut known = server.acl.tokens.known.write();
         records.iter().for_each(|(jti, record)| known.put(jti.clone(), record.clone()));
-    }
+        Ok(())
+    };
+    let outcome = records.chunks(UNIT_RECORDS_MAX).try_for_each(keep);
+    // Also for those that were kept before one could not be.
     enforce(server, Some(client));
-    Ok(())
+    outcome
 }
 
 fn foreign_record(user: Bytes, now_ms: u64) -> Record {

@@ -197,11 +197,13 @@ impl Tokens {
     }
 
     /// Takes over what others have kept, and closes connections whose tokens are not good any more.
-    pub(crate) fn read_anew(&self, server: &Server, store: &Arc<Store>) {
-        match self.read(store) {
+    pub(crate) fn read_anew(&self, server: &Server, store: &Arc<Store>) -> bool {
+        let outcome = self.read(store);
+        match &outcome {
             Ok(()) => enforce(server, None),
             Err(error) => tracing::error!(%error, "tokens could not be read; what was read before goes on to be used"),
         }
+        outcome.is_ok()
     }
 
     /// The token that was given for a user, if it is good now.
