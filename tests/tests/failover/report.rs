@@ -61,8 +61,10 @@ impl Display for Report {
         let failovers = self.kills + self.cuts;
         writeln!(f, "{failovers} failovers: {} by kill -9, {} by {}", self.kills, self.cuts, self.cut)?;
         writeln!(f, "writes: {} acknowledged, {} refused, {} unknown", self.done, self.refused, self.unknown)?;
-        let (lost, most) = (self.lost, self.lost_ms_most);
-        writeln!(f, "lost: {lost}, the first of them acknowledged {most:.1} ms before the harm")?;
+        writeln!(f, "acknowledged writes that are lost: {}", self.lost)?;
+        if self.lost > 0 {
+            writeln!(f, "the first of these was acknowledged {:.1} ms before the harm", self.lost_ms_most)?;
+        }
         let (twice, lost) = (self.twice, self.lost_twice);
         writeln!(f, "rounds in which Sentinel replaced a second primary: {twice}; lost in these: {lost}")?;
         writeln!(f, "units in rollback files: {}", self.rolled_back)?;
