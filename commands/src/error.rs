@@ -226,6 +226,7 @@ impl From<veddb_storage::Error> for CommandError {
                 ErrorCode::Err
             }
             E::OutOfStep { .. }
+            | E::OffLine { .. }
             | E::ShuttingDown
             | E::Refused(_)
             | E::Damaged { .. }

@@ -49,8 +49,11 @@ pub(crate) enum Message {
     CheckpointDone,
     /// Units of another store's log.
     Apply(Box<Apply>),
-    /// Begin a new term, and answer with it.
-    Promote(SyncSender<Result<u64, Error>>),
+    /// Begin a new term, after more promotions than these and than led here, and answer with it.
+    Promote {
+        past: u32,
+        answer: SyncSender<Result<u64, Error>>,
+    },
     /// Make a checkpoint now, and tell when it is published.
     Checkpoint(WantedCheckpoint),
     /// Write everything out and stop.
@@ -205,7 +208,8 @@ impl Committer {
                         self.run_job(job, false, &mut jobs)?;
                     }
                     Message::Apply(apply) => self.apply(*apply, &mut jobs)?,
-                    Message::Promote(answer) => self.promote(&answer, &mut jobs)?,
+                    // Whoever is gone does not wait for an answer.
+                    Message::Promote { past, answer } => drop(answer.send(self.promote(past, &mut jobs)?)),
                     Message::CheckpointDone => {}
                     Message::Checkpoint(wanted) => self.wanted.push(wanted),
                     Message::Close => closing = true,
@@ -249,13 +253,15 @@ impl Committer {
     /// `carried`: it has the units of another store's log.
     fn run_job(&mut self, mut job: Box<dyn Job>, carried: bool, jobs: &mut Vec<Box<dyn Job>>) -> Result<(), Error> {
         let now_ms = now_ms();
+        // Asked once: where it becomes a replica meanwhile all of the job came before that, and none is told otherwise.
+        let read_only = !carried && self.shared.replica.load(Ordering::Acquire);
         for at in 0..job.units() {
             let lsn = self.group_lsn + 1;
             self.effects.clear();
             let mut transaction = Transaction::new(&self.shared, &mut self.working, lsn, now_ms, &mut self.effects);
             if job.run(at, &mut transaction) {
                 let count = transaction.count();
-                if count > 0 && !carried && self.shared.replica.load(Ordering::Acquire) {
+                if count > 0 && read_only {
                     transaction.undo()?;
                     job.finished(Err(Error::ReadOnly));
                     return Ok(());
@@ -300,29 +306,31 @@ impl Committer {
             return Ok(());
         }
         self.change_term(apply.term(), jobs)?;
-        match apply.into_job(self.group_lsn, self.shared.feed.history_id()) {
+        // What is in the group is of the same term by now.
+        let logged = (&*self.working.terms, self.log.progress().lsn_written());
+        match apply.into_job(self.group_lsn, logged, self.shared.feed.history_id()) {
             Some(job) => self.run_job(job, true, jobs),
             None => Ok(()),
         }
     }
 
-    fn promote(&mut self, answer: &SyncSender<Result<u64, Error>>, jobs: &mut Vec<Box<dyn Job>>) -> Result<(), Error> {
+    /// The term, or why there is none.
+    fn promote(&mut self, past: u32, jobs: &mut Vec<Box<dyn Job>>) -> Result<Result<u64, Error>, Error> {
         let known = self.working.terms.iter().map(|start| promotions(start.term)).max().unwrap_or_default();
-        let term = next_term(known.max(promotions(self.own_term)).saturating_add(1));
+        let Some(next) = known.max(promotions(self.own_term)).max(past).checked_add(1) else {
+            return Ok(Err(Error::Refused("there is no later term than the last one".to_owned())));
+        };
+        let term = next_term(next);
         self.change_term(term, jobs)?;
         append_unit(&mut self.group, 0, &[]);
         self.group_lsn += 1;
-        let promoted = if self.commit_group(std::mem::take(jobs))? {
-            self.log.sync()?;
-            self.own_term = term;
-            self.shared.replica.store(false, Ordering::Release);
-            Ok(term)
-        } else {
-            Err(Error::NoSpace)
-        };
-        // Whoever is gone does not wait for an answer.
-        let _ = answer.send(promoted);
-        Ok(())
+        if !self.commit_group(std::mem::take(jobs))? {
+            return Ok(Err(Error::NoSpace));
+        }
+        self.log.sync()?;
+        self.own_term = term;
+        self.shared.replica.store(false, Ordering::Release);
+        Ok(Ok(term))
     }
 
     /// Logs, syncs, publishes, answers. False: there was no space, and none of it took place.

@@ -69,6 +69,16 @@ pub enum Error {
         /// The first of those that were to be carried out.
         found: crate::Lsn,
     },
+    /// A unit of the primary that is another one than that of its LSN here: the two logs went on differently.
+    #[error("the primary's unit of LSN {lsn} is of term {there:x}, the one here of term {here:x}")]
+    OffLine {
+        /// The LSN.
+        lsn: crate::Lsn,
+        /// The term of the one that is here.
+        here: u64,
+        /// The term of the primary's.
+        there: u64,
+    },
     /// The store is being closed.
     #[error("the server is shutting down")]
     ShuttingDown,

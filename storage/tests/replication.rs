@@ -7,43 +7,16 @@ mod common;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{Sender, channel};
 use std::time::{Duration, Instant, SystemTime};
 
 use common::commit;
+use common::stores::{apply, body, catch_up, copy, insert, open, options, pair, replica_options};
 use common::writer::{Random, seed, unit, verify};
-use veddb_storage::document::json::{IdSource, ParseLimits, parse_document};
 use veddb_storage::seal::MasterKeySource;
 use veddb_storage::{
-    Error, FollowError, Follower, FsyncPolicy, Options, Position, Staging, Store, Units, promotions, rollback_lines,
+    Error, FollowError, Follower, Job, Options, Position, Staging, Store, Transaction, promotions, rollback_lines,
 };
-
-fn options(dir: &Path) -> Options {
-    Options {
-        write_memory_bytes: 300_000,
-        index_memory_bytes: 100_000,
-        log_segment_bytes: 20_000,
-        fsync: FsyncPolicy::No,
-        ..Options::new(dir.join("data"))
-    }
-}
-
-fn open(dir: &Path) -> Store {
-    Store::open(options(dir), &MasterKeySource::Unnamed).unwrap()
-}
-
-fn body(id: &str, padding: usize) -> Box<[u8]> {
-    let text = format!("{{\"_id\":{id:?},\"p\":\"{}\"}}", "x".repeat(padding));
-    parse_document(text.as_bytes(), ParseLimits { size: 16 << 20, depth: 128 }, IdSource::Given(id)).unwrap().body
-}
-
-fn insert(store: &Store, id: u64) {
-    let id = format!("id{id}");
-    commit(store, move |tx| {
-        let collection = tx.collection_or_create(0, "c").unwrap();
-        tx.insert(collection, id.as_bytes(), body(&id, 300)).is_ok()
-    });
-}
 
 #[test]
 fn a_follower_reads_every_unit_once_and_is_woken() {
@@ -140,19 +113,6 @@ fn what_a_follower_needs_is_kept_within_its_bound_and_over_a_restart() {
     assert!(matches!(store.follow(early), Err(FollowError::Lost(1))));
 }
 
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let Ok(entry) = entry else { continue };
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            let _ = std::fs::copy(entry.path(), &target);
-        }
-    }
-}
-
 fn listing(dir: &Path, found: &mut Vec<(PathBuf, u64, SystemTime)>) {
     for entry in std::fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
@@ -178,43 +138,10 @@ fn crash(from: &Path) -> tempfile::TempDir {
     }
 }
 
-/// Carries out units and waits until they are.
-fn apply(replica: &Store, units: Units) -> Result<Position, Error> {
-    let (done, wait) = channel();
-    let sent = replica.apply(Units::from_bytes(&units.to_bytes().into()).unwrap(), {
-        Box::new(move |outcome| done.send(outcome).unwrap())
-    });
-    assert!(sent.is_ok());
-    wait.recv().unwrap()
-}
-
-fn catch_up(follower: &mut Follower, replica: &Store, bytes: usize) {
-    while let Some(units) = follower.next(bytes).unwrap() {
-        let last = units.last_lsn();
-        let position = apply(replica, units).unwrap();
-        assert_eq!(position.lsn, last);
-        follower.acknowledge(last);
-    }
-}
-
-fn replica_options(dir: &Path) -> Options {
-    Options { replica: true, ttl_sweep_ms: 1, ..options(dir) }
-}
-
 fn equal(primary: &Store, replica: &Store) {
     assert_eq!(primary.position(), replica.position());
     assert_eq!(primary.content_hash().unwrap(), replica.content_hash().unwrap());
     verify(replica);
-}
-
-/// Two stores of one history: the second is a copy of the first, before anything was written.
-fn pair() -> (tempfile::TempDir, tempfile::TempDir, Store, Store) {
-    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    open(one.path()).close();
-    copy(one.path(), two.path());
-    let primary = Store::open(Options { ttl_sweep_ms: 20, ..options(one.path()) }, &MasterKeySource::Unnamed).unwrap();
-    let replica = Store::open(replica_options(two.path()), &MasterKeySource::Unnamed).unwrap();
-    (one, two, primary, replica)
 }
 
 #[test]
@@ -577,4 +504,87 @@ fn events_say_what_happened_by_the_names_of_then() {
     drop(store);
     let store = open(dir.path());
     assert_eq!(told(&store), expected, "names are remembered as long as the log is");
+}
+
+/// Two units of one job: between them somebody makes the store a replica.
+struct TwoUnits {
+    name: &'static str,
+    store: Arc<Store>,
+    done: Sender<Result<(), Error>>,
+}
+
+impl Job for TwoUnits {
+    fn units(&self) -> usize {
+        2
+    }
+    fn run(&mut self, at: usize, transaction: &mut Transaction<'_>) -> bool {
+        if at == 1 {
+            let store = Arc::clone(&self.store);
+            // Returns when this job is over, which is what it is for.
+            std::thread::spawn(move || store.set_replica(true));
+            while !self.store.is_replica() {
+                std::thread::yield_now();
+            }
+        }
+        let (id, collection) = (format!("{}{at}", self.name), transaction.collection_or_create(0, "c").unwrap());
+        transaction.insert(collection, id.as_bytes(), body(&id, 300)).is_ok()
+    }
+    fn finished(self: Box<Self>, outcome: Result<(), Error>) {
+        self.done.send(outcome).unwrap();
+    }
+}
+
+/// What is told of a unit is what became of it.
+#[test]
+fn a_job_is_carried_out_or_refused_as_a_whole_when_the_store_becomes_a_replica() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Arc::new(open(dir.path()));
+    insert(&store, 1);
+    let before = store.position().lsn;
+    let (done, wait) = channel();
+    let job = TwoUnits { name: "first", store: Arc::clone(&store), done: done.clone() };
+    assert!(store.submit(Box::new(job)).is_ok());
+    let outcome = wait.recv().unwrap();
+    let written = store.position().lsn - before;
+    assert_eq!((outcome.is_ok(), written), (true, 2), "{outcome:?}");
+    let job = TwoUnits { name: "second", store: Arc::clone(&store), done };
+    assert!(store.submit(Box::new(job)).is_ok());
+    assert!(matches!(wait.recv().unwrap(), Err(Error::ReadOnly)));
+    assert_eq!(store.position().lsn - before, 2);
+}
+
+#[test]
+fn units_of_another_line_are_not_taken_for_those_that_are_here() {
+    let (_one, _two, primary, replica) = pair();
+    primary.set_ttl_sweep_ms(1 << 40);
+    insert(&primary, 1);
+    let mut follower = primary.follow(replica.position()).unwrap();
+    let units = follower.next(1 << 20).unwrap().unwrap();
+    apply(&replica, units.clone()).unwrap();
+    // Once more, which is nothing new.
+    assert_eq!(apply(&replica, units.clone()).unwrap().lsn, primary.position().lsn);
+    // Others of the same LSNs.
+    replica.promote().unwrap();
+    insert(&replica, 2);
+    insert(&primary, 3);
+    insert(&primary, 4);
+    replica.set_replica(true);
+    let before = replica.content_hash().unwrap();
+    let others = follower.next(1 << 20).unwrap().unwrap();
+    assert!(matches!(apply(&replica, others), Err(Error::OffLine { .. })));
+    assert_eq!(replica.content_hash().unwrap(), before);
+}
+
+#[test]
+fn a_promotion_goes_past_any_other_in_one_step() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    insert(&store, 1);
+    let before = store.position().lsn;
+    let term = store.promote_past(70_000 << 32 | 5).unwrap();
+    assert_eq!((promotions(term), store.position().lsn), (70_001, before + 1));
+    assert_eq!(promotions(store.promote().unwrap()), 70_002);
+    assert!(matches!(store.promote_past(u64::MAX), Err(Error::Refused(_))), "there is no later one");
+    assert_eq!(promotions(store.position().term), 70_002);
+    insert(&store, 2);
 }

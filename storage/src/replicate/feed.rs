@@ -148,19 +148,24 @@ pub(super) struct Pin {
 }
 
 impl Pin {
-    /// What is up to this unit is no longer wanted.
+    /// What is up to this unit is no longer wanted; nor is it again where an earlier one is named.
     pub(super) fn advance(&self, lsn: Lsn) {
         if let Some(kept) = self.feed.pins.lock().all.get_mut(&self.id) {
-            kept.lsn = lsn;
+            kept.lsn = kept.lsn.max(lsn);
         }
     }
 
-    /// It is this one's, who has come back if there is another of the name that was left behind.
+    /// It is this one's, who has come back if there is another of the name that was left behind: what was kept for that stays until
+    /// this one goes on, since a power cut may still take from it what it did not have on disk.
     pub(super) fn belongs_to(&self, name: &str) {
         let mut pins = self.feed.pins.lock();
-        pins.all.retain(|id, kept| *id == self.id || kept.released.is_none() || kept.name.as_deref() != Some(name));
+        let is_before =
+            |id: &u64, kept: &Kept| *id != self.id && kept.released.is_some() && kept.name.as_deref() == Some(name);
+        let before = pins.all.iter().filter(|(id, kept)| is_before(id, kept)).map(|(_, kept)| kept.lsn).min();
+        pins.all.retain(|id, kept| !is_before(id, kept));
         if let Some(kept) = pins.all.get_mut(&self.id) {
             kept.name = Some(name.to_owned());
+            kept.lsn = before.unwrap_or(kept.lsn).min(kept.lsn);
         }
     }
 
@@ -195,5 +200,40 @@ impl Drop for Subscription {
         if let Some(feed) = self.feed.upgrade() {
             feed.listeners.lock().remove(&self.id);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+
+    fn feed() -> Arc<Feed> {
+        let (_dir, _, sealer) = testing::engine();
+        Feed::new(PathBuf::new(), LogIdentity { sealer, history_id: [7; 16] }, Duration::from_secs(3600))
+    }
+
+    #[test]
+    fn what_was_let_go_is_not_wanted_again() {
+        let feed = feed();
+        let pin = feed.pin(10);
+        pin.advance(20);
+        pin.advance(5);
+        assert_eq!(feed.wanted_after(false), Some(20));
+    }
+
+    #[test]
+    fn who_comes_back_is_kept_what_it_had_not_on_disk() {
+        let feed = feed();
+        let first = feed.pin(10);
+        first.belongs_to("a");
+        first.advance(20);
+        drop(first);
+        // It has written more than it says is on its disk.
+        let second = feed.pin(50);
+        second.belongs_to("a");
+        assert_eq!(feed.wanted_after(false), Some(20));
+        second.advance(60);
+        assert_eq!(feed.wanted_after(false), Some(60), "nothing is left of the first");
     }
 }

@@ -29,7 +29,7 @@ pub use feed::Subscription;
 pub use follower::{FollowError, Follower};
 pub use install::Staged;
 pub(crate) use install::{finish as finish_install, is_begun as is_install_begun};
-pub use position::{HistoryId, Position, TermStart, promotions};
+pub use position::{HistoryId, PROMOTIONS_MAX, Position, TermStart, is_beyond_belief, promotions};
 pub(crate) use position::{last_common, next_term, term_at, with_term};
 pub use replica::Applied;
 pub(crate) use replica::Apply;

@@ -40,6 +40,17 @@ pub const fn promotions(term: u64) -> u32 {
     (term >> 32) as u32
 }
 
+/// A term after more promotions than this beyond a store's own is not believed: no server is so far behind and still has a log
+/// in common with another one, and whoever believed it would soon have no later terms left.
+const PROMOTIONS_AHEAD_MAX: u32 = 1 << 16;
+/// No history has seen so many promotions.
+pub const PROMOTIONS_MAX: u32 = 1 << 31;
+
+/// Whether a term that another server claims is beyond belief for one whose own term is this.
+pub const fn is_beyond_belief(own: u64, claimed: u64) -> bool {
+    promotions(claimed) > PROMOTIONS_MAX || promotions(claimed).saturating_sub(promotions(own)) > PROMOTIONS_AHEAD_MAX
+}
+
 /// So many terms are kept; what is older is in no log any more.
 const TERMS_MAX: usize = 1000;
 
@@ -64,8 +75,11 @@ pub(crate) fn with_term(terms: &[TermStart], term: u64, first_lsn: Lsn) -> Vec<T
 
 /// The last unit that two logs of one history have in common, from their terms and their ends. 0 where no common term is known.
 pub(crate) fn last_common((ours, our_end): (&[TermStart], Lsn), (theirs, their_end): (&[TermStart], Lsn)) -> Lsn {
-    // A term has one writer and one beginning, so whoever has units of it has the same of them, up to some point.
-    let end_of = |terms: &[TermStart], at: usize, end: Lsn| terms.get(at + 1).map_or(end, |next| next.first_lsn - 1);
+    // A term has one writer and one beginning, so whoever has units of it has the same of them, up to some point. Theirs are what
+    // another server says, and may be anything.
+    let end_of = |terms: &[TermStart], at: usize, end: Lsn| {
+        terms.get(at + 1).map_or(end, |next| next.first_lsn.saturating_sub(1))
+    };
     let common = ours.iter().enumerate().rev().find_map(|(at, ours_of)| {
         let same = theirs.iter().position(|theirs_of| theirs_of == ours_of)?;
         Some(end_of(ours, at, our_end).min(end_of(theirs, same, their_end)))
@@ -104,9 +118,29 @@ mod tests {
             // Nothing of the beginning is known any more.
             ((vec![(7, 31), (9, 41)], 60), (vec![(1, 1), (7, 31)], 35), 35),
             ((vec![(9, 41)], 60), (vec![(1, 1)], 35), 0),
+            // Terms that no log has.
+            ((vec![(1, 1)], 60), (vec![(1, 1), (7, 0)], 60), 0),
+            ((vec![(1, 1), (7, 31)], 60), (vec![(7, 31), (1, 0)], 60), 0),
         ];
         for (ours, theirs, common) in cases {
             assert_eq!(last_common((&terms(&ours.0), ours.1), (&terms(&theirs.0), theirs.1)), common);
+        }
+    }
+
+    #[test]
+    fn terms_that_nobody_can_have_come_to_are_not_believed() {
+        let term = |promotions: u32| u64::from(promotions) << 32 | 7;
+        for (own, claimed, beyond) in [
+            (0, 0, false),
+            (5, 1, false),
+            (5, 5 + PROMOTIONS_AHEAD_MAX, false),
+            (5, 6 + PROMOTIONS_AHEAD_MAX, true),
+            (0, u32::MAX, true),
+            (PROMOTIONS_MAX, PROMOTIONS_MAX, false),
+            (PROMOTIONS_MAX, PROMOTIONS_MAX + 1, true),
+            (u32::MAX, u32::MAX, true),
+        ] {
+            assert_eq!(is_beyond_belief(term(own), term(claimed)), beyond, "{own} {claimed}");
         }
     }
 

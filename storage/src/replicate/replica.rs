@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{TrySendError, sync_channel};
 
-use super::{HistoryId, Position, Units};
+use super::{HistoryId, Position, TermStart, Units, is_beyond_belief, promotions, term_at};
 use crate::Error;
 use crate::build::ask;
 use crate::commit::{Job, Message};
@@ -53,8 +53,9 @@ impl Store {
     /// some of those before are done. `done` is called from the committer, in order.
     ///
     /// `done` is told `Refused` when the units do not fit what is there, which only an export helps against; `OutOfStep` when
-    /// some before them are missing, as after any error, and reading on from [`Store::position`] helps; `ReadOnly` when the
-    /// store is no replica; `NoSpace` as for any write. What came before the unit that failed stays.
+    /// some before them are missing, as after any error, and `OffLine` when others of these LSNs are here: reading on from
+    /// [`Store::position`] tells what to do; `ReadOnly` when the store is no replica; `NoSpace` as for any write. What came before the
+    /// unit that failed stays.
     pub fn apply(&self, units: Units, done: Applied) -> Result<(), (Units, Applied)> {
         let queued = Arc::clone(&self.shared.apply_queued);
         let bytes = units.len();
@@ -79,8 +80,17 @@ impl Store {
     /// # Errors
     /// `NoSpace`: it is what it was.
     pub fn promote(&self) -> Result<u64, Error> {
+        self.promote_past(0)
+    }
+
+    /// The same, to a term after more promotions than this one, in one step.
+    ///
+    /// # Errors
+    /// `Refused`: there is no such term. `NoSpace`. It is what it was.
+    pub fn promote_past(&self, other: u64) -> Result<u64, Error> {
         let (answer, answers) = sync_channel(1);
-        self.queue.send(Message::Promote(answer)).map_err(|_| Error::ShuttingDown)?;
+        let message = Message::Promote { past: promotions(other), answer };
+        self.queue.send(message).map_err(|_| Error::ShuttingDown)?;
         let term = answers.recv().map_err(|_| Error::ShuttingDown)??;
         self.begin_writing();
         Ok(term)
@@ -117,13 +127,23 @@ impl Apply {
         (self.done)(Err(error));
     }
 
-    /// As a job for a store whose last unit is `last`; none, and somebody is told, when they do not follow on it.
-    pub(crate) fn into_job(self, last: Lsn, history: HistoryId) -> Option<Box<dyn Job>> {
+    /// As a job for a store whose last unit is `last`, and whose units up to `logged` have these terms, those after it that of the
+    /// units here; none, and somebody is told, when they do not follow on it.
+    pub(crate) fn into_job(
+        self,
+        last: Lsn,
+        (terms, logged): (&[TermStart], Lsn),
+        history: HistoryId,
+    ) -> Option<Box<dyn Job>> {
         let Apply { units, done, queued } = self;
         let position = Position { history, term: units.term(), lsn: units.last_lsn() };
         let known = (last + 1).saturating_sub(units.first_lsn());
         let effects = if units.first_lsn() > last + 1 {
             Err(Error::OutOfStep { expected: last + 1, found: units.first_lsn() })
+        } else if let Some(lsn) = first_other(terms, logged, &units) {
+            Err(Error::OffLine { lsn, here: term_at(terms, lsn), there: units.term() })
+        } else if is_beyond_belief(term_at(terms, logged), units.term()) {
+            Err(Error::Refused(format!("the primary's term, {:x}, is beyond belief", units.term())))
         } else if known >= u64::from(units.count()) {
             Ok(Vec::new())
         } else {
@@ -139,6 +159,16 @@ impl Apply {
             }
         }
     }
+}
+
+/// The first of these units of whose LSN there is another one here, in a log that ends at `logged`: of another term. An LSN alone does
+/// not tell two units apart.
+fn first_other(terms: &[TermStart], logged: Lsn, units: &Units) -> Option<Lsn> {
+    let known = logged.min(units.last_lsn());
+    let is_other = |lsn: &Lsn| term_at(terms, *lsn) != units.term();
+    // A term's units follow each other, so where both ends are of one term all between them are.
+    let ends = [units.first_lsn(), known];
+    ends.into_iter().find(|lsn| units.first_lsn() <= known && is_other(lsn))
 }
 
 struct ApplyJob {
@@ -181,5 +211,25 @@ impl Transaction<'_> {
             self.working.build_again(self.shared, collection, self.lsn, index)?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+
+    #[test]
+    fn units_of_another_term_are_not_those_that_are_here() {
+        let terms = [(1, 1), (5, 10), (9, 21)].map(|(term, first_lsn)| TermStart { term, first_lsn });
+        let other = |term, first, count| first_other(&terms, 30, &Units::new(first, count, term, Bytes::new()));
+        for (term, first, count) in
+            [(1, 1, 9), (5, 10, 11), (5, 12, 3), (9, 21, 10), (9, 25, 99), (9, 31, 5), (12, 31, 5)]
+        {
+            assert_eq!(other(term, first, count), None, "{term} {first} {count}");
+        }
+        assert_eq!(other(7, 25, 3), Some(25));
+        assert_eq!(other(12, 30, 3), Some(30), "the last one that is here");
+        assert_eq!(other(5, 15, 10), Some(24), "the first ones are the same, which no log can be");
     }
 }
