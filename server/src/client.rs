@@ -183,11 +183,16 @@ impl Client {
         }
     }
 
+    /// The last command that it asked for.
+    pub(crate) fn entry(&self) -> Option<&'static lookup::Entry> {
+        self.command.load(Relaxed).checked_sub(1).and_then(|index| lookup::entries().get(index))
+    }
+
     /// The line of CLIENT LIST.
     pub fn info(&self) -> ClientInfo {
         let texts = self.texts.lock();
         let age_ms = self.connected.elapsed().as_millis() as u64;
-        let command = self.command.load(Relaxed).checked_sub(1).and_then(|index| lookup::entries().get(index));
+        let command = self.entry();
         ClientInfo {
             id: self.id,
             addr: self.addr.to_string(),

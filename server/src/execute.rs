@@ -58,7 +58,10 @@ impl Caller {
     /// the same, and the thread ends it as soon as it goes on.
     pub async fn read_long(&self, run: ReadFn, args: Args, max_time_ms: Option<u64>) -> Outcome {
         let caller = self.clone();
-        let work = self.on_a_thread(move || read(run, &args, &caller.context(&caller.server.store().view(now_ms()))));
+        let work = self.on_a_thread(move || {
+            let view = caller.server.loaded()?.view(now_ms());
+            read(run, &args, &caller.context(&view))
+        });
         let answer_by = |ms| self.started.checked_add(Duration::from_millis(ms)).and_then(|at| at.checked_add(GRACE));
         match max_time_ms.and_then(|ms| answer_by(ms).map(|at| (ms, at))) {
             None => work.await,
@@ -79,7 +82,7 @@ impl Caller {
                     let step = {
                         // A new view each time, so that a step sees what the unit before it did. None is held while a unit waits: a
                         // store that is replaced waits for its views, and the unit for the store.
-                        let view = caller.server.store().view(now_ms());
+                        let view = caller.server.loaded()?.view(now_ms());
                         phased.next(&caller.context(&view), before.take())?
                     };
                     match step {
@@ -177,7 +180,11 @@ pub async fn commit(server: &Server, units: Vec<Unit>) -> Vec<Outcome> {
         done,
         _slot: slot,
     };
-    if server.store().submit(Box::new(group)).is_err() {
+    let store = match server.loaded() {
+        Ok(store) => store,
+        Err(error) => return refuse(count, error),
+    };
+    if store.submit(Box::new(group)).is_err() {
         // The permits keep the queue below its length.
         return refuse(count, CommandError::new(ErrorCode::Busy, "the commit queue is full"));
     }

@@ -42,7 +42,9 @@ pub(crate) fn fields(server: &Server, section: InfoSection) -> Fields {
 
 /// A line for each database with keys.
 fn keyspace(server: &Server) -> Fields {
-    let view = server.store().view(now_ms());
+    // While the data are replaced there are none to be counted.
+    let Some(store) = server.store_now() else { return Vec::new() };
+    let view = store.view(now_ms());
     let line = |db: u8| {
         let keys = view.keys(db)?;
         let count = view.count(&keys).unwrap_or(0);
@@ -58,7 +60,7 @@ pub(crate) fn field(name: &str, value: impl ToString) -> (String, String) {
 }
 
 fn encryption(server: &Server) -> Fields {
-    let store = server.store();
+    let Some(store) = server.store_now() else { return vec![field("cipher", veddb_storage::seal::CIPHER)] };
     let keys = store.data_keys();
     let status = keys.status();
     let (rotation, figures) = (&status.rotation, &status.figures);
@@ -154,7 +156,7 @@ fn about_memory(server: &Server) -> Fields {
     if let (Some(resident), Some(total)) = (figures.resident, figures.total.filter(|total| *total > 0)) {
         fields.push(field("mem_fragmentation_ratio", format!("{:.2}", resident as f64 / total as f64)));
     }
-    let stats = server.store().stats();
+    let stats = server.stats();
     fields.extend([
         field("mem_clients_normal", figures.normal_clients),
         field("mem_clients_pubsub", figures.listening_clients),
@@ -173,7 +175,7 @@ fn about_memory(server: &Server) -> Fields {
 }
 
 fn persistence(server: &Server) -> Fields {
-    let stats = server.store().stats();
+    let stats = server.stats();
     vec![
         field("loading", u8::from(server.replication.is_loading())),
         field("aof_enabled", 1),
@@ -202,7 +204,7 @@ fn human(bytes: u64) -> String {
 
 fn stats(server: &Server) -> Fields {
     let metrics = &server.metrics;
-    let store = server.store().stats();
+    let store = server.stats();
     vec![
         field("total_connections_received", metrics.connections_received.load(Relaxed)),
         field("total_commands_processed", metrics.commands_processed.load(Relaxed)),

@@ -10,6 +10,7 @@ pub mod audit;
 pub mod client;
 pub mod config;
 pub mod connection;
+mod current;
 pub mod data;
 pub mod dispatch;
 pub mod encode;

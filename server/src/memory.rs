@@ -42,7 +42,7 @@ fn kib(text: &str, name: &str) -> Option<u64> {
 
 /// What is known of the server's memory.
 pub(crate) fn figures(server: &Server) -> Memory {
-    let stats = server.store().stats();
+    let stats = server.stats();
     let mut memory = Memory {
         total: total(),
         peak: peak(),

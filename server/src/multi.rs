@@ -62,8 +62,8 @@ type SeenKey = (CollectionId, RecordId, u64, u64);
 impl Watched {
     /// Watches these too, as they are now; one that was watched before stays as it was then. False where that would be more than
     /// `most`; those before it are watched.
-    pub(crate) fn add(&mut self, server: &Server, db: u8, names: &[Bytes], most: usize) -> Result<bool, Error> {
-        let view = server.store().view(now_ms());
+    pub(crate) fn add(&mut self, server: &Server, db: u8, names: &[Bytes], most: usize) -> Result<bool, CommandError> {
+        let view = server.loaded()?.view(now_ms());
         for name in names {
             // A slice of a request would hold all of the request.
             let key = (db, Bytes::copy_from_slice(name));
@@ -206,7 +206,7 @@ impl Plan {
         let own = caller.clone();
         let all = move || {
             let caller = own;
-            let view = caller.server.store().view(now_ms());
+            let view = caller.server.loaded()?.view(now_ms());
             if !watched.stand(&view)? {
                 return Ok(Reply::NullArray);
             }

@@ -4,8 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use arc_swap::ArcSwapOption;
-use parking_lot::{Condvar, Mutex};
 use tokio::sync::{Semaphore, watch};
 use veddb_commands::queries::Queries;
 use veddb_commands::session::Shutdown;
@@ -15,6 +13,7 @@ use crate::acl::Acl;
 use crate::audit::Auditor;
 use crate::client::Clients;
 use crate::config::{Config, OutputLimit, Settings};
+use crate::current::Current;
 use crate::latency::Latency;
 use crate::limits::Limits;
 use crate::memory;
@@ -39,9 +38,7 @@ pub struct Server {
     /// The settings.
     pub config: Config,
     /// The data; another store takes its place when a snapshot of a primary was read.
-    store: ArcSwapOption<Store>,
-    replacing: Mutex<()>,
-    replaced: Condvar,
+    pub(crate) current: Current,
     /// The counters.
     pub metrics: Metrics,
     /// Users and roles.
@@ -110,9 +107,7 @@ impl Server {
         limits.set(&crate::limits::Settings::default(), &config.load().rates);
         Arc::new(Server {
             config,
-            store: ArcSwapOption::new(Some(store)),
-            replacing: Mutex::default(),
-            replaced: Condvar::new(),
+            current: Current::new(store),
             metrics: Metrics::default(),
             acl,
             clients: Clients::default(),
@@ -141,36 +136,10 @@ impl Server {
 
     /// The settings as they are to be shown: what commands change beside CONFIG SET is in them.
     pub(crate) fn settings(&self) -> &Config {
-        self.config.follow_master_key(&self.store().data_keys().source());
-        &self.config
-    }
-
-    /// The data. While one store takes another's place there is none, which is waited for: as long as it takes to open one.
-    pub fn store(&self) -> Arc<Store> {
-        if let Some(store) = self.store.load_full() {
-            return store;
+        if let Some(store) = self.store_now() {
+            self.config.follow_master_key(&store.data_keys().source());
         }
-        tokio::task::block_in_place(|| {
-            let mut replacing = self.replacing.lock();
-            loop {
-                if let Some(store) = self.store.load_full() {
-                    return store;
-                }
-                self.replaced.wait(&mut replacing);
-            }
-        })
-    }
-
-    /// Takes the store away, until [`Server::set_store`]: who had it keeps it until it is done.
-    pub(crate) fn take_store(&self) -> Option<Arc<Store>> {
-        self.store.swap(None)
-    }
-
-    /// Has these be the data from now on.
-    pub(crate) fn set_store(&self, store: Arc<Store>) {
-        let _replacing = self.replacing.lock();
-        self.store.store(Some(store));
-        self.replaced.notify_all();
+        &self.config
     }
 
     /// Hands a message to everyone who listens, here and on replicas; how many deliveries there are here.
@@ -228,16 +197,19 @@ impl Server {
         if before.loglevel != after.loglevel {
             self.log_level.set(after.loglevel)?;
         }
-        if before.appendfsync != after.appendfsync {
-            self.store().set_fsync_policy(after.appendfsync);
+        // Where there is none now, the next one is opened as the settings are then.
+        let store = self.store_now();
+        let store = store.as_ref();
+        if let Some(store) = store.filter(|_| before.appendfsync != after.appendfsync) {
+            store.set_fsync_policy(after.appendfsync);
         }
-        if before.ttl_sweep_s != after.ttl_sweep_s {
-            self.store().set_ttl_sweep_ms(after.ttl_sweep_s * 1000);
+        if let Some(store) = store.filter(|_| before.ttl_sweep_s != after.ttl_sweep_s) {
+            store.set_ttl_sweep_ms(after.ttl_sweep_s * 1000);
         }
         let notes = |s: &Settings| (s.notify_keyspace_events.is_on(), s.notify_doc_events);
-        if notes(before) != notes(after) {
+        if let Some(store) = store.filter(|_| notes(before) != notes(after)) {
             let (keys, documents) = notes(after);
-            self.store().want_notes(keys, documents);
+            store.want_notes(keys, documents);
         }
         self.limits.set(&before.rates, &after.rates);
         if names.contains(&"requirepass") {
@@ -252,8 +224,8 @@ impl Server {
             self.queries.set_limits(after.query_limits);
         }
         let budgets = |s: &Settings| (s.maxmemory_index, s.maxmemory_cache);
-        if budgets(before) != budgets(after) {
-            self.store().set_memory_budgets(after.maxmemory_index, after.maxmemory_cache);
+        if let Some(store) = store.filter(|_| budgets(before) != budgets(after)) {
+            store.set_memory_budgets(after.maxmemory_index, after.maxmemory_cache);
         }
         Ok(())
     }

@@ -407,13 +407,13 @@ impl Session for ConnectionSession<'_> {
     }
 
     fn position(&self) -> (u64, u64) {
-        let stats = self.server.store().stats();
+        let stats = self.server.stats();
         (stats.lsn_written, stats.checkpointed_ms / 1000)
     }
 
     fn reset_statistics(&mut self) {
         self.server.metrics.reset();
-        self.server.metrics.keys_expired_before.store(self.server.store().stats().keys_expired, Relaxed);
+        self.server.metrics.keys_expired_before.store(self.server.stats().keys_expired, Relaxed);
     }
 
     fn info(&self, section: InfoSection) -> Vec<(String, String)> {
@@ -485,7 +485,9 @@ impl Session for ConnectionSession<'_> {
         let settings = self.settings;
         // May take as long as there are pages to drop.
         tokio::task::block_in_place(|| {
-            self.server.store().set_memory_budgets(settings.maxmemory_index, settings.maxmemory_cache);
+            if let Some(store) = self.server.store_now() {
+                store.set_memory_budgets(settings.maxmemory_index, settings.maxmemory_cache);
+            }
         });
     }
 
@@ -523,7 +525,8 @@ impl Session for ConnectionSession<'_> {
     }
 
     fn digest(&mut self) -> Result<String, CommandError> {
-        let (_, hash) = tokio::task::block_in_place(|| self.server.store().content_hash())?;
+        let store = self.server.loaded()?;
+        let (_, hash) = tokio::task::block_in_place(|| store.content_hash())?;
         Ok(hex::encode(hash))
     }
 

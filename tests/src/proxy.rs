@@ -63,6 +63,8 @@ struct Shared {
     connections: AtomicU64,
     /// Bytes that came from the server behind, over all connections.
     passed: AtomicU64,
+    /// Bytes that came from whoever connected.
+    taken: AtomicU64,
     over: AtomicBool,
     /// Nothing is read from the server behind.
     holds: Mutex<bool>,
@@ -118,6 +120,11 @@ impl Proxy {
     /// Bytes that came from the server behind so far.
     pub fn passed(&self) -> u64 {
         self.shared.passed.load(SeqCst)
+    }
+
+    /// Bytes that came from whoever connected so far, whether they were passed on or not.
+    pub fn taken(&self) -> u64 {
+        self.shared.taken.load(SeqCst)
     }
 
     /// Cuts all connections.
@@ -194,6 +201,9 @@ impl Pump {
         let mut passed = 0;
         while let Ok(count @ 1..) = self.read(&mut buffer) {
             let bytes = &mut buffer[..count];
+            if self.from == From::Client {
+                self.shared.taken.fetch_add(count as u64, SeqCst);
+            }
             if let Some(plan) = self.plan
                 && passed + count as u64 > plan.after_bytes
             {

@@ -30,8 +30,9 @@ pub static SPEC: Command = Command {
         Arg::block("resume", &[Arg::string("snapshot"), Arg::integer("chunk")]).after("RESUME").optional(),
         Arg::word("BLANK"),
         Arg::word("FULL"),
-        Arg::word("FAILOVER"),
+        Arg::integer("handover").after("FAILOVER").optional(),
         Arg::word("FORCE"),
+        Arg::word("ABORT"),
     ],
     categories: &["admin", "dangerous"],
     flags: &["admin", "noscript", "no_multi"],
@@ -67,8 +68,9 @@ fn follow(args: &Args, session: &mut dyn Session) -> Result<Reply, CommandError>
         resume: None,
         blank: false,
         full: false,
-        failover: false,
+        handover: None,
         force: false,
+        aborts: false,
     };
     let mut at = 8;
     while at < args.len() {
@@ -84,10 +86,13 @@ fn follow(args: &Args, session: &mut dyn Session) -> Result<Reply, CommandError>
             request.blank = true;
         } else if args.is(at, "FULL") {
             request.full = true;
-        } else if args.is(at, "FAILOVER") {
-            request.failover = true;
+        } else if args.is(at, "FAILOVER") && at + 1 < args.len() {
+            request.handover = Some(args.unsigned(at + 1)?);
+            at += 1;
         } else if args.is(at, "FORCE") {
             request.force = true;
+        } else if args.is(at, "ABORT") {
+            request.aborts = true;
         } else {
             return Err(CommandError::syntax());
         }

@@ -87,10 +87,12 @@ pub struct FollowRequest {
     pub blank: bool,
     /// It wants all data anew.
     pub full: bool,
-    /// The receiver is to promote itself first: the sender was its primary and hands over.
-    pub failover: bool,
+    /// The receiver is to promote itself first: the sender was its primary and hands over; which handing over it is.
+    pub handover: Option<u64>,
     /// It is to do so although it has not all that the sender has.
     pub force: bool,
+    /// It is not to do so any more, unless it has.
+    pub aborts: bool,
 }
 
 /// What REPLICA.REMOVE and REPLICA.SYNC tell a replica.

@@ -16,7 +16,7 @@ pub static SPEC: Command = Command {
     arity: -3,
     args: ARGS,
     categories: &["admin", "dangerous"],
-    flags: &["admin", "noscript", "loading", "stale"],
+    flags: &["admin", "noscript", "stale"],
     reply: "OK, before the first contact",
     examples: &[("REPLICAOF 10.0.0.1 6379", "OK"), ("REPLICAOF NO ONE", "OK")],
     run: Run::Session(run),

@@ -11,7 +11,7 @@ pub static SPEC: Command = Command {
     arity: -3,
     args: ARGS,
     categories: &["admin", "dangerous"],
-    flags: &["admin", "noscript", "loading", "stale"],
+    flags: &["admin", "noscript", "stale"],
     reply: "as REPLICAOF",
     examples: &[("SLAVEOF NO ONE", "OK")],
     run: Run::Session(replicaof::run),

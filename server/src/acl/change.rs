@@ -229,6 +229,10 @@ fn keep(server: &Arc<Server>, runtime: &Handle, changes: Vec<Kept>) -> Result<()
 
 /// Has these be in the store, all or none.
 pub(crate) fn commit_kept(server: &Arc<Server>, runtime: &Handle, changes: Vec<Kept>) -> Result<(), CommandError> {
+    // They are among what a primary has its replicas write, and no server that is none changes that.
+    if let Some(why) = server.replication.refuses_writes() {
+        return Err(CommandError::new(ErrorCode::ReadOnly, why));
+    }
     let outcomes = runtime.block_on(commit(server, vec![keep::unit(changes)]));
     outcomes.into_iter().next().unwrap_or_else(|| Err(CommandError::err("the unit had no outcome"))).map(|_| ())
 }

@@ -320,6 +320,12 @@ impl Config {
         self.current.store(Arc::new(after));
     }
 
+    /// Does this while nobody changes anything.
+    pub(crate) fn unchanged<T>(&self, work: impl FnOnce(&Settings) -> T) -> T {
+        let _changing = self.changing.lock();
+        work(&self.current.load())
+    }
+
     /// CONFIG SET: all of the changes or none. `apply` carries the new settings into effect; when it refuses, nothing
     /// has changed. It also hears the names, since a file may have changed while its name has not.
     pub fn set(

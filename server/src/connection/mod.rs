@@ -374,7 +374,13 @@ impl Connection {
     /// Runs a read on this task, at the moment that the reads before it in the pipeline saw: all of them arrived before
     /// the first was answered, and what this connection wrote since makes a new moment. None: it would take too long here.
     fn read_here(&mut self, run: ReadFn, args: &Args, started: Instant) -> Option<Outcome> {
-        let view = self.view.get_or_insert_with(|| self.server.store().view(now_ms()));
+        let view = match &mut self.view {
+            Some(view) => view,
+            none => match self.server.loaded() {
+                Ok(store) => none.insert(store.view(now_ms())),
+                Err(error) => return Some(Err(error)),
+            },
+        };
         let asker = Asker {
             db: self.state.db,
             client: self.client.id,

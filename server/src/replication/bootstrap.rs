@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
-use veddb_storage::{Error, ExportHeader, Staging};
+use veddb_storage::{Error, ExportHeader, PROMOTIONS_MAX, Staging, promotions};
 
 use super::follow::Shared;
 use super::link::Link;
@@ -18,6 +18,21 @@ use crate::server::Server;
 
 /// Chunks that wait to be written.
 const CHUNKS: usize = 4;
+
+/// What a primary says of a snapshot.
+pub(super) fn header(bytes: &[u8]) -> Result<ExportHeader, String> {
+    let header: ExportHeader =
+        serde_json::from_slice(bytes).map_err(|error| format!("a snapshot's header: {error}"))?;
+    // Whoever takes the data takes the terms, of which none may be left after these.
+    let latest = header.terms.iter().map(|start| start.term).chain([header.position.term]).map(promotions).max();
+    match latest {
+        Some(latest) if latest > PROMOTIONS_MAX => {
+            tracing::error!(promotions = latest, "a snapshot is of a term that is beyond belief");
+            Err("the snapshot is of a term that is beyond belief".to_owned())
+        }
+        _ => Ok(header),
+    }
+}
 
 /// What the thread is told.
 enum Piece {
@@ -72,10 +87,8 @@ impl Bootstrap {
         shared: &Shared,
         id: [u8; 16],
         first: u64,
-        header: &[u8],
+        header: ExportHeader,
     ) -> Result<(), String> {
-        let header: ExportHeader =
-            serde_json::from_slice(header).map_err(|error| format!("a snapshot's header: {error}"))?;
         let staging = match self.staging.take() {
             Some(staging) if staging.header().id == id && staging.next_chunk() == first => Some(staging),
             _ if first > 0 => return Err("the primary goes on with a snapshot that is not here".to_owned()),

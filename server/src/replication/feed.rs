@@ -31,13 +31,15 @@ pub(crate) async fn run(
     input: BytesMut,
     request: FollowRequest,
 ) {
+    // Between the reply and here it may have been taken away: the replica asks again.
+    let Some(store) = server.store_now() else { return };
     let ip = if request.ip.is_empty() { client.addr.ip().to_canonical().to_string() } else { request.ip.clone() };
     let feed = Arc::new(Feed::new(Arc::clone(client), ip, request.port, request.lsn));
     tracing::info!(replica = %feed.ip, port = feed.port, lsn = request.lsn, "a replica asks to follow");
     client.replica.store(true, Relaxed);
     server.replication.feeds.add(client.id, Arc::clone(&feed));
     let (pieces, queue) = mpsc::channel(PIECES);
-    let reading = Reading::new(server, &feed, request, pieces);
+    let reading = Reading::new(server, store, &feed, request, pieces);
     let thread = std::thread::Builder::new().name("veddb-feed".to_owned()).spawn(move || reading.run());
     let ended = match thread {
         Err(error) => format!("there is no thread for it: {error}"),
@@ -62,7 +64,7 @@ pub(crate) async fn run(
 
 /// Returns once the replica has written all that was written here, which whoever stops the server counts on.
 async fn even(server: &Server, feed: &Feed) {
-    while feed.is_online() && feed.written() < server.store().position().lsn {
+    while feed.is_online() && feed.written() < server.position().lsn {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
@@ -88,7 +90,7 @@ async fn send(server: &Server, feed: &Feed, mut to: WriteHalf<Stream>, mut queue
             () = tokio::time::sleep_until(beat) => {
                 let settings = server.config.load();
                 beat = tokio::time::Instant::now() + Duration::from_secs(settings.repl_ping_period_s);
-                let position = server.store().position();
+                let position = server.position();
                 Said::Beat { term: position.term, lsn: position.lsn, chain: server.chain() }.encode(&mut out);
                 if feed.silent() > Duration::from_secs(settings.repl_timeout_s) {
                     return "it has been silent for repl-timeout".to_owned();
@@ -125,8 +127,10 @@ async fn hear(server: &Server, feed: &Feed, mut from: ReadHalf<Stream>, mut inpu
         {
             Ok(Some(heard)) => {
                 // Before it is in step its term is judged by who reads for it.
-                if !heard.syncing {
-                    server.replication.met_term(server.store().position().term, heard.term);
+                if !heard.syncing
+                    && let Err(why) = server.replication.met_term(server.position().term, heard.term)
+                {
+                    return why;
                 }
                 feed.heard(&heard);
                 server.replication.feeds.progress();

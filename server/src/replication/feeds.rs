@@ -33,6 +33,8 @@ pub(crate) struct Feed {
     online: AtomicBool,
     written: AtomicU64,
     synced: AtomicU64,
+    /// Up to where it was asked to sync what it has written.
+    asked: Mutex<Asked>,
     heard: Mutex<Instant>,
     outbox: Mutex<Outbox>,
     pub(crate) filled: Notify,
@@ -57,6 +59,7 @@ impl Feed {
             written: AtomicU64::new(lsn),
             // What it has on disk it says itself.
             synced: AtomicU64::new(0),
+            asked: Mutex::default(),
             heard: Mutex::new(Instant::now()),
             outbox: Mutex::default(),
             filled: Notify::new(),
@@ -69,6 +72,9 @@ impl Feed {
         self.written.store(heard.written, Relaxed);
         self.synced.store(if heard.syncing { 0 } else { heard.synced }, Relaxed);
         self.online.store(!heard.syncing, SeqCst);
+        if heard.syncing {
+            *self.asked.lock() = Asked::default();
+        }
         *self.heard.lock() = Instant::now();
     }
 
@@ -102,6 +108,18 @@ impl Feed {
         self.synced.load(Relaxed)
     }
 
+    /// Whether it has this unit, and not on disk.
+    fn lingers(&self, lsn: u64) -> bool {
+        self.is_online() && self.written() >= lsn && self.synced() < lsn
+    }
+
+    /// Has it bring what it has written to the disk. However many wait for that, it is asked once at a time.
+    fn ask_to_sync(&self) {
+        if self.asked.lock().is_due(self.written(), self.synced()) {
+            self.say(Said::Sync);
+        }
+    }
+
     /// Has this be said to it. Who lets too much wait is cut off.
     pub(crate) fn say(&self, said: Said) {
         let mut outbox = self.outbox.lock();
@@ -131,6 +149,22 @@ impl Feed {
             synced: self.synced(),
             lag_s: self.silent().as_secs(),
         }
+    }
+}
+
+/// Up to which unit a replica was asked to sync; 0 is none.
+#[derive(Debug, Default)]
+struct Asked(u64);
+
+impl Asked {
+    /// Whether a replica that has written and synced so much is to be asked now, which it is then. Not before it has done what it was
+    /// asked for last.
+    fn is_due(&mut self, written: u64, synced: u64) -> bool {
+        let is_due = synced < written && self.0 <= synced;
+        if is_due {
+            self.0 = written;
+        }
+        is_due
     }
 }
 
@@ -212,8 +246,7 @@ impl Feeds {
             }
             // What is not on their disks by itself is brought there, once they have it: what is said to them here does not
             // keep behind what they read of the log.
-            let lingers = |feed: &&Arc<Feed>| feed.written() >= lsn && feed.synced() < lsn;
-            self.list().iter().filter(lingers).for_each(|feed| feed.say(Said::Sync));
+            self.list().iter().filter(|feed| feed.lingers(lsn)).for_each(|feed| feed.ask_to_sync());
             progressed.await;
         }
     }
@@ -260,5 +293,24 @@ impl Feeds {
     /// Closes the connections of all: they come again.
     pub(crate) fn close(&self) {
         self.list().iter().for_each(|feed| feed.client.kill());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Asked;
+
+    #[test]
+    fn one_request_to_sync_is_under_way_at_a_time() {
+        let mut asked = Asked::default();
+        assert!(!asked.is_due(5, 5), "there is nothing to sync");
+        assert!(asked.is_due(10, 5));
+        for (written, synced) in [(10, 5), (12, 5), (20, 9)] {
+            assert!(!asked.is_due(written, synced), "it has not answered: {written} {synced}");
+        }
+        assert!(asked.is_due(20, 10), "what was written since");
+        assert!(!asked.is_due(25, 15));
+        assert!(!asked.is_due(25, 25));
+        assert!(asked.is_due(26, 25));
     }
 }

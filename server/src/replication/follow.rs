@@ -11,9 +11,9 @@ use bytes::{Bytes, BytesMut};
 use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::sync::{Notify, Semaphore};
-use veddb_storage::{Applied, Error, RolledBack, Units};
+use veddb_storage::{Applied, Error, ExportHeader, RolledBack, Units};
 
-use super::bootstrap::Bootstrap;
+use super::bootstrap::{self, Bootstrap};
 use super::greeting;
 use super::link::{AGAIN, Link, Phase};
 use super::wire::{BODY_BYTES_MAX, Heard, Said, take};
@@ -86,6 +86,7 @@ pub(crate) async fn run(server: Arc<Server>, link: Arc<Link>) {
             biased;
             () = link.cancelled() => return,
             _ = stopping.wait_for(Option::is_some) => return,
+            () = link.given_up() => End::Again("what was handed over is not to be"),
             end = attempt(&shared) => end,
         };
         shared.syncing.store(false, SeqCst);
@@ -184,15 +185,17 @@ async fn obey(shared: &Shared, said: Said, bootstrap: &mut Bootstrap, filled: &m
         Said::Continue => {
             bootstrap.discard();
             link.force.store(false, SeqCst);
-            link.failover.store(false, SeqCst);
+            link.is_admitted();
             link.reach(Phase::Connected);
             shared.progressed.notify_one();
         }
         Said::Snapshot { id, first, header } => {
             shared.syncing.store(true, SeqCst);
-            link.failover.store(false, SeqCst);
+            link.is_admitted();
             link.reach(Phase::Sync);
-            bootstrap.begin(shared, id, first, &header).await.map_err(End::Broken)?;
+            let header = bootstrap::header(&header).map_err(End::Broken)?;
+            move_tail_off_line(shared, &header).await.map_err(End::Broken)?;
+            bootstrap.begin(shared, id, first, header).await.map_err(End::Broken)?;
         }
         Said::Chunk { number: _, bytes } => bootstrap.chunk(link, bytes).await.map_err(End::Broken)?,
         Said::Whole { hash } => {
@@ -204,6 +207,7 @@ async fn obey(shared: &Shared, said: Said, bootstrap: &mut Bootstrap, filled: &m
             shared.progressed.notify_one();
         }
         Said::Diverged { common } => {
+            link.is_admitted();
             move_tail_away(shared, common).await.map_err(End::Broken)?;
             link.full.store(true, SeqCst);
             return Err(End::Again("what was written here and not there was moved to a file; all data are read anew"));
@@ -220,16 +224,20 @@ async fn obey(shared: &Shared, said: Said, bootstrap: &mut Bootstrap, filled: &m
             link.set_chain(chain);
         }
         Said::Sync => {
-            let (store, progressed) = (server.store(), Arc::clone(&shared.progressed));
+            let (store, progressed) = (server.store_now(), Arc::clone(&shared.progressed));
             tokio::task::spawn_blocking(move || {
                 // Where it fails the store ends the process by itself.
-                let _ = store.sync();
+                let _ = store.map(|store| store.sync());
                 progressed.notify_one();
             });
         }
         Said::Leave => {
-            let server = Arc::clone(server);
-            tokio::spawn(async move { tokio::task::block_in_place(|| server.follow_nobody()) });
+            let (server, link) = (Arc::clone(server), Arc::clone(link));
+            tokio::spawn(async move {
+                if let Err(error) = tokio::task::block_in_place(|| server.leave(&link)) {
+                    tracing::warn!(%error, "this server was asked to follow nobody, and cannot");
+                }
+            });
         }
         Said::Resync => {
             link.full.store(true, SeqCst);
@@ -259,9 +267,12 @@ async fn apply(shared: &Shared, bytes: Bytes) -> Result<(), End> {
     let mut waiting = (units, done);
     loop {
         // Looked at anew each time: it may have been swapped meanwhile.
-        match shared.server.store().apply(waiting.0, waiting.1) {
-            Ok(()) => break,
-            Err(back) => waiting = back,
+        if let Some(store) = shared.server.store_now() {
+            match shared.link.hand(|| store.apply(waiting.0, waiting.1)) {
+                None => return Err(End::Again("nobody wants the link any more")),
+                Some(Ok(())) => break,
+                Some(Err(back)) => waiting = back,
+            }
         }
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
@@ -278,13 +289,29 @@ fn broken_by(shared: &Shared, error: &Error) -> End {
     End::Broken(format!("units cannot be carried out: {error}"))
 }
 
+/// Moves what a snapshot does not have to a file: one that was asked for before the two logs went on differently says nothing of
+/// that.
+async fn move_tail_off_line(shared: &Shared, header: &ExportHeader) -> Result<(), String> {
+    let store = shared.server.store_now().ok_or("the data are being replaced")?;
+    let own = store.position();
+    if own.history != header.position.history || own.lsn == shared.link.tail_moved.load(SeqCst) {
+        return Ok(());
+    }
+    let common = store.common(&header.terms, header.position.lsn);
+    if common < own.lsn { move_tail_away(shared, common).await } else { Ok(()) }
+}
+
 /// Moves what the primary does not have to a file.
 async fn move_tail_away(shared: &Shared, common: u64) -> Result<(), String> {
-    let (store, settings) = (shared.server.store(), shared.server.settings().load());
+    let store = shared.server.store_now().ok_or("the data are being replaced")?;
+    let settings = shared.server.settings().load();
+    let last = store.position().lsn;
     let moved = tokio::task::spawn_blocking(move || store.rollback_tail(common, &data::master_key(&settings)?))
         .await
         .map_err(|error| error.to_string())?;
-    if let Some(RolledBack { path, units, changes, missing }) = moved.map_err(|error| error.to_string())? {
+    let moved = moved.map_err(|error| error.to_string())?;
+    shared.link.tail_moved.store(last, SeqCst);
+    if let Some(RolledBack { path, units, changes, missing }) = moved {
         shared.server.replication.rollbacks.fetch_add(1, Relaxed);
         shared.server.replication.rolled_back_units.fetch_add(units, Relaxed);
         tracing::warn!(file = %path.display(), units, changes, missing, common, "units that the primary does not have were moved to a file");
@@ -299,8 +326,9 @@ async fn answer(shared: &Shared, mut to: WriteHalf<Stream>) -> End {
     loop {
         heard.syncing = shared.syncing.load(SeqCst) || !shared.link.is_up();
         // While the store is swapped there is nothing new to say, and nothing that could be asked.
-        if !shared.server.replication.is_loading() {
-            let store = shared.server.store();
+        if !shared.server.replication.is_loading()
+            && let Some(store) = shared.server.store_now()
+        {
             let (written, synced) = (store.position(), store.position_durable());
             (heard.term, heard.written, heard.synced) = (written.term, written.lsn, synced.lsn);
         }

@@ -7,12 +7,13 @@ use std::sync::atomic::Ordering::SeqCst;
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use veddb_commands::replication::LINK_FORMAT;
+use veddb_storage::Store;
 
 use super::dial::{dial, own_port};
 use super::follow::{Greeted, Shared};
+use super::handover::Outcome;
 use crate::config::Settings;
 use crate::execute::now_ms;
-use crate::server::Server;
 use crate::stream::Stream;
 
 /// The longest line of a reply that is read.
@@ -29,8 +30,14 @@ pub(super) async fn greet(shared: &Shared, place: Option<([u8; 16], u64)>) -> Re
         let reply = ask(&mut socket, &mut input, &words).await?;
         accepted(&reply).map_err(|why| format!("the primary does not let this server in: {}", code(&why)))?;
     }
-    let reply = ask(&mut socket, &mut input, &request(shared, &settings, place)).await?;
-    accepted(&reply).map_err(|why| {
+    let reply = ask(&mut socket, &mut input, &request(shared, &settings, place)?).await?;
+    let answer = accepted(&reply);
+    if let Some(handover) = shared.link.hands_over()
+        && (reply.starts_with('+') || reply.starts_with('-'))
+    {
+        handover.answered(answer.as_ref().copied().map_err(String::as_str));
+    }
+    answer.map_err(|why| {
         if why.starts_with("ERR unknown command") {
             "the server there is no VedDB, and only VedDB can be followed".to_owned()
         } else {
@@ -58,9 +65,9 @@ pub(super) fn credentials(settings: &Settings) -> Option<Vec<String>> {
 }
 
 /// REPLICA.FOLLOW, from where the store is.
-fn request(shared: &Shared, settings: &Settings, place: Option<([u8; 16], u64)>) -> Vec<String> {
+fn request(shared: &Shared, settings: &Settings, place: Option<([u8; 16], u64)>) -> Result<Vec<String>, String> {
     let Shared { server, link, .. } = shared;
-    let store = server.store();
+    let store = server.store_now().ok_or("the data are being replaced")?;
     let position = store.position();
     let mut words = vec![
         "REPLICA.FOLLOW".to_owned(),
@@ -81,19 +88,24 @@ fn request(shared: &Shared, settings: &Settings, place: Option<([u8; 16], u64)>)
         words.extend(["RESUME".to_owned(), hex::encode(id), chunk.to_string()]);
     }
     let flags = [
-        (link.yields, "YIELD"),
-        (link.force.load(SeqCst) || is_blank(server, settings.databases), "BLANK"),
-        (link.full.load(std::sync::atomic::Ordering::SeqCst), "FULL"),
-        (link.hands_over(), "FAILOVER"),
-        (link.hands_over() && link.force.load(SeqCst), "FORCE"),
+        (link.yields.load(SeqCst), "YIELD"),
+        (link.force.load(SeqCst) || is_blank(&store, settings.databases), "BLANK"),
+        (link.full.load(SeqCst), "FULL"),
     ];
     words.extend(flags.into_iter().filter(|(on, _)| *on).map(|(_, word)| word.to_owned()));
-    words
+    if let Some(handover) = link.handover.as_ref().filter(|handover| handover.outcome() != Outcome::TakenOver) {
+        // Last, for it counts as sent from here on.
+        let aborts = handover.ask().ok_or("handing over has ended")?;
+        words.extend(["FAILOVER".to_owned(), handover.id.to_string()]);
+        words.extend(handover.force.then(|| "FORCE".to_owned()));
+        words.extend(aborts.then(|| "ABORT".to_owned()));
+    }
+    Ok(words)
 }
 
 /// Whether there are no data that could be lost.
-fn is_blank(server: &Server, databases: u8) -> bool {
-    let view = server.store().view(now_ms());
+fn is_blank(store: &Store, databases: u8) -> bool {
+    let view = store.view(now_ms());
     (0..databases).all(|db| {
         let keys = view.keys(db).map_or(0, |keys| keys.count());
         keys == 0 && view.collections(db).is_empty()

@@ -10,7 +10,7 @@ use crate::server::Server;
 /// Its fields.
 pub(crate) fn fields(server: &Server) -> Vec<(String, String)> {
     let (settings, replication) = (server.config.load(), &server.replication);
-    let position = server.store().position();
+    let position = server.position();
     let mut fields = Vec::new();
     match replication.link() {
         None => fields.push(field("role", "master")),
@@ -54,7 +54,7 @@ pub(crate) fn fields(server: &Server) -> Vec<(String, String)> {
         field("master_repl_offset", position.lsn),
         field("history_id", hex::encode(position.history)),
         field("term", format!("{:x}", position.term)),
-        field("lsn_synced", server.store().position_durable().lsn),
+        field("lsn_synced", server.lsn_synced()),
         field("later_term_met", u8::from(replication.later_term() > 0)),
         field("rollback_files", replication.rollbacks.load(Relaxed)),
         field("rollback_units", replication.rolled_back_units.load(Relaxed)),

@@ -1,11 +1,12 @@
 //! What is known of the link to the primary, outside of its own task.
 
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
+use super::handover::{HandOver, Outcome};
 use crate::config::Primary;
 
 /// How far a link is.
@@ -43,13 +44,17 @@ pub(crate) struct Link {
     pub(crate) primary: Primary,
     /// Data of another history may be overwritten, until there are some of the primary's: it was said of those that were there then.
     pub(crate) force: AtomicBool,
-    /// The promotions that led here are this server's own, and are given up.
-    pub(crate) yields: bool,
+    /// The promotions that led here are this server's own, and are given up; until the primary has heard of it.
+    pub(crate) yields: AtomicBool,
     /// The primary is to have this server's place first: FAILOVER.
-    pub(crate) failover: AtomicBool,
+    pub(crate) handover: Option<HandOver>,
     /// All data are to be read anew.
     pub(crate) full: AtomicBool,
+    /// The last unit of a log whose tail was moved to a file, which is not done twice; 0 is none.
+    pub(crate) tail_moved: AtomicU64,
     state: Mutex<LinkState>,
+    /// Held while something is handed to the committer: when the link has been cancelled nothing more of it is.
+    handing: Mutex<()>,
     over: watch::Sender<bool>,
 }
 
@@ -65,6 +70,8 @@ pub(crate) struct LinkState {
     pub(crate) error: String,
     /// The run ids of the primary and of those that it follows.
     pub(crate) chain: Vec<String>,
+    /// The run id of the primary, as heard last, also where the link is down; empty before the first contact.
+    pub(crate) primary_id: String,
     /// Bytes of the snapshot, and how many of them have come.
     pub(crate) sync_total: u64,
     pub(crate) sync_read: u64,
@@ -72,23 +79,26 @@ pub(crate) struct LinkState {
 
 impl Link {
     /// One that is still to be made.
-    pub(crate) fn new(primary: Primary, force: bool, yields: bool, failover: bool) -> Link {
+    pub(crate) fn new(primary: Primary, force: bool, yields: bool, handover: Option<HandOver>) -> Link {
         let state = LinkState {
             phase: Phase::Connect,
             heard: None,
             down: Some(Instant::now()),
             error: String::new(),
             chain: Vec::new(),
+            primary_id: String::new(),
             sync_total: 0,
             sync_read: 0,
         };
         Link {
             primary,
             force: AtomicBool::new(force),
-            yields,
-            failover: AtomicBool::new(failover),
+            yields: AtomicBool::new(yields),
+            handover,
             full: AtomicBool::new(false),
+            tail_moved: AtomicU64::new(0),
             state: Mutex::new(state),
+            handing: Mutex::default(),
             over: watch::Sender::new(false),
         }
     }
@@ -129,7 +139,16 @@ impl Link {
 
     /// Whom the primary is, and follows.
     pub(crate) fn set_chain(&self, chain: Vec<String>) {
-        self.state.lock().chain = chain;
+        let mut state = self.state.lock();
+        if let Some(primary) = chain.first() {
+            state.primary_id.clone_from(primary);
+        }
+        state.chain = chain;
+    }
+
+    /// The primary has taken this server on: what was to be said once is said.
+    pub(crate) fn is_admitted(&self) {
+        self.yields.store(false, SeqCst);
     }
 
     /// So much of a snapshot has come.
@@ -138,9 +157,16 @@ impl Link {
         (state.sync_total, state.sync_read) = (total, read);
     }
 
-    /// Nobody wants it any more.
+    /// Nobody wants it any more. When this returns, nothing more that it brings is handed to the committer.
     pub(crate) fn cancel(&self) {
+        let _handing = self.handing.lock();
         self.over.send_replace(true);
+    }
+
+    /// Hands something to the committer, which must not take its time, unless nobody wants the link any more.
+    pub(crate) fn hand<T>(&self, hand: impl FnOnce() -> T) -> Option<T> {
+        let _handing = self.handing.lock();
+        if self.is_cancelled() { None } else { Some(hand()) }
     }
 
     /// Whether nobody wants it any more.
@@ -154,9 +180,17 @@ impl Link {
         let _ = over.wait_for(|over| *over).await;
     }
 
-    /// Whether the primary was told to take over and it may still be.
-    pub(crate) fn hands_over(&self) -> bool {
-        self.failover.load(SeqCst)
+    /// What is being handed over, as long as nobody knows what became of it.
+    pub(crate) fn hands_over(&self) -> Option<&HandOver> {
+        self.handover.as_ref().filter(|handover| handover.outcome() == Outcome::Open)
+    }
+
+    /// Returns once what it hands over is not wanted any more; never where it hands nothing over.
+    pub(crate) async fn given_up(&self) {
+        match &self.handover {
+            Some(handover) => handover.until_given_up().await,
+            None => std::future::pending().await,
+        }
     }
 }
 

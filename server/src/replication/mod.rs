@@ -12,6 +12,7 @@ pub(crate) mod feed;
 mod feeds;
 mod follow;
 mod greeting;
+mod handover;
 pub(crate) mod info;
 pub(crate) mod link;
 mod reading;
@@ -24,7 +25,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 
 use parking_lot::Mutex;
-use veddb_storage::promotions;
+use veddb_storage::{is_beyond_belief, promotions};
 
 use crate::config::Settings;
 use failover::Failover;
@@ -87,10 +88,9 @@ impl Replication {
     /// What decides now.
     pub(crate) fn posture(&self, settings: &Settings) -> Posture {
         let is_replica = self.is_replica.load(SeqCst);
-        let is_deposed = self.later_term.load(SeqCst) > 0;
         Posture {
             too_few_replicas: !is_replica && !self.has_enough(settings),
-            read_only: if is_replica { Some(REPLICA) } else { is_deposed.then_some(DEPOSED) },
+            read_only: self.refuses_writes(),
             stale: is_replica && !settings.replica_serve_stale_data && !self.is_link_up(),
             loading: self.loading.load(SeqCst),
         }
@@ -124,7 +124,14 @@ impl Replication {
     }
 
     /// Another server's term: a later one than the own ends that this one takes writes.
-    pub(crate) fn met_term(&self, own: u64, other: u64) {
+    ///
+    /// # Errors
+    /// Where it is so much later that it is not believed, and nothing changes.
+    pub(crate) fn met_term(&self, own: u64, other: u64) -> Result<(), String> {
+        if is_beyond_belief(own, other) {
+            tracing::error!(own, other, "a server claims a term that is beyond belief; its link is closed");
+            return Err(format!("the term {other:x} is beyond belief"));
+        }
         if promotions(other) > promotions(own) && self.later_term.fetch_max(other, SeqCst) < other && !self.is_replica()
         {
             tracing::warn!(
@@ -133,6 +140,13 @@ impl Replication {
                 "a server of a later term was met: this one is no longer the primary and takes no writes"
             );
         }
+        Ok(())
+    }
+
+    /// Why changes of the data are refused, if they are.
+    pub(crate) fn refuses_writes(&self) -> Option<&'static str> {
+        let is_deposed = self.later_term() > 0;
+        if self.is_replica() { Some(REPLICA) } else { is_deposed.then_some(DEPOSED) }
     }
 
     /// The latest term that was met, where it is later than the own one.

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tokio::sync::mpsc::Sender;
 use veddb_commands::replication::FollowRequest;
-use veddb_storage::{FollowError, Follower, Position, Store, TermStart, promotions};
+use veddb_storage::{FollowError, Follower, Position, Store, TermStart, is_beyond_belief, promotions};
 
 use super::feeds::Feed;
 use super::wire::Said;
@@ -38,9 +38,14 @@ struct Ended;
 
 impl Reading {
     /// For this replica.
-    pub(super) fn new(server: &Arc<Server>, feed: &Arc<Feed>, request: FollowRequest, pieces: Sender<Said>) -> Reading {
-        let (server, feed) = (Arc::clone(server), Arc::clone(feed));
-        Reading { store: server.store(), server, feed, request, pieces }
+    pub(super) fn new(
+        server: &Arc<Server>,
+        store: Arc<Store>,
+        feed: &Arc<Feed>,
+        request: FollowRequest,
+        pieces: Sender<Said>,
+    ) -> Reading {
+        Reading { store, server: Arc::clone(server), feed: Arc::clone(feed), request, pieces }
     }
 
     /// Reads until the link ends.
@@ -110,11 +115,11 @@ impl Reading {
         if self.request.history != position.history || promotions(theirs) <= promotions(own) {
             return Ok(());
         }
-        if self.request.yields && !self.server.replication.is_replica() {
+        if self.request.yields && !is_beyond_belief(own, theirs) && !self.server.replication.is_replica() {
             // It was told to give up what it was promoted to, so nobody is a primary of that term.
             return self.server.outdo(theirs);
         }
-        self.server.replication.met_term(own, theirs);
+        self.server.replication.met_term(own, theirs)?;
         Err("this server is of an earlier term than the replica".to_owned())
     }
 

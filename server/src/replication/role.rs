@@ -8,6 +8,7 @@ use veddb_commands::replication::{FollowRequest, ReplicaInfo, Role};
 use veddb_storage::promotions;
 
 use super::follow;
+use super::handover::HandOver;
 use super::link::Link;
 use crate::config::Primary;
 use crate::server::Server;
@@ -15,7 +16,7 @@ use crate::server::Server;
 impl Server {
     /// What it is.
     pub(crate) fn role(&self) -> Role {
-        let lsn = self.store().position().lsn;
+        let lsn = self.position().lsn;
         match self.replication.link() {
             None => Role::Primary { lsn, replicas: self.replication.feeds.infos() },
             Some(link) => {
@@ -46,26 +47,25 @@ impl Server {
     /// # Errors
     /// Where it is this server itself, or it is handing over.
     pub(crate) fn follow(self: &Arc<Self>, primary: Primary, force: bool) -> Result<bool, CommandError> {
+        let _changing = self.replication.changing.lock();
         if self.replication.failover.is_on() {
-            return Err(CommandError::err("REPLICAOF not allowed while failing over."));
+            return Err(failing_over());
         }
         if self.is_at(&primary) {
             return Err(CommandError::err("a server cannot follow itself"));
         }
-        let changing = self.replication.changing.lock();
         let follows = self.replication.link().filter(|link| !link.is_cancelled() && link.primary == primary);
         if let Some(link) = follows
             && (link.force.load(SeqCst) || !force)
         {
             return Ok(false);
         }
-        self.begin_to_follow(Link::new(primary, force, self.is_own_promotion(), false));
-        drop(changing);
+        self.begin_to_follow(Link::new(primary, force, self.is_own_promotion(), None));
         Ok(true)
     }
 
     /// The same while `changing` is held.
-    pub(super) fn begin_to_follow(self: &Arc<Self>, link: Link) {
+    pub(super) fn begin_to_follow(self: &Arc<Self>, link: Link) -> Arc<Link> {
         let link = Arc::new(link);
         tracing::info!(host = link.primary.host, port = link.primary.port, "this server follows another one");
         let before = self.replication.link.lock().replace(Arc::clone(&link));
@@ -73,42 +73,62 @@ impl Server {
             before.cancel();
         }
         self.replication.is_replica.store(true, SeqCst);
-        self.replication.later_term.store(0, SeqCst);
+        if link.handover.is_none() {
+            self.replication.later_term.store(0, SeqCst);
+        }
         self.store().set_replica(true);
         self.config.set_replicaof(Some(link.primary.clone()));
         // Who waits for replicas waits no longer.
         self.replication.feeds.progress();
-        tokio::spawn(follow::run(Arc::clone(self), link));
+        tokio::spawn(follow::run(Arc::clone(self), Arc::clone(&link)));
+        link
     }
 
     /// Follows nobody from now on, under a term of its own. Blocks.
     ///
     /// # Errors
-    /// When the term cannot be written; then it is still a replica.
+    /// While it is handing over and that was not given up. When the term cannot be written; then it is still a replica.
     pub(crate) fn follow_nobody(self: &Arc<Self>) -> Result<(), CommandError> {
         let _changing = self.replication.changing.lock();
+        if self.replication.failover.is_on() && !self.replication.failover.is_given_up() {
+            return Err(failing_over());
+        }
         if !self.replication.is_replica() && self.replication.later_term() == 0 {
             return Ok(());
         }
-        self.become_primary()
+        let in_doubt = |link: Arc<Link>| link.handover.as_ref().is_some_and(HandOver::is_in_doubt);
+        let mut past = self.replication.later_term();
+        if self.replication.link().is_some_and(in_doubt) {
+            // Somebody decides that this one is the primary, whatever became of handing over: should the other one have taken over,
+            // by one promotion, this one is the later.
+            let other = u64::from(promotions(self.store().position().term).saturating_add(1)) << 32;
+            past = past.max(other);
+        }
+        self.become_primary(past)
     }
 
-    /// The same while `changing` is held.
-    pub(super) fn become_primary(self: &Arc<Self>) -> Result<(), CommandError> {
+    /// The same where this is still the link that it follows by.
+    pub(super) fn leave(self: &Arc<Self>, link: &Arc<Link>) -> Result<(), CommandError> {
+        let _changing = self.replication.changing.lock();
+        let is_current = self.replication.link().is_some_and(|current| Arc::ptr_eq(&current, link));
+        if !is_current || link.is_cancelled() || self.replication.failover.is_on() {
+            return Ok(());
+        }
+        self.become_primary(self.replication.later_term())
+    }
+
+    /// Becomes a primary, under a term of more promotions than `past`, while `changing` is held.
+    pub(super) fn become_primary(self: &Arc<Self>, past: u64) -> Result<(), CommandError> {
         let before = self.replication.link.lock().clone();
         if let Some(before) = &before {
             before.cancel();
         }
-        let term = self.promote_past(self.replication.later_term());
+        let term = self.promote_past(past);
         if let Err(error) = term {
             // It goes on as what it was.
             if let Some(before) = before {
-                self.begin_to_follow(Link::new(
-                    before.primary.clone(),
-                    before.force.load(SeqCst),
-                    before.yields,
-                    false,
-                ));
+                let (force, yields) = (before.force.load(SeqCst), before.yields.load(SeqCst));
+                self.begin_to_follow(Link::new(before.primary.clone(), force, yields, None));
             }
             return Err(error);
         }
@@ -120,20 +140,12 @@ impl Server {
         Ok(())
     }
 
-    /// Begins a term of more promotions than this one has.
+    /// Begins a term of more promotions than this one has. Until that is on the disk it is a replica: nothing else may begin the term,
+    /// nor cut off what was received.
     fn promote_past(&self, other: u64) -> Result<u64, CommandError> {
-        let store = self.store();
-        loop {
-            // Until that is on the disk it is a replica: nothing else may begin the term, nor cut off what was received.
-            match store.promote() {
-                Ok(term) if promotions(term) > promotions(other) => {
-                    self.replication.own_promotion.store(term, SeqCst);
-                    return Ok(term);
-                }
-                Ok(_) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
+        let term = self.store().promote_past(other)?;
+        self.replication.own_promotion.store(term, SeqCst);
+        Ok(term)
     }
 
     /// Whether a server may follow this one, as far as is known before its data are looked at. One that was its primary and hands
@@ -142,27 +154,13 @@ impl Server {
         if request.run_id == self.run_id {
             return Err(CommandError::err("a server cannot follow itself"));
         }
-        if request.failover {
-            return self.take_over(request);
+        if let Some(id) = request.handover {
+            return self.take_over(id, request);
         }
         if self.chain().contains(&request.run_id) {
             return Err(CommandError::err("this server follows that one: that would be a cycle"));
         }
         Ok(())
-    }
-
-    /// Becomes a primary in the place of the one that it follows.
-    fn take_over(self: &Arc<Self>, request: &FollowRequest) -> Result<(), CommandError> {
-        let _changing = self.replication.changing.lock();
-        let position = self.store().position();
-        let follows = self.replication.link().is_some_and(|link| link.state().chain.first() == Some(&request.run_id));
-        if !follows || position.history != request.history {
-            return Err(CommandError::err("this server does not follow the one that hands over"));
-        }
-        if position.lsn < request.lsn && !request.force {
-            return Err(CommandError::err("this server has not all that the one has that hands over"));
-        }
-        self.become_primary()
     }
 
     /// Begins a term of more promotions than a replica's that gives up its own. Blocks.
@@ -174,7 +172,9 @@ impl Server {
         if promotions(self.store().position().term) < promotions(other) {
             self.promote_past(other).map_err(|error| error.to_string())?;
         }
-        self.replication.later_term.store(0, SeqCst);
+        // Where another later one was met, which has given nothing up, that is still the primary.
+        let is_given_up = |later: u64| later == other || promotions(later) < promotions(other);
+        let _ = self.replication.later_term.fetch_update(SeqCst, SeqCst, |later| is_given_up(later).then_some(0));
         Ok(())
     }
 
@@ -182,7 +182,7 @@ impl Server {
     pub fn begin_role(self: &Arc<Self>) {
         if let Some(primary) = self.config.load().replicaof.clone() {
             let _changing = self.replication.changing.lock();
-            self.begin_to_follow(Link::new(primary, false, false, false));
+            self.begin_to_follow(Link::new(primary, false, false, None));
         }
     }
 
@@ -198,7 +198,8 @@ impl Server {
     /// Whether nobody but this server can be a primary of its term: it was promoted to that since its start.
     fn is_own_promotion(&self) -> bool {
         let own = self.replication.own_promotion.load(SeqCst);
-        own > 0 && promotions(own) == promotions(self.store().position().term)
+        // All of it is compared: another server may have been promoted as often.
+        own > 0 && own == self.store().position().term
     }
 
     /// Whether that is where this server itself listens.
@@ -210,4 +211,9 @@ impl Server {
         let Ok(address) = primary.host.parse::<std::net::IpAddr>() else { return primary.host == "localhost" };
         address.is_loopback() || self.config.load().bind.contains(&address)
     }
+}
+
+/// What is said to who would change the role meanwhile, in Redis's words.
+fn failing_over() -> CommandError {
+    CommandError::err("REPLICAOF not allowed while failing over.")
 }

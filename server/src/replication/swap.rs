@@ -7,6 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::time::{Duration, Instant};
 
+use veddb_commands::lookup::Entry;
+use veddb_commands::spec::Run;
 use veddb_storage::{Error, Staged};
 
 use super::link::Link;
@@ -61,10 +63,16 @@ fn install(server: &Server, staged: &Staged) -> Result<(), Error> {
         }
         server.queries.close_cursors();
         if Instant::now() > until {
-            // Who neither waits for a request nor has taken its replies may hold what it reads.
-            let is_busy = |client: &&Arc<Client>| !client.waits.load(Relaxed) || client.output_length.load(Relaxed) > 0;
-            server.clients.list().iter().filter(is_busy).for_each(|client| client.kill());
+            server.clients.list().iter().filter(|client| may_read(client)).for_each(|client| client.kill());
         }
         std::thread::sleep(LOOK);
     }
+}
+
+/// Whether a connection may hold what it reads: one that neither waits for a request nor has taken its replies. A command about the
+/// connection or the server holds nothing.
+fn may_read(client: &Client) -> bool {
+    let is_busy = !client.waits.load(Relaxed) || client.output_length.load(Relaxed) > 0;
+    let is_about_server = |entry: &Entry| matches!(entry.command.run, Run::Session(_));
+    is_busy && !client.entry().is_some_and(is_about_server)
 }

@@ -1,7 +1,9 @@
 //! Promotions, divergence, handing over, waiting for replicas, and what is asked of them by name.
 
-use anyhow::{Context, Result};
-use veddb_tests::{Random, Server, Value, seed};
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use veddb_tests::{Proxy, Random, Server, Value, seed};
 
 use super::load::write;
 use super::pair::{catalog, ensure_equal, figure, follow, options, until, until_in_step};
@@ -70,6 +72,45 @@ fn what_only_the_old_primary_has_goes_to_a_file() -> Result<()> {
     let shown = String::from_utf8(shown.stdout)?;
     let lines: Vec<serde_json::Value> = shown.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
     assert!(lines.iter().any(|line| line["coll"] == "lost" && line["id"] == "1"), "{shown}");
+    Ok(())
+}
+
+/// A snapshot that was asked for before the primary's data became others: nothing of the own is gone without a trace.
+#[test]
+fn what_a_primary_from_a_backup_lacks_goes_to_a_file() -> Result<()> {
+    let (mut primary, replica) = (options().start()?, options().start()?);
+    primary.client()?.ask(&["SET", "a", "1"])?;
+    let proxy = Proxy::start(primary.port())?;
+    follow(&replica, proxy.port())?;
+    until_in_step(&primary, &replica)?;
+    primary.stop()?;
+    let (data, backup) = (primary.dir(), primary.home().path().join("backup"));
+    copy(&data, &backup)?;
+    primary.restart()?;
+    proxy.set_target(primary.port());
+    primary.client()?.ask(&["SET", "lost", "2"])?;
+    until_in_step(&primary, &replica)?;
+    // It is to read all anew, and does not come to it.
+    proxy.refuse(true);
+    primary.client()?.ask(&["REPLICA.SYNC", "ALL"])?;
+    until("the link being down", || Ok(figure(&replica, "master_link_status")? == "down"))?;
+    primary.kill()?;
+    std::fs::remove_dir_all(&data)?;
+    copy(&backup, &data)?;
+    primary.restart()?;
+    primary.client()?.ask(&["SET", "other", "3"])?;
+    proxy.set_target(primary.port());
+    proxy.refuse(false);
+    until("the snapshot", || Ok(primary.client()?.figure("stats", "sync_full")? == "1"))?;
+    until_in_step(&primary, &replica)?;
+    ensure_equal(&primary, &replica)?;
+    assert_eq!((figure(&replica, "rollback_files")?, figure(&replica, "rollback_units")?), ("1".into(), "1".into()));
+    Ok(())
+}
+
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    let copied = std::process::Command::new("cp").arg("-a").args([from, to]).status()?;
+    ensure!(copied.success(), "{} cannot be copied", from.display());
     Ok(())
 }
 
