@@ -14,7 +14,7 @@ use veddb_commands::CommandError;
 use veddb_commands::replication::{FailoverRequest, FollowRequest};
 use veddb_storage::{TermStart, is_beyond_belief, promotions};
 
-use super::handover::{HandOver, NEVER, Outcome};
+use super::handover::{HandOver, NEVER, Outcome, later, later_of};
 use super::link::Link;
 use crate::config::Primary;
 use crate::server::{COMMIT_QUEUE, Server};
@@ -64,6 +64,11 @@ impl Failover {
     pub(crate) fn is_given_up(&self) -> bool {
         let state = self.state.lock();
         state.stage != Stage::None && state.given_up
+    }
+
+    /// Whether another server has been asked to take over, which makes this one a replica.
+    pub(crate) fn is_in_progress(&self) -> bool {
+        self.state.lock().stage == Stage::InProgress
     }
 
     /// In the words of INFO.
@@ -195,17 +200,22 @@ async fn hand_over(server: &Arc<Server>, request: &FailoverRequest, abort: &Noti
         tokio::select! {
             biased;
             outcome = handover.until_known() => break outcome,
-            () = link.cancelled() => return Err("this server was made a primary".to_owned()),
+            () = link.cancelled() => return Err("this server was made a primary, or follows another one".to_owned()),
             () = abort.notified() => handover.give_up(),
         }
     };
     if let Outcome::Refused(why) = outcome {
-        tokio::task::block_in_place(|| server.be_primary_again(&link));
+        tokio::task::block_in_place(|| server.be_primary_again(&link, later_of(&why)));
         return Err(why);
     }
-    // What it was promoted to is the other one's now, and whatever is later than that is the other one's to meet.
-    server.replication.own_promotion.store(0, SeqCst);
-    server.replication.later_term.store(0, SeqCst);
+    tokio::task::block_in_place(|| {
+        let _changing = server.replication.changing.lock();
+        if server.replication.link().is_some_and(|current| Arc::ptr_eq(&current, &link)) {
+            // What it was promoted to is the other one's now, and whatever is later than that is the other one's to meet.
+            server.replication.own_promotion.store(0, SeqCst);
+            server.replication.later_term.store(0, SeqCst);
+        }
+    });
     Ok(())
 }
 
@@ -266,13 +276,17 @@ impl Server {
         }
     }
 
-    /// Is the primary that it was: nobody else has become it, and nothing was written meanwhile. Blocks.
-    fn be_primary_again(&self, link: &Arc<Link>) {
+    /// Is the primary that it was: the other one has not become it, and nothing was written meanwhile. Where there was another one of a
+    /// later term, that is known from now on, and it takes no writes. Blocks.
+    fn be_primary_again(&self, link: &Arc<Link>, later_term: u64) {
         let _changing = self.replication.changing.lock();
         if !self.replication.link().is_some_and(|current| Arc::ptr_eq(&current, link)) {
             return;
         }
         link.cancel();
+        if !is_beyond_belief(self.store().position().term, later_term) {
+            self.replication.later_term.fetch_max(later_term, SeqCst);
+        }
         self.replication.link.lock().take();
         self.config.set_replicaof(None);
         self.store().set_replica(false);
@@ -287,11 +301,13 @@ impl Server {
         let _changing = self.replication.changing.lock();
         let replication = &self.replication;
         let position = self.store().position();
-        let refuse = |why: &str| Err(replication.failover.refuse(id, why));
         if position.history != request.history {
-            return refuse("its data are of another history");
+            // It may have been of the same one when it was asked before: this says nothing of what became of that.
+            return Err(CommandError::err("its data are of another history"));
         }
         let is_later = promotions(position.term) > promotions(request.term);
+        let met = later(replication.later_term().max(if is_later { position.term } else { 0 }));
+        let refuse = |why: &str| Err(replication.failover.refuse(id, format_args!("{why}{met}")));
         if is_later && !replication.is_replica() && replication.later_term() == 0 {
             // As asked before, or because somebody else has promoted it: there it is to be followed.
             return Ok(());
@@ -314,6 +330,7 @@ impl Server {
         if !has_all && !request.force {
             return refuse("it has not all that the one has that hands over");
         }
-        self.become_primary(0).map_err(|error| replication.failover.refuse(id, error.message))
+        // Past the term of the one that hands over: with FORCE its last promotion may not have come here.
+        self.become_primary(request.term).map_err(|error| replication.failover.refuse(id, error.message))
     }
 }

@@ -31,13 +31,17 @@ pub(crate) async fn run(
     input: BytesMut,
     request: FollowRequest,
 ) {
-    // Between the reply and here it may have been taken away: the replica asks again.
-    let Some(store) = server.store_now() else { return };
     let ip = if request.ip.is_empty() { client.addr.ip().to_canonical().to_string() } else { request.ip.clone() };
     let feed = Arc::new(Feed::new(Arc::clone(client), ip, request.port, request.lsn));
     tracing::info!(replica = %feed.ip, port = feed.port, lsn = request.lsn, "a replica asks to follow");
     client.replica.store(true, Relaxed);
     server.replication.feeds.add(client.id, Arc::clone(&feed));
+    // Between the reply and here it may have been taken away: the replica asks again. It is looked for after whoever takes it away can
+    // find this.
+    let Some(store) = server.store_now() else {
+        server.replication.feeds.remove(client.id);
+        return;
+    };
     let (pieces, queue) = mpsc::channel(PIECES);
     let reading = Reading::new(server, store, &feed, request, pieces);
     let thread = std::thread::Builder::new().name("veddb-feed".to_owned()).spawn(move || reading.run());

@@ -10,6 +10,19 @@ use tokio::sync::{Notify, watch};
 
 /// Begins what the other server says where it does not take over and never will for this handing over, whatever still comes.
 pub(crate) const NEVER: &str = "this server does not take over: ";
+/// Before the term that such a server knows of, where it is later than that of the one that hands over: somebody is or was a primary after
+/// it, which it must not be again.
+const LATER: &str = "; later term ";
+
+/// What is said of a later term after why something is refused.
+pub(crate) fn later(term: u64) -> String {
+    if term == 0 { String::new() } else { format!("{LATER}{term}") }
+}
+
+/// The later term of which that says something; 0 where it does not.
+pub(crate) fn later_of(why: &str) -> u64 {
+    why.rsplit_once(LATER).and_then(|(_, term)| term.trim().parse().ok()).unwrap_or_default()
+}
 
 /// What became of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,9 +94,13 @@ impl HandOver {
         }
     }
 
-    /// Whether requests may still be carried out of which nobody knows.
-    pub(crate) fn is_in_doubt(&self) -> bool {
-        *self.outcome.borrow() == Outcome::Open && self.asked.lock().unanswered > 0
+    /// Whether the other one has taken over, or may still.
+    pub(crate) fn may_have_happened(&self) -> bool {
+        match &*self.outcome.borrow() {
+            Outcome::TakenOver => true,
+            Outcome::Open => self.asked.lock().unanswered > 0,
+            Outcome::Refused(_) => false,
+        }
     }
 
     /// It is not wanted any more: where the other one was asked it is asked to let it be.
@@ -124,10 +141,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_refusal_may_tell_of_a_later_term() {
+        assert_eq!(later_of("no"), 0);
+        assert_eq!(later_of(&format!("ERR {NEVER}no{}", later(0))), 0);
+        assert_eq!(later_of(&format!("ERR {NEVER}no{}", later(u64::MAX))), u64::MAX);
+    }
+
+    #[test]
     fn an_answer_to_the_only_request_decides() {
         let taken = HandOver::new(7, false);
         assert_eq!(taken.ask(), Some(false));
-        assert!(taken.is_in_doubt());
+        assert!(taken.may_have_happened());
         taken.answered(Ok(()));
         assert_eq!((taken.outcome(), taken.ask()), (Outcome::TakenOver, None));
         let refused = HandOver::new(7, false);

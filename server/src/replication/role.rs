@@ -45,10 +45,11 @@ impl Server {
     /// Follows the server there from now on; false where it does already. Blocks.
     ///
     /// # Errors
-    /// Where it is this server itself, or it is handing over.
+    /// Where it is this server itself, or it is about to hand over. Once it has asked another one to take over it is a replica already, and
+    /// may follow whom it is told to: that other one may be gone, and somebody else the primary.
     pub(crate) fn follow(self: &Arc<Self>, primary: Primary, force: bool) -> Result<bool, CommandError> {
         let _changing = self.replication.changing.lock();
-        if self.replication.failover.is_on() {
+        if self.replication.failover.is_on() && !self.replication.failover.is_in_progress() {
             return Err(failing_over());
         }
         if self.is_at(&primary) {
@@ -96,7 +97,7 @@ impl Server {
         if !self.replication.is_replica() && self.replication.later_term() == 0 {
             return Ok(());
         }
-        let in_doubt = |link: Arc<Link>| link.handover.as_ref().is_some_and(HandOver::is_in_doubt);
+        let in_doubt = |link: Arc<Link>| link.handover.as_ref().is_some_and(HandOver::may_have_happened);
         let mut past = self.replication.later_term();
         if self.replication.link().is_some_and(in_doubt) {
             // Somebody decides that this one is the primary, whatever became of handing over: should the other one have taken over,

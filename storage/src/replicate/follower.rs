@@ -167,7 +167,7 @@ fn check(history: super::HistoryId, terms: &[TermStart], last: Lsn, after: Posit
         return Ok(());
     }
     let known = terms.iter().position(|start| start.term == after.term);
-    let end = known.map(|at| terms.get(at + 1).map_or(last, |next| next.first_lsn - 1));
+    let end = known.map(|at| terms.get(at + 1).map_or(last, |next| next.first_lsn.saturating_sub(1)));
     match end {
         Some(end) if end == last => Err(FollowError::Ahead(last)),
         common => Err(FollowError::Diverged { common }),
