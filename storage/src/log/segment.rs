@@ -121,14 +121,15 @@ pub(super) fn check_header(identity: &LogIdentity, path: &Path, bytes: &[u8]) ->
     Ok(SegmentHeader { first_lsn: number(40), term: number(48) })
 }
 
-/// Opens a segment to append at `offset`, cutting what stands after it (a torn tail).
+/// Opens a segment to append at `offset`, cutting what stands after it (a torn tail). What stands before it is on disk when this returns:
+/// a process that was killed may have left it in the system's memory alone, and it counts as durable from now on.
 pub(super) fn open_to_append(path: &Path, offset: u64) -> Result<File, Error> {
     let file = OpenOptions::new().read(true).write(true).open(path).map_err(|e| io(path, e))?;
     let length = file.metadata().map_err(|e| io(path, e))?.len();
     if length > offset {
         file.set_len(offset).map_err(|e| io(path, e))?;
-        file.sync_all().map_err(|e| io(path, e))?;
     }
+    file.sync_all().map_err(|e| io(path, e))?;
     Ok(file)
 }
 
