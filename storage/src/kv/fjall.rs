@@ -84,6 +84,7 @@ impl Fjall {
         trial: &Path,
         check: impl Fn(&Fjall) -> Result<(), Error> + Sync,
     ) -> Result<Fjall, Error> {
+        super::manifest::check(path)?;
         remove_if_there(trial)?;
         let tried = copy_for_trial(path, trial)
             .map_err(|e| io(trial, e))
