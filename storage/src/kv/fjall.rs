@@ -3,6 +3,8 @@
 //! Only its bulk ingestion is used. Its journal stays empty: a flipped bit there can silently drop batches, and its
 //! memtables would hold a second copy of what the log and the memory table have already.
 
+mod manifest;
+
 use ::fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions, Readable as _, config::CompressionPolicy};
 use bytes::Bytes;
 use lsm_tree::AbstractTree as _;
@@ -84,7 +86,7 @@ impl Fjall {
         trial: &Path,
         check: impl Fn(&Fjall) -> Result<(), Error> + Sync,
     ) -> Result<Fjall, Error> {
-        super::manifest::check(path)?;
+        manifest::check(path)?;
         remove_if_there(trial)?;
         let tried = copy_for_trial(path, trial)
             .map_err(|e| io(trial, e))

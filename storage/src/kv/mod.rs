@@ -5,7 +5,6 @@
 //! decides what of it counts.
 
 pub(crate) mod fjall;
-mod manifest;
 
 use bytes::Bytes;
 use std::collections::HashSet;

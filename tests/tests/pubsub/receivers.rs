@@ -124,7 +124,9 @@ fn messages_are_sent_also_where_replies_are_not() -> Result<()> {
 #[test]
 fn who_does_not_read_is_cut_off_alone() -> Result<()> {
     let count = setting("VEDDB_STALLED", 50) as usize;
-    let server = Options::new().set("client-output-buffer-limit", "pubsub 4mb 0 0").start()?;
+    // With huge pages a byte more may be 2 MiB more: without them what is held is what is seen.
+    let options = Options::new().environment("MIMALLOC_ALLOW_THP", "0");
+    let server = options.set("client-output-buffer-limit", "pubsub 4mb 0 0").start()?;
     let mut reader = listener(&server, &["c"])?;
     let stalled = (0..count).map(|_| listener(&server, &["c"])).collect::<Result<Vec<_>>>()?;
     let (mut publisher, mut other) = (Client::connect(server.port())?, Client::connect(server.port())?);
@@ -151,7 +153,7 @@ fn who_does_not_read_is_cut_off_alone() -> Result<()> {
     let grown = most.saturating_sub(before);
     println!("{sent} messages in {:?}, {grown} KiB more, slowest PING {slowest:?}", began.elapsed());
     // What all of them did not read is there once, beside what is on its way to each socket.
-    ensure!(grown < (32 << 10) + count * 256, "{count} receivers that do not read took {grown} KiB");
+    ensure!(grown < (12 << 10) + count * 256, "{count} receivers that do not read took {grown} KiB");
     for mut client in stalled {
         ensure!(client.read_to_end().is_ok(), "was not closed");
     }

@@ -67,9 +67,9 @@ fn check_keyspace(keyspace: &Path) -> Result<(), Error> {
 mod tests {
     use bytes::Bytes;
 
-    use super::super::fjall::Fjall;
-    use super::super::{Engine as _, Space};
+    use super::super::Fjall;
     use super::*;
+    use crate::kv::{Engine as _, Space};
 
     #[test]
     fn every_flipped_byte_and_every_cut_of_a_manifest_is_found() {
