@@ -13,6 +13,7 @@ pub mod redis;
 pub mod script;
 pub mod sentinel;
 pub mod server;
+pub mod until;
 pub mod value;
 
 pub use client::{Client, request};
@@ -22,6 +23,7 @@ pub use proxy::Proxy;
 pub use random::Random;
 pub use redis::Redis;
 pub use server::{Options, Server};
+pub use until::{PATIENCE, until};
 pub use value::Value;
 
 use std::path::PathBuf;

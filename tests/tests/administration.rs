@@ -1,25 +1,12 @@
 //! What administrators' commands do to connections that transcripts cannot show: who is held, who is cut off, and when.
 
-use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
-use veddb_tests::{Client, Options, Server, Value, request};
+use anyhow::{Context, Result, ensure};
+use veddb_tests::{Client, Options, Server, Value, request, until};
 
 /// How long what has to happen may take.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-/// Asks again until the answer is the expected one.
-fn until(what: &str, mut holds: impl FnMut() -> Result<bool>) -> Result<()> {
-    let end = Instant::now() + PATIENCE;
-    while Instant::now() < end {
-        if holds()? {
-            return Ok(());
-        }
-        thread::sleep(Duration::from_millis(5));
-    }
-    bail!("{what}: not within {PATIENCE:?}")
-}
 
 fn until_blocked(client: &mut Client, count: usize) -> Result<()> {
     let count = count.to_string();

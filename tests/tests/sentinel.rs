@@ -9,32 +9,18 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use tempfile::TempDir;
 use veddb_tests::linear::{Action, Operation, is_linearizable};
 use veddb_tests::sentinel::Sentinel;
-use veddb_tests::{Client, Options, Random, Server, Value, seed, setting};
+use veddb_tests::{Client, Options, Random, Server, Value, seed, setting, until};
 
-/// How long whatever is waited for may take.
-const PATIENCE: Duration = Duration::from_secs(120);
 /// When a server is taken for down.
 const DOWN_AFTER: Duration = Duration::from_millis(1000);
 /// Clients that write.
 const WRITERS: u64 = 4;
 /// Documents that they write.
 const DOCUMENTS: usize = 40;
-
-fn until(what: &str, mut holds: impl FnMut() -> Result<bool>) -> Result<()> {
-    let deadline = Instant::now() + PATIENCE;
-    // Whoever is down for a moment is asked again.
-    while !holds().unwrap_or(false) {
-        if Instant::now() > deadline {
-            bail!("{what} has not come about within {PATIENCE:?}");
-        }
-        thread::sleep(Duration::from_millis(20));
-    }
-    Ok(())
-}
 
 /// Servers and sentinels.
 struct World {

@@ -1,37 +1,19 @@
 //! Three servers, three sentinels, and what can happen to a server.
 
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use tempfile::TempDir;
 use veddb_tests::sentinel::{Sentinel, Watch};
+pub(crate) use veddb_tests::until;
 use veddb_tests::{Network, Options, Server, setting};
 
-/// How long whatever is waited for may take.
-const PATIENCE: Duration = Duration::from_secs(120);
 /// When a server is taken for down.
 const DOWN_AFTER_MS: u64 = 1000;
 const FAILOVER_TIMEOUT: Duration = Duration::from_secs(5);
 /// With Sentinel's own periods most of a run would be spent on waiting until a primary that came back is told that it is none any more.
 const PERIOD: Duration = Duration::from_millis(500);
 const SERVERS: usize = 3;
-
-/// Returns once this holds. Whoever is down for a moment is asked again.
-pub(crate) fn until(what: &str, mut holds: impl FnMut() -> Result<bool>) -> Result<()> {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        let found = holds();
-        if matches!(found, Ok(true)) {
-            return Ok(());
-        }
-        if Instant::now() > deadline {
-            found?;
-            bail!("{what} has not come about within {PATIENCE:?}");
-        }
-        thread::sleep(Duration::from_millis(20));
-    }
-}
 
 /// The monotonic clock of the machine, in nanoseconds, which the clients' programs read as well.
 pub(crate) fn now() -> u64 {

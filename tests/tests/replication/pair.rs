@@ -1,29 +1,12 @@
 //! A primary and a replica, and how they are compared.
 
-use std::thread;
-use std::time::{Duration, Instant};
-
 use anyhow::{Context, Result, bail, ensure};
 use veddb_tests::{Client, Options, Server, Value};
-
-/// How long whatever is waited for may take: a debug build beside others is slow.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+pub(crate) use veddb_tests::{PATIENCE, until};
 
 /// Settings of all servers here.
 pub(crate) fn options() -> Options {
     Options::new().set("enable-debug-command", "yes").set("repl-timeout", "2").set("repl-ping-replica-period", "1")
-}
-
-/// Returns once this holds.
-pub(crate) fn until(what: &str, mut holds: impl FnMut() -> Result<bool>) -> Result<()> {
-    let deadline = Instant::now() + PATIENCE;
-    while !holds()? {
-        if Instant::now() > deadline {
-            bail!("{what} has not come about within {PATIENCE:?}");
-        }
-        thread::sleep(Duration::from_millis(10));
-    }
-    Ok(())
 }
 
 /// Has a server follow what listens on this port.

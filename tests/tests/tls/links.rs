@@ -1,14 +1,11 @@
 //! Links between servers through TLS: who is believed, who is not, and certificates that are renewed.
 
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
-use veddb_tests::{Options, Server, Value};
+use anyhow::{Context, Result, ensure};
+use veddb_tests::{Options, Server, Value, until};
 
 use crate::authority::{Authority, Flaw, free_port};
-
-const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A server that speaks TLS on links too, with the certificate `name` of `own`, and believes those of `trusted`.
 fn linked(own: &Authority, name: &str, trusted: &Authority) -> Result<(Server, u16)> {
@@ -19,17 +16,6 @@ fn linked(own: &Authority, name: &str, trusted: &Authority) -> Result<(Server, u
     let options = options.set("tls-ca-cert-file", trusted.path("ca.pem"));
     let options = options.set("enable-debug-command", "yes").set("repl-timeout", "5");
     Ok((options.start()?, port))
-}
-
-fn until(what: &str, mut holds: impl FnMut() -> Result<bool>) -> Result<()> {
-    let deadline = Instant::now() + PATIENCE;
-    while !holds()? {
-        if Instant::now() > deadline {
-            bail!("{what} has not come about within {PATIENCE:?}");
-        }
-        thread::sleep(Duration::from_millis(10));
-    }
-    Ok(())
 }
 
 fn figure(server: &Server, name: &str) -> Result<String> {

@@ -12,6 +12,8 @@
 
 mod resp;
 
+mod document;
+
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,6 +23,8 @@ use anyhow::{Context, Result, bail, ensure};
 use hdrhistogram::Histogram;
 use resp::{Connection, Reply, request};
 use tokio::task::JoinSet;
+
+use document::document;
 
 const COLLECTION: &str = "mixed";
 /// How often it is looked what the server does and how much memory it has.
@@ -175,17 +179,6 @@ fn total(run: &Run, prefix: &str) -> Result<Part> {
         total.add(part)?;
     }
     Ok(total)
-}
-
-/// About 350 bytes.
-fn document(id: u64) -> String {
-    let noise: String = (0..14).map(|_| format!("{:08x}", rand::random::<u32>())).collect();
-    format!(
-        r#"{{"name":"customer {id}","email":"c{id}@example.com","age":{},"score":{},"active":true,"tags":["math","computing","poetry"],"address":{{"street":"{} St James Square","city":"London","zip":"SW1Y 4JH"}},"bio":"{noise}"}}"#,
-        18 + id % 80,
-        id % 10_000,
-        id % 997
-    )
 }
 
 fn set(id: u64) -> Vec<u8> {

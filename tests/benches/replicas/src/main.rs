@@ -14,6 +14,9 @@
 #[path = "../../mixed/src/resp.rs"]
 mod resp;
 
+#[path = "../../mixed/src/document.rs"]
+mod document;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -22,6 +25,8 @@ use anyhow::{Context, Result, bail, ensure};
 use hdrhistogram::Histogram;
 use resp::{Connection, Reply, request};
 use tokio::task::JoinSet;
+
+use document::document;
 
 const COLLECTION: &str = "replicas";
 const MARKER: &str = "marker";
@@ -89,17 +94,6 @@ async fn main() -> Result<()> {
         lags.max() as f64 / 1e3
     );
     Ok(())
-}
-
-/// About 350 bytes.
-fn document(id: u64) -> String {
-    let noise: String = (0..14).map(|_| format!("{:08x}", rand::random::<u32>())).collect();
-    format!(
-        r#"{{"name":"customer {id}","email":"c{id}@example.com","age":{},"score":{},"active":true,"tags":["math","computing","poetry"],"address":{{"street":"{} St James Square","city":"London","zip":"SW1Y 4JH"}},"bio":"{noise}"}}"#,
-        18 + id % 80,
-        id % 10_000,
-        id % 997
-    )
 }
 
 /// Writes all documents; answers how many bytes of JSON they are.
