@@ -26,6 +26,8 @@ pub struct Limits {
     pub max_query_nodes: usize,
     /// `max-regex-size`, bytes of one compiled regular expression.
     pub max_regex_size: usize,
+    /// `changes-reply-size`, bytes of the events of one answer of DOC.CHANGES; one is given in any case.
+    pub changes_reply_size: usize,
     /// `max-commit-work`, steps that expressions may take in one unit, while all other writes wait.
     pub max_commit_work: u64,
 }
@@ -38,6 +40,7 @@ impl Default for Limits {
             proto_max_bulk_len: 64 << 20,
             max_query_nodes: 10_000,
             max_regex_size: 1 << 20,
+            changes_reply_size: 1 << 20,
             max_commit_work: 500_000,
         }
     }

@@ -10,6 +10,7 @@ pub mod access;
 pub mod acl;
 pub mod args;
 pub mod audit;
+pub mod changes;
 pub mod connection;
 pub mod context;
 pub mod doc;

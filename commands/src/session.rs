@@ -10,6 +10,7 @@ use bytes::Bytes;
 
 use crate::access::{Accounts, User};
 use crate::args::Args;
+use crate::changes::Changes;
 use crate::context::Limits;
 use crate::error::CommandError;
 use crate::figures::{Latencies, LatencyEvent, Memory, SlowCommand};
@@ -113,6 +114,8 @@ pub trait Session {
     fn monitor(&mut self);
     /// Has the answer wait: it is then what the wait's end makes it, whatever the command returns.
     fn wait(&mut self, wait: Wait);
+    /// Has the answer be what changed, once it is read; in a transaction it does not wait for changes.
+    fn changes(&mut self, changes: Box<Changes>);
     /// Ends what a connection waits for; false where it waits for nothing that can be ended so.
     fn unblock(&mut self, id: u64, how: Unblock) -> bool;
     /// Holds back what connections ask for, so long.

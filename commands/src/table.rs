@@ -38,6 +38,7 @@ pub static COMMANDS: &[&Command] = &[
     // Document
     &doc::aggregate::SPEC,
     &doc::bulk::SPEC,
+    &doc::changes::SPEC,
     &doc::collections::SPEC,
     &doc::count::SPEC,
     &doc::create::SPEC,

@@ -114,6 +114,7 @@ impl Server {
             store.set_ttl_sweep_ms(settings.ttl_sweep_s * 1000);
             store.want_notes(settings.notify_keyspace_events.is_on(), settings.notify_doc_events);
             store.set_memory_budgets(settings.maxmemory_index, settings.maxmemory_cache);
+            store.set_log_kept_bytes(settings.changes_log_size);
             let _replacing = self.current.replacing.lock();
             self.current.store.store(Some(store));
             self.current.replaced.notify_all();

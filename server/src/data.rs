@@ -43,6 +43,7 @@ pub(crate) fn options(settings: &Settings) -> Options {
         log_segment_bytes: settings.log_segment_size as u64,
         replica: settings.replicaof.is_some(),
         log_pinned_bytes_max: settings.repl_log_size,
+        log_kept_bytes: settings.changes_log_size,
         export_age_ms_max: settings.repl_snapshot_max_age_s * 1000,
         disk_reserve_bytes: settings.disk_reserve as u64,
         // The server's permits keep jobs below this; the rest is for the store's own messages.

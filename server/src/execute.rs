@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::runtime::Handle;
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use veddb_commands::access::User;
 use veddb_commands::context::{Asker, Limits, Phased, ReadContext, Step, Unit};
 use veddb_commands::{Args, CommandError, ErrorCode, Reply};
@@ -109,7 +109,15 @@ impl Caller {
         &self,
         work: impl FnOnce() -> Result<T, CommandError> + Send + 'static,
     ) -> Result<T, CommandError> {
-        let slots = Arc::clone(&self.server.read_slots);
+        self.on_a_thread_of(Arc::clone(&self.server.read_slots), work).await
+    }
+
+    /// The same for work that has slots of its own.
+    pub(crate) async fn on_a_thread_of<T: Send + 'static>(
+        &self,
+        slots: Arc<Semaphore>,
+        work: impl FnOnce() -> Result<T, CommandError> + Send + 'static,
+    ) -> Result<T, CommandError> {
         let Ok(slot) = slots.acquire_owned().await else { return Err(stopped()) };
         let task = tokio::task::spawn_blocking(move || {
             give_way();

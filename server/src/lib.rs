@@ -7,6 +7,7 @@
 
 pub mod acl;
 pub mod audit;
+pub mod changes;
 pub mod client;
 pub mod config;
 pub mod connection;

@@ -11,7 +11,7 @@ use veddb_commands::session::Shutdown;
 use veddb_server::acl::{self, Acl};
 use veddb_server::config::{Config, file, table::SETTINGS};
 use veddb_server::tls::Tls;
-use veddb_server::{Server, audit, data, listener, notify, processor, telemetry};
+use veddb_server::{Server, audit, changes, data, listener, notify, processor, telemetry};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -118,8 +118,10 @@ fn serve(arguments: &[String]) -> anyhow::Result<()> {
     let log_level = telemetry::start(&settings).context("cannot begin to log")?;
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     // Long reads, hashing of passwords, and a few threads for whatever else blocks: CONFIG REWRITE, the store's close.
-    let runtime =
-        runtime.enable_all().max_blocking_threads(settings.io_threads + 4 + acl::HASHING_MAX).thread_name("veddb");
+    let runtime = runtime
+        .enable_all()
+        .max_blocking_threads(settings.io_threads + changes::READERS + 4 + acl::HASHING_MAX)
+        .thread_name("veddb");
     let runtime = runtime.thread_stack_size(STACK_BYTES).build();
     let runtime = runtime.context("cannot start the runtime")?;
     let stopped = runtime.block_on(async {
@@ -141,6 +143,7 @@ fn serve(arguments: &[String]) -> anyhow::Result<()> {
         let server = Server::new(config, acl, store, tls, log_level, port);
         acl::start(&server)?;
         notify::start(&server)?;
+        changes::start(&server);
         audit::start(&server)?;
         server.begin_role();
         tokio::spawn(Arc::clone(&server).sample());

@@ -11,6 +11,7 @@ use veddb_storage::Store;
 
 use crate::acl::Acl;
 use crate::audit::Auditor;
+use crate::changes::Waiters;
 use crate::client::Clients;
 use crate::config::{Config, OutputLimit, Settings};
 use crate::current::Current;
@@ -51,6 +52,8 @@ pub struct Server {
     pub(crate) replication: Replication,
     /// Where what the units of a store note is sent.
     pub(crate) notes: Notes,
+    /// Who waits for changes.
+    pub(crate) changes: Waiters,
     /// Who hears of every command.
     pub(crate) monitors: Monitors,
     /// Commands that took long.
@@ -114,6 +117,7 @@ impl Server {
             pubsub: PubSub::default(),
             replication: Replication::default(),
             notes: Notes::default(),
+            changes: Waiters::default(),
             monitors: Monitors::default(),
             slowlog: Slowlog::default(),
             latency,
@@ -202,6 +206,9 @@ impl Server {
         let store = store.as_ref();
         if let Some(store) = store.filter(|_| before.appendfsync != after.appendfsync) {
             store.set_fsync_policy(after.appendfsync);
+        }
+        if let Some(store) = store.filter(|_| before.changes_log_size != after.changes_log_size) {
+            store.set_log_kept_bytes(after.changes_log_size);
         }
         if let Some(store) = store.filter(|_| before.ttl_sweep_s != after.ttl_sweep_s) {
             store.set_ttl_sweep_ms(after.ttl_sweep_s * 1000);

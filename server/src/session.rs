@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use veddb_commands::CommandError;
 use veddb_commands::access::{Accounts, User};
+use veddb_commands::changes::Changes;
 use veddb_commands::context::Limits;
 use veddb_commands::figures::{Latencies, LatencyEvent, Memory, SlowCommand};
 use veddb_commands::replication::{FailoverRequest, FollowRequest, Order, ReplicaInfo, Role};
@@ -62,6 +63,8 @@ pub(crate) struct State {
     pub(crate) monitors: bool,
     /// What the answer to the command at hand waits for.
     pub(crate) wait: Option<Wait>,
+    /// What changes are to be its answer.
+    pub(crate) changes: Option<Box<Changes>>,
     /// The command at hand is one of a transaction's.
     pub(crate) in_exec: bool,
     /// What it is to be fed as a replica, once this was answered.
@@ -95,6 +98,7 @@ impl State {
             filled: Filled::new(),
             monitors: false,
             wait: None,
+            changes: None,
             in_exec: false,
             follower: None,
             messages_first: false,
@@ -439,6 +443,10 @@ impl Session for ConnectionSession<'_> {
 
     fn wait(&mut self, wait: Wait) {
         self.state.wait = Some(wait);
+    }
+
+    fn changes(&mut self, changes: Box<Changes>) {
+        self.state.changes = Some(changes);
     }
 
     fn unblock(&mut self, id: u64, how: Unblock) -> bool {

@@ -47,6 +47,8 @@ pub(crate) struct Request {
     pub(crate) roll: bool,
     /// How much of the log is kept for followers, bytes.
     pub(crate) log_pinned_bytes_max: u64,
+    /// Nothing of the log is kept for those who may want to know what changed while less than twice this is free, bytes.
+    pub(crate) disk_reserve_bytes: u64,
     /// The generation that the engine will have.
     pub(crate) generation: u64,
 }
@@ -191,6 +193,7 @@ fn write(shared: &Shared, request: Request, reclaim: &mut Vec<u32>) -> Result<Do
     // The engine must never be ahead of the log.
     let (file, path, lsn_written) = request.log;
     log::sync_handle(&file, &path, lsn_written, &request.progress)?;
+    shared.feed.synced();
     let collections: Vec<_> = state.databases.iter().flat_map(Names::values).collect();
     let mut documents = state.sources.frozen.as_deref().map(Memtable::newest).unwrap_or_default();
     let known: std::collections::HashSet<u32> = collections.iter().map(|c| c.id().0).collect();
@@ -236,6 +239,9 @@ fn write(shared: &Shared, request: Request, reclaim: &mut Vec<u32>) -> Result<Do
     // Above every page that was written now. What others have reserved below it, they have made known before.
     let next_page = shared.pager.watermark();
     let kept_after = shared.feed.wanted_after(request.roll);
+    // What the log has may be read, whether it is to be kept or not.
+    let (past_names, names_after) = names::after(&state.past_names, shared.feed.lsn_first().saturating_sub(1));
+    shared.feed.forget_names(names_after);
     let checkpoint = Checkpoint {
         lsn: state.lsn,
         next_page,
@@ -252,7 +258,8 @@ fn write(shared: &Shared, request: Request, reclaim: &mut Vec<u32>) -> Result<Do
             .chain(shared.builds.unfinished_pages())
             .filter(|page| *page < next_page)
             .collect(),
-        past_names: names::after(&state.past_names, kept_after.unwrap_or(state.lsn)),
+        past_names,
+        names_after: Some(shared.feed.names_after()),
         log_kept_after: kept_after,
         ..Checkpoint::first().with_terms(&state.terms)
     };
@@ -263,7 +270,7 @@ fn write(shared: &Shared, request: Request, reclaim: &mut Vec<u32>) -> Result<Do
     }
     let written = pages.len();
     Tree::mark_clean(&shared.pager, pages);
-    log::trim(&shared.log_dir, state.lsn, &path, kept_after, request.log_pinned_bytes_max)?;
+    trim(shared, kept_after, (request.log_pinned_bytes_max, request.disk_reserve_bytes), state.lsn, &path)?;
     tracing::debug!(lsn = state.lsn, documents = documents.len(), pages = written, "checkpoint");
     Ok(Done {
         lsn: state.lsn,
@@ -274,6 +281,24 @@ fn write(shared: &Shared, request: Request, reclaim: &mut Vec<u32>) -> Result<Do
         replaced,
         freed,
     })
+}
+
+/// Deletes what neither the next start nor anybody else needs of the log.
+fn trim(
+    shared: &Shared,
+    after: Option<Lsn>,
+    (wanted_bytes_max, disk_reserve_bytes): (u64, u64),
+    lsn: Lsn,
+    current: &Path,
+) -> Result<(), Error> {
+    // A file system that cannot say how full it is will say so when it is full.
+    let free = rustix::fs::statvfs(&shared.log_dir).map_or(u64::MAX, |s| s.f_bavail * s.f_frsize);
+    let is_short = free < disk_reserve_bytes.saturating_mul(2);
+    let any_bytes = if is_short { 0 } else { shared.feed.kept_bytes() };
+    let _files = shared.feed.files().lock();
+    log::trim(&shared.log_dir, lsn, current, log::Kept { after, wanted_bytes_max, any_bytes })?;
+    shared.feed.trimmed(log::first_lsn(&shared.log_dir)?);
+    Ok(())
 }
 
 /// Changes brought to a tree at a time.

@@ -206,6 +206,9 @@ pub(crate) struct Checkpoint {
     /// Names that collections had, as far as the log may be read from.
     #[serde(default)]
     pub(crate) past_names: Vec<PastName>,
+    /// Those are all that there were after this unit; none where it was not noted: after that of the checkpoint.
+    #[serde(default)]
+    pub(crate) names_after: Option<Lsn>,
     /// Followers want what is after this unit.
     #[serde(default)]
     pub(crate) log_kept_after: Option<Lsn>,
@@ -224,6 +227,7 @@ impl Checkpoint {
             freed_pages: Vec::new(),
             terms: Vec::new(),
             past_names: Vec::new(),
+            names_after: None,
             log_kept_after: None,
         }
     }

@@ -328,6 +328,7 @@ impl Committer {
             return Ok(Err(Error::NoSpace));
         }
         self.log.sync()?;
+        self.shared.feed.synced();
         self.own_term = term;
         self.shared.replica.store(false, Ordering::Release);
         Ok(Ok(term))
@@ -500,10 +501,12 @@ impl Committer {
         self.working.sources.frozen =
             Some(std::mem::replace(&mut self.working.sources.active, Arc::new(Memtable::default())));
         self.working.dirty_bytes = 0;
-        // Those that the last checkpoint could do without, nobody asks for any more.
-        let wanted = self.shared.feed.wanted_after(false).unwrap_or(self.lsn_applied).min(self.lsn_applied);
-        if self.working.past_names.first().is_some_and(|name| name.until <= wanted) {
-            self.working.past_names = Arc::new(names::after(&self.working.past_names, wanted));
+        // Those that are of units that the log no longer has, nobody asks for any more.
+        let before = self.shared.feed.lsn_first().saturating_sub(1);
+        if self.working.past_names.first().is_some_and(|name| name.until <= before) {
+            let (names, known_after) = names::after(&self.working.past_names, before);
+            self.working.past_names = Arc::new(names);
+            self.shared.feed.forget_names(known_after);
         }
         self.working.freeze_recent();
         // In this checkpoint: what it says is nobody's must not be theirs.
@@ -529,6 +532,7 @@ impl Committer {
             dropped: std::mem::take(&mut self.working.dropped),
             roll,
             log_pinned_bytes_max: self.log_pinned_bytes_max,
+            disk_reserve_bytes: self.disk_reserve_bytes,
             generation: self.working.sources.generation + 1,
         };
         self.freed_stored = later;

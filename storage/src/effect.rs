@@ -249,7 +249,8 @@ pub(crate) fn decode_group(mut bytes: &[u8], units: u32) -> Option<Vec<Vec<Effec
     bytes.is_empty().then_some(group)
 }
 
-fn decode(rest: &mut &[u8]) -> Option<Effect> {
+/// The next effect of a unit; none when these are not the bytes of one.
+pub(crate) fn decode(rest: &mut &[u8]) -> Option<Effect> {
     let tag = take_byte(rest)?;
     let collection = take_u32(rest)?;
     Some(match tag {

@@ -63,9 +63,9 @@ pub use note::{Listener, Note, OwnWatcher};
 pub use options::{FsyncPolicy, OnFatal, Options};
 pub use record_id::RecordId;
 pub use replicate::{
-    Applied, Event, EventKind, Export, ExportHash, ExportHeader, FollowError, Follower, HistoryId, PROMOTIONS_MAX,
-    Position, RolledBack, Staged, Staging, Subscription, TermStart, Units, is_beyond_belief, promotions,
-    rollback_lines,
+    Applied, Change, ChangePlace, Changes, Event, EventKind, Export, ExportHash, ExportHeader, FollowError, Follower,
+    HistoryId, PROMOTIONS_MAX, Position, RolledBack, Staged, Staging, Subscription, TermStart, Units, is_beyond_belief,
+    promotions, rollback_lines,
 };
 pub use rotate::{DataKeys, Figures, KeyCounts, KeyStatus};
 pub use scan::Scan;

@@ -19,10 +19,13 @@ pub(crate) struct PastName {
     pub(crate) until: Lsn,
 }
 
-/// Without those that nobody asks for who reads after this unit.
-pub(crate) fn after(names: &[PastName], lsn: Lsn) -> Vec<PastName> {
+/// Without those that nobody asks for who reads after this unit, and the unit after which all are known: that one, or a later one
+/// where there are too many of them.
+pub(crate) fn after(names: &[PastName], lsn: Lsn) -> (Vec<PastName>, Lsn) {
     let kept: Vec<&PastName> = names.iter().filter(|name| name.until > lsn).collect();
-    kept.into_iter().rev().take(NAMES_MAX).rev().cloned().collect()
+    let (forgotten, kept) = kept.split_at(kept.len().saturating_sub(NAMES_MAX));
+    let known_after = forgotten.iter().map(|name| name.until).fold(lsn, Lsn::max);
+    (kept.iter().copied().cloned().collect(), known_after)
 }
 
 /// Where collections are looked up by number and moment.
@@ -47,5 +50,20 @@ impl<'s> NamesAt<'s> {
         let past = self.past.get(&collection).and_then(|names| names.iter().find(|name| name.until >= lsn));
         past.map(|name| (name.db, name.name.as_str()))
             .or_else(|| self.now.get(&collection).map(|found| (found.0.meta.db, found.name())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_too_many_names_the_oldest_are_forgotten_and_that_is_told() {
+        let name = |until| PastName { collection: until as u32, db: 0, name: format!("c{until}"), until };
+        let names: Vec<PastName> = (1..=NAMES_MAX as u64 + 5).map(name).collect();
+        let (kept, known_after) = after(&names, 10);
+        assert_eq!((kept.len(), known_after, kept[0].until), (NAMES_MAX - 5, 10, 11));
+        let (kept, known_after) = after(&names, 0);
+        assert_eq!((kept.len(), known_after, kept[0].until), (NAMES_MAX, 5, 6));
     }
 }

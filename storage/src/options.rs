@@ -48,6 +48,9 @@ pub struct Options {
     pub log_pinned_bytes_max: u64,
     /// How long the log is kept for a follower that went away, milliseconds.
     pub log_pin_linger_ms: u64,
+    /// How much of the log is kept for whoever may want to know what changed, beside what the next start needs, bytes; whole
+    /// segments, the newest first. See [`crate::View::changes`].
+    pub log_kept_bytes: u64,
     /// How old an export may become, milliseconds.
     pub export_age_ms_max: u64,
     /// The store begins as a replica: see [`crate::Store::set_replica`].
@@ -74,6 +77,7 @@ impl Options {
             ttl_sweep_ms: 1000,
             log_pinned_bytes_max: 1 << 30,
             log_pin_linger_ms: 3_600_000,
+            log_kept_bytes: 0,
             export_age_ms_max: 3_600_000,
             replica: false,
             queue_length: 4096,

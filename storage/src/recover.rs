@@ -196,6 +196,8 @@ pub(crate) fn recover(
     if let Some(lsn) = checkpoint.log_kept_after {
         feed.keep(lsn);
     }
+    feed.forget_names(checkpoint.names_after.unwrap_or(checkpoint.lsn));
+    feed.set_kept_bytes(options.log_kept_bytes);
     let shared = open_shared(layout, options, engine, (sealer.clone(), keys), &checkpoint, feed)?;
     let state = Arc::clone(&shared.state.read());
     let mut working = Working::of(&state);

@@ -102,6 +102,7 @@ impl Store {
         let own_term = next_term(promotions(tail.term));
         let log = Log::open(&layout.log, identity, options.log_segment_bytes, tail)?;
         let progress = log.progress();
+        shared.feed.opened(Arc::clone(&progress), log::first_lsn(&layout.log)?);
         let first = {
             let before = Arc::clone(&shared.state.read());
             let state = Arc::new(working.publish(&before, last_lsn, shared.pager.watermark()));
@@ -195,16 +196,21 @@ impl Store {
         threads.push({
             let exports = Arc::clone(&exports);
             let (control, progress, closing) = (Arc::clone(&control), Arc::clone(&progress), Arc::clone(&closing));
-            let on_fatal = Arc::clone(&options.on_fatal);
+            let (on_fatal, feed) = (Arc::clone(&options.on_fatal), Arc::clone(&shared.feed));
             spawn("veddb-fsync", move || {
                 while !closing.load(Ordering::Acquire) {
                     std::thread::park_timeout(SYNC_INTERVAL);
                     exports.expire();
-                    if control.fsync() == FsyncPolicy::EverySecond
-                        && let Err(error) = sync(&control, &progress)
-                    {
+                    if control.fsync() != FsyncPolicy::EverySecond && !feed.take_sync_wanted() {
+                        continue;
+                    }
+                    let durable_before = progress.lsn_durable();
+                    if let Err(error) = sync(&control, &progress) {
                         on_fatal(&error);
                         return;
+                    }
+                    if progress.lsn_durable() > durable_before {
+                        feed.synced();
                     }
                 }
             })?
@@ -302,7 +308,14 @@ impl Store {
 
     /// Returns when every acknowledged write is on disk.
     pub fn sync(&self) -> Result<(), Error> {
-        sync(&self.control, &self.progress)
+        sync(&self.control, &self.progress)?;
+        self.shared.feed.synced();
+        Ok(())
+    }
+
+    /// Changes how much of the log is kept for whoever may want to know what changed, bytes, from the next checkpoint on.
+    pub fn set_log_kept_bytes(&self, bytes: u64) {
+        self.shared.feed.set_kept_bytes(bytes);
     }
 
     /// The store's figures.

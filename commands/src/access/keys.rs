@@ -6,6 +6,7 @@
 use bytes::Bytes;
 
 use crate::args::Args;
+use crate::changes::ALL;
 use crate::context::Limits;
 use crate::lookup::Entry;
 use crate::spec::{Command, Keys, Run};
@@ -131,6 +132,10 @@ pub fn keys(entry: &Entry, args: &Args, limits: &Limits) -> Vec<KeyUse> {
         Some(KeyUse { key: args.get(at)?.clone(), at, flags: depending(flags, args) })
     };
     let mut found: Vec<KeyUse> = positions.enumerate().filter_map(key).collect();
+    if entry.command.flags.contains(&"star-is-all") {
+        // It names none, and is given what its user may see.
+        found.retain(|found| found.key != ALL);
+    }
     if let Some(within) = entry.command.named_within {
         let at = found.last().map_or(1, |last| last.at + 1);
         found.extend(within(args, limits).into_iter().map(|(name, writes)| KeyUse {
@@ -195,6 +200,8 @@ mod tests {
             "a:RO+access c:RO+access b:RO+access",
         );
         check(r#"DOC.AGGREGATE a [{"$\u006fut":"c"}]"#, "a:RO+access c:OW+update");
+        check("DOC.CHANGES a NOW", "a:RO+access");
+        check("DOC.CHANGES * NOW", "");
         check("PING", "");
     }
 }

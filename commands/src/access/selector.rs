@@ -364,6 +364,11 @@ impl Selector {
         listed.iter().any(|known| known.eq_ignore_ascii_case(argument))
     }
 
+    /// Whether a request of this command may read a key or collection that it does not name.
+    pub(super) fn may_read(&self, entry: &Entry, args: &Args, name: &[u8]) -> bool {
+        (self.allowed.all || self.may_run(entry, args)) && self.may_touch(name, true, false)
+    }
+
     /// Whether a key or collection may be touched in this way.
     pub(super) fn may_touch(&self, name: &[u8], reads: bool, writes: bool) -> bool {
         let keys = &self.allowed.keys;

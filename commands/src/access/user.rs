@@ -267,6 +267,12 @@ impl User {
         self.all_selectors().any(may) && self.bounds.as_deref().is_none_or(may)
     }
 
+    /// Whether a request of this command may read a key or collection that it does not name.
+    #[must_use]
+    pub fn may_read(&self, entry: &Entry, args: &Args, name: &[u8]) -> bool {
+        self.all_selectors().any(|selector| selector.may_read(entry, args, name))
+    }
+
     /// Whether it may publish on a channel or listen to it, or listen to a pattern.
     #[must_use]
     pub fn may_hear(&self, channel: &[u8], is_pattern: bool) -> bool {

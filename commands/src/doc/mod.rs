@@ -13,6 +13,7 @@ pub(crate) use crate::query::text_limits as parse_limits;
 
 pub mod aggregate;
 pub mod bulk;
+pub mod changes;
 pub mod collections;
 pub mod count;
 pub mod create;

@@ -81,6 +81,7 @@ pub struct Settings {
     pub rates: crate::limits::Settings,
     /// Bounds of queries.
     pub query_limits: QueryLimits,
+    pub changes_log_size: u64,
     pub log_segment_size: usize,
     pub shutdown_timeout_s: u64,
     pub ttl_sweep_s: u64,
@@ -151,6 +152,7 @@ impl Default for Settings {
             limits: Limits::default(),
             rates: crate::limits::Settings::default(),
             query_limits: QueryLimits::default(),
+            changes_log_size: 256 << 20,
             log_segment_size: 64 << 20,
             shutdown_timeout_s: 10,
             ttl_sweep_s: 1,

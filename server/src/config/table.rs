@@ -156,6 +156,18 @@ pub static SETTINGS: &[Setting] = &[
     )
     .of_words(),
     Setting::live(
+        "changes-log-size",
+        "Bytes of the log that are kept for DOC.CHANGES beside what a start needs: its newest files, as many as fit. 0 is none.",
+        |s| s.changes_log_size.to_string(),
+        |s, v| put(&mut s.changes_log_size, memory(v, 0..=i64::MAX).map(|bytes| bytes as u64)),
+    ),
+    Setting::live(
+        "changes-reply-size",
+        "Bytes of events that one answer of DOC.CHANGES holds; one event is given in any case.",
+        |s| s.limits.changes_reply_size.to_string(),
+        |s, v| put(&mut s.limits.changes_reply_size, memory(v, 1024..=64 * MIB)),
+    ),
+    Setting::live(
         "client-output-buffer-limit",
         "<class> <hard> <soft> <seconds> ..: bytes that a client may leave unread; 0 is no limit. Classes: normal, and pubsub of clients that listen to channels.",
         |s| {

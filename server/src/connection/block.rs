@@ -102,7 +102,7 @@ impl Connection {
     }
 
     /// Does nothing that the client asks for until this is done.
-    async fn hold<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Closed> {
+    pub(super) async fn hold<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Closed> {
         self.server.metrics.ran(&mut self.ran, self.settings.latency_tracking);
         self.flush().await?;
         tokio::pin!(work);

@@ -104,6 +104,9 @@ impl Connection {
             if let Some(later) = self.state.later.take() {
                 outcome = self.finish(later, args).await?;
             }
+            if let Some(changes) = self.state.changes.take() {
+                (outcome, _) = self.changes(entry, args, started, changes).await?;
+            }
             self.state.in_exec = false;
             let took = self.count(entry, started, &outcome);
             self.note_time(entry, args, took);

@@ -7,6 +7,7 @@
 mod account;
 mod answer;
 mod block;
+mod changes;
 mod exec;
 mod socket;
 
@@ -297,6 +298,11 @@ impl Connection {
                 let mut outcome = self.run_session(entry, run, &args);
                 if let Some(later) = self.state.later.take() {
                     outcome = Box::pin(self.finish(later, &args)).await?;
+                }
+                if let Some(changes) = self.state.changes.take() {
+                    let waited;
+                    (outcome, waited) = Box::pin(self.changes(entry, &args, started, changes)).await?;
+                    started += waited;
                 }
                 if let Some(wait) = self.state.wait.take() {
                     let waited;

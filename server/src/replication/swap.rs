@@ -14,7 +14,7 @@ use veddb_storage::{Error, Staged};
 use super::link::Link;
 use crate::client::Client;
 use crate::server::Server;
-use crate::{acl, data, notify};
+use crate::{acl, changes, data, notify};
 
 /// How long reads of the old store may still take.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -50,7 +50,8 @@ fn replace(server: &Arc<Server>, staged: &Staged) -> Result<(), Error> {
     opened.set_replica(true);
     notify::attach(server, &opened);
     acl::attach(server, &opened);
-    server.set_store(opened);
+    server.set_store(Arc::clone(&opened));
+    changes::attach(server, &opened);
     installed
 }
 

@@ -6,7 +6,9 @@ use std::fs::File;
 use std::io::ErrorKind;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use super::places::Places;
 use super::{LogIdentity, frame, segment};
 use crate::lsn::Lsn;
 use crate::{Error, error::io};
@@ -32,6 +34,9 @@ pub(crate) enum Read {
 pub(crate) struct LogCursor {
     dir: PathBuf,
     identity: LogIdentity,
+    places: Arc<Places>,
+    /// The first LSN of the file's segment.
+    segment: Lsn,
     file: File,
     path: PathBuf,
     offset: u64,
@@ -41,13 +46,20 @@ pub(crate) struct LogCursor {
 
 impl LogCursor {
     /// At the frame that has this unit, or will have it. None where it was trimmed.
-    pub(crate) fn open(dir: &Path, identity: LogIdentity, lsn: Lsn) -> Result<Option<LogCursor>, Error> {
+    pub(crate) fn open(
+        dir: &Path,
+        identity: LogIdentity,
+        places: Arc<Places>,
+        lsn: Lsn,
+    ) -> Result<Option<LogCursor>, Error> {
         let segments = segment::list(dir)?;
         let Some((first_lsn, path)) = segments.into_iter().rev().find(|(first_lsn, _)| *first_lsn <= lsn) else {
             return Ok(None);
         };
         let Some(file) = open_segment(&identity, &path)? else { return Ok(None) };
-        let mut cursor = LogCursor { dir: dir.to_path_buf(), identity, file, path, offset: START, next: first_lsn };
+        let (next, offset) = places.near(first_lsn, lsn).unwrap_or((first_lsn, START));
+        let dir = dir.to_path_buf();
+        let mut cursor = LogCursor { dir, identity, places, segment: first_lsn, file, path, offset, next };
         // Passed over by their headers alone.
         while cursor.next < lsn {
             let Some((_, header, sealed_len)) = cursor.header()? else { break };
@@ -57,6 +69,7 @@ impl LogCursor {
             }
             cursor.offset += (frame::HEADER_BYTES + sealed_len) as u64;
             cursor.next = after;
+            cursor.places.note(first_lsn, cursor.next, cursor.offset);
         }
         Ok(Some(cursor))
     }
@@ -87,7 +100,7 @@ impl LogCursor {
                 // The next segment begins there. One without a frame may have been replaced by another of its name.
                 let path = segment::path(&self.dir, self.next);
                 let Some(file) = open_segment(&self.identity, &path)? else { return Ok(Read::Gone) };
-                (self.file, self.path, self.offset) = (file, path, START);
+                (self.file, self.path, self.offset, self.segment) = (file, path, START, self.next);
                 self.header()?
             }
         };
@@ -102,6 +115,7 @@ impl LogCursor {
             frame::open(&self.identity, &head, &sealed).map_err(|_| self.damaged("the frame does not authenticate"))?;
         self.offset = at + sealed_len as u64;
         self.next += u64::from(header.count);
+        self.places.note(self.segment, self.next, self.offset);
         Ok(Read::Frame(LogFrame { first_lsn: header.first_lsn, count: header.count, term: header.term, units }))
     }
 }

@@ -76,6 +76,12 @@ pub(super) fn open(identity: &LogIdentity, header_bytes: &[u8], sealed: &[u8]) -
     identity.sealer.open(Purpose::Log, &context(identity, header_bytes), sealed)
 }
 
+/// Appends a frame that was read, header and units, sealed anew; it is as long as it was.
+pub(super) fn seal_again(identity: &LogIdentity, header_bytes: &[u8], units: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(header_bytes);
+    identity.sealer.seal(Purpose::Log, &context(identity, header_bytes), units, out);
+}
+
 fn context(identity: &LogIdentity, header_bytes: &[u8]) -> Vec<u8> {
     let mut context = Vec::with_capacity(16 + HEADER_BYTES);
     context.extend_from_slice(&identity.history_id);

@@ -1,4 +1,4 @@
-//! The log: write-ahead log, and later replication and change stream, in our own sealed segment files.
+//! The log: write-ahead log, stream of replicas, and what DOC.CHANGES tells of, in our own sealed segment files.
 //!
 //! Owns the files of `<dir>/log`. Knows units only as bytes; what they mean is [`crate::effect`]'s.
 //!
@@ -7,11 +7,15 @@
 
 mod cursor;
 mod frame;
+mod places;
 mod reader;
+mod reseal;
 mod segment;
 
 pub(crate) use cursor::{LogCursor, Read};
+pub(crate) use places::Places;
 pub(crate) use reader::{Tail, recover};
+pub(crate) use reseal::reseal;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -217,15 +221,20 @@ pub(crate) fn sync_handle(file: &File, path: &Path, lsn: Lsn, progress: &Progres
     Ok(())
 }
 
-/// Deletes segments that hold nothing after `lsn_applied`, oldest first. The current segment stays, and those that have
-/// something after `kept_after`, as long as they take no more than so many bytes. Returns how many.
-pub(crate) fn trim(
-    dir: &Path,
-    lsn_applied: Lsn,
-    current: &Path,
-    kept_after: Option<Lsn>,
-    kept_bytes_max: u64,
-) -> Result<usize, Error> {
+/// What a trim leaves of what no start needs.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Kept {
+    /// Everything after this unit is wanted by somebody, ..
+    pub(crate) after: Option<Lsn>,
+    /// .. who is given it as long as it takes no more than this, bytes.
+    pub(crate) wanted_bytes_max: u64,
+    /// The newest segments stay in any case, as many as take no more than this together, bytes.
+    pub(crate) any_bytes: u64,
+}
+
+/// Deletes segments that hold nothing after `lsn_applied`, oldest first, but for what is to be kept. The current segment stays.
+/// Returns how many.
+pub(crate) fn trim(dir: &Path, lsn_applied: Lsn, current: &Path, kept: Kept) -> Result<usize, Error> {
     let segments = segment::list(dir)?;
     let unneeded =
         |pair: &&[(Lsn, PathBuf)]| matches!(pair, [(_, old), (next, _)] if *next <= lsn_applied + 1 && old != current);
@@ -239,8 +248,8 @@ pub(crate) fn trim(
     let mut removed = 0;
     for pair in unneeded {
         let [(_, old), (next_first_lsn, _)] = pair else { continue };
-        let wanted = kept_after.is_some_and(|lsn| lsn + 1 < *next_first_lsn);
-        if wanted && kept_bytes <= kept_bytes_max {
+        let wanted = kept.after.is_some_and(|lsn| lsn + 1 < *next_first_lsn);
+        if kept_bytes <= kept.any_bytes || (wanted && kept_bytes <= kept.wanted_bytes_max) {
             break;
         }
         kept_bytes -= old.metadata().map_err(|e| io(old, e))?.len();
@@ -261,6 +270,12 @@ pub(crate) fn count_keys(dir: &Path, count: &mut dyn FnMut(u32)) -> Result<(), E
         }
     }
     Ok(())
+}
+
+/// Bytes of the largest segment.
+pub(crate) fn largest_segment(dir: &Path) -> Result<u64, Error> {
+    let segments = segment::list(dir)?;
+    Ok(segments.iter().filter_map(|(_, path)| path.metadata().ok()).map(|m| m.len()).max().unwrap_or_default())
 }
 
 /// Bytes of all segments.
@@ -316,7 +331,16 @@ mod tests {
         assert_eq!(read(dir.path(), &identity, 44).unwrap().1.len(), 1);
 
         let current = segments(dir.path()).pop().unwrap();
-        assert!(trim(dir.path(), 20, &current, None, 0).unwrap() > 0);
+        let listed = segment::list(dir.path()).unwrap();
+        let unneeded = listed.windows(2).filter(|pair| pair[1].0 <= 21);
+        let any_bytes = unneeded.map(|pair| pair[0].1.metadata().unwrap().len()).sum::<u64>();
+        // As much as there is, and a byte less.
+        assert_eq!(trim(dir.path(), 20, &current, Kept { any_bytes, ..Kept::default() }).unwrap(), 0);
+        let less = Kept { any_bytes: any_bytes - 1, ..Kept::default() };
+        assert_eq!(trim(dir.path(), 20, &current, less).unwrap(), 1);
+        let wanted = Kept { after: Some(0), wanted_bytes_max: any_bytes, any_bytes: 0 };
+        assert_eq!(trim(dir.path(), 20, &current, wanted).unwrap(), 0);
+        assert!(trim(dir.path(), 20, &current, Kept::default()).unwrap() > 0);
         assert_eq!(read(dir.path(), &identity, 20).unwrap().0.last_lsn, 45);
         assert!(read(dir.path(), &identity, 1).is_err(), "the log begins after the checkpoint");
         assert!(read(dir.path(), &identity, 46).is_err(), "the log ends before the checkpoint");

@@ -44,7 +44,12 @@ pub(crate) fn recover(
     let mut expected: Option<Lsn> = None;
     for (at, (named_lsn, path)) in segments.iter().enumerate() {
         let last = at + 1 == segments.len();
-        let bytes = std::fs::read(path).map_err(|e| io(path, e))?;
+        // Kept for readers alone. What is in it is looked at when one of them reads it.
+        let passed_over = segments.get(at + 1).map(|(next, _)| *next).filter(|next| *next <= lsn_applied + 1);
+        let bytes = match passed_over {
+            Some(_) => segment::read_header(path)?,
+            None => std::fs::read(path).map_err(|e| io(path, e))?,
+        };
         let header = segment::check_header(identity, path, &bytes)?;
         let damaged = |at: String, what: String| Error::Damaged { path: path.clone(), at, what };
         if header.first_lsn != *named_lsn || expected.is_some_and(|e| e != header.first_lsn) {
@@ -61,9 +66,8 @@ pub(crate) fn recover(
         }
         let mut next = header.first_lsn;
         let mut offset = segment::HEADER_BYTES;
-        // Kept for followers alone. What is in it is looked at when one of them reads it.
-        if let Some((next_first_lsn, _)) = segments.get(at + 1).filter(|(next, _)| *next <= lsn_applied + 1) {
-            expected = Some(*next_first_lsn);
+        if passed_over.is_some() {
+            expected = passed_over;
             continue;
         }
         tail.term = header.term;

@@ -3,7 +3,7 @@
 //! The name is the first LSN in 16 hexadecimal digits, so that sorting names sorts segments.
 
 use std::fs::{File, OpenOptions};
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use super::LogIdentity;
@@ -93,6 +93,14 @@ fn write_new(path: &Path, identity: &LogIdentity, first_lsn: Lsn, term: u64) -> 
     file.write_all(&header)?;
     file.sync_all()?;
     Ok(file)
+}
+
+/// The bytes of a segment's header; fewer where the file is shorter.
+pub(super) fn read_header(path: &Path) -> Result<Vec<u8>, Error> {
+    let mut header = Vec::with_capacity(HEADER_BYTES);
+    let file = File::open(path).map_err(|e| io(path, e))?;
+    file.take(HEADER_BYTES as u64).read_to_end(&mut header).map_err(|e| io(path, e))?;
+    Ok(header)
 }
 
 /// What a segment's header says.

@@ -95,9 +95,9 @@ pub(super) fn events_of(state: &State, units: &Units) -> Result<Vec<Event>, Erro
     Ok(events)
 }
 
-type Told = (u32, EventKind, Box<[u8]>, u64, Option<Document>);
+pub(super) type Told = (u32, EventKind, Box<[u8]>, u64, Option<Document>);
 
-fn told(effect: Effect) -> Option<Told> {
+pub(super) fn told(effect: Effect) -> Option<Told> {
     let of_document = |collection, kind, document: Document| {
         let (id, version) = (Box::from(&*document.id()), document.version);
         Some((collection, kind, id, version, Some(document)))

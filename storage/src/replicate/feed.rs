@@ -3,14 +3,14 @@
 //! Knows nothing of what is in the log. Outlives the store for as long as a follower does.
 
 use parking_lot::Mutex;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 use super::HistoryId;
-use crate::log::LogIdentity;
+use crate::log::{LogIdentity, Places, Progress};
 use crate::lsn::Lsn;
 
 type Listener = Box<dyn Fn() + Send + Sync>;
@@ -26,6 +26,27 @@ pub(crate) struct Feed {
     next_listener: AtomicU64,
     closed: AtomicBool,
     linger: Duration,
+    /// How far the log is on disk, once it is open.
+    progress: OnceLock<Arc<Progress>>,
+    /// Somebody waits for what is written to be on disk.
+    sync_wanted: AtomicBool,
+    places: Arc<Places>,
+    /// The first unit that the log has, or will have.
+    lsn_first: AtomicU64,
+    /// What collections were called is known of all units after this one.
+    names_after: AtomicU64,
+    /// Bytes of the log that are kept for whoever may want to know what changed.
+    kept_bytes: AtomicU64,
+    /// Held while segments are deleted or replaced.
+    files: Mutex<()>,
+    readings: Mutex<Readings>,
+}
+
+/// Those who read in the log's files and are no followers: for a moment each.
+#[derive(Debug, Default)]
+struct Readings {
+    next: u64,
+    all: BTreeSet<u64>,
 }
 
 #[derive(Debug, Default)]
@@ -63,6 +84,14 @@ impl Feed {
             next_listener: AtomicU64::new(0),
             closed: AtomicBool::new(false),
             linger,
+            progress: OnceLock::new(),
+            sync_wanted: AtomicBool::new(false),
+            places: Arc::default(),
+            lsn_first: AtomicU64::new(1),
+            names_after: AtomicU64::new(0),
+            kept_bytes: AtomicU64::new(0),
+            files: Mutex::default(),
+            readings: Mutex::default(),
         })
     }
 
@@ -70,12 +99,96 @@ impl Feed {
         self.identity.history_id
     }
 
-    pub(super) fn identity(&self) -> &LogIdentity {
+    pub(crate) fn identity(&self) -> &LogIdentity {
         &self.identity
     }
 
     pub(super) fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    pub(super) fn places(&self) -> Arc<Places> {
+        Arc::clone(&self.places)
+    }
+
+    /// The log is open, and how far it is on disk is told here.
+    pub(crate) fn opened(&self, progress: Arc<Progress>, lsn_first: Lsn) {
+        let _ = self.progress.set(progress);
+        self.lsn_first.store(lsn_first, Ordering::Release);
+    }
+
+    /// The last unit that no crash can take back, of those that were published.
+    pub(super) fn lsn_lasting(&self) -> Lsn {
+        let readable = self.lsn_readable();
+        self.progress.get().map_or(0, |progress| progress.lsn_durable()).min(readable)
+    }
+
+    /// Has what is written brought to the disk within about a second, whatever `appendfsync` says.
+    pub(super) fn want_sync(&self) {
+        self.sync_wanted.store(true, Ordering::Release);
+    }
+
+    /// Whether somebody asked for that since the last time.
+    pub(crate) fn take_sync_wanted(&self) -> bool {
+        self.sync_wanted.swap(false, Ordering::AcqRel)
+    }
+
+    /// More of the log may be on disk than before.
+    pub(crate) fn synced(&self) {
+        self.wake();
+    }
+
+    /// The first unit that the log has, or will have.
+    pub(crate) fn lsn_first(&self) -> Lsn {
+        self.lsn_first.load(Ordering::Acquire)
+    }
+
+    /// The same, after a trim.
+    pub(crate) fn trimmed(&self, lsn_first: Lsn) {
+        self.lsn_first.store(lsn_first, Ordering::Release);
+    }
+
+    /// After which unit it is known what collections were called.
+    pub(crate) fn names_after(&self) -> Lsn {
+        self.names_after.load(Ordering::Acquire)
+    }
+
+    /// What collections were called up to this unit is known no more.
+    pub(crate) fn forget_names(&self, lsn: Lsn) {
+        self.names_after.fetch_max(lsn, Ordering::AcqRel);
+    }
+
+    /// How many bytes of the log are kept for whoever may want to know what changed.
+    pub(crate) fn kept_bytes(&self) -> u64 {
+        self.kept_bytes.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_kept_bytes(&self, bytes: u64) {
+        self.kept_bytes.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Held while segments are deleted or replaced.
+    pub(crate) fn files(&self) -> &Mutex<()> {
+        &self.files
+    }
+
+    /// Says that somebody reads in the log's files, until it is dropped. Keeps nothing there.
+    pub(super) fn reading(self: &Arc<Self>) -> Reading {
+        let mut readings = self.readings.lock();
+        readings.next += 1;
+        let id = readings.next;
+        readings.all.insert(id);
+        Reading { feed: Arc::clone(self), id }
+    }
+
+    /// The next one who reads will have a number after this one.
+    pub(crate) fn last_reading(&self) -> u64 {
+        self.readings.lock().next
+    }
+
+    /// How many of those up to this number still read.
+    pub(crate) fn readings_until(&self, id: u64) -> usize {
+        self.readings.lock().all.range(..=id).count()
     }
 
     pub(super) fn lsn_readable(&self) -> Lsn {
@@ -138,6 +251,19 @@ impl Feed {
     /// How many followers have still to read something up to this unit.
     pub(crate) fn behind(&self, lsn: Lsn) -> usize {
         self.pins.lock().all.values().filter(|kept| kept.released.is_none() && kept.lsn < lsn).count()
+    }
+}
+
+/// Somebody who reads in the log's files.
+#[derive(Debug)]
+pub(super) struct Reading {
+    feed: Arc<Feed>,
+    id: u64,
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        self.feed.readings.lock().all.remove(&self.id);
     }
 }
 

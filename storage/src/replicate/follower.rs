@@ -62,7 +62,7 @@ impl Follower {
         check(feed.history_id(), terms, last, after)?;
         // First, so that what is found is not trimmed.
         let pin = feed.pin(after.lsn);
-        let cursor = match LogCursor::open(feed.dir(), feed.identity().clone(), after.lsn + 1)? {
+        let cursor = match LogCursor::open(feed.dir(), feed.identity().clone(), feed.places(), after.lsn + 1)? {
             Some(cursor) => cursor,
             None => {
                 pin.forget();
@@ -158,7 +158,12 @@ impl Follower {
 }
 
 /// Whether a position is on the line of a log that ends at `last`.
-fn check(history: super::HistoryId, terms: &[TermStart], last: Lsn, after: Position) -> Result<(), FollowError> {
+pub(super) fn check(
+    history: super::HistoryId,
+    terms: &[TermStart],
+    last: Lsn,
+    after: Position,
+) -> Result<(), FollowError> {
     if after.history != history {
         return Err(FollowError::Foreign);
     }

@@ -7,6 +7,7 @@
 //! Invariant: of two stores that have written a unit of one history, term and LSN, both have the same units up to it.
 
 mod carry;
+mod changes;
 mod chunk;
 mod content;
 mod event;
@@ -21,6 +22,7 @@ mod rollback;
 mod staging;
 mod units;
 
+pub use changes::{Change, ChangePlace, Changes};
 pub use event::{Event, EventKind};
 pub(crate) use export::Exports;
 pub use export::{Export, ExportHash, ExportHeader};
@@ -82,8 +84,8 @@ impl Store {
         Follower::open(&self.shared.feed, &state.terms, state.lsn, after)
     }
 
-    /// Has this called, from the committer, whenever there is more for followers to read: it must not take its time, nor call
-    /// the store. Ends when what is returned is dropped.
+    /// Has this called whenever there is more for followers to read, from the committer, or more of it on disk: it must not take
+    /// its time, nor call the store. Ends when what is returned is dropped.
     pub fn on_commit(&self, listener: impl Fn() + Send + Sync + 'static) -> Subscription {
         self.shared.feed.subscribe(Box::new(listener))
     }

@@ -62,7 +62,7 @@ impl Store {
         let mut lines = head.to_string().into_bytes();
         lines.push(b'\n');
         let (mut changes, mut units) = (0, 0);
-        let mut cursor = LogCursor::open(feed.dir(), feed.identity().clone(), first)?;
+        let mut cursor = LogCursor::open(feed.dir(), feed.identity().clone(), feed.places(), first)?;
         while let Some(cursor) = &mut cursor {
             let Read::Frame(frame) = cursor.read(state.lsn)? else { break };
             let known = first.saturating_sub(frame.first_lsn) as u32;

@@ -276,9 +276,11 @@ impl<'a> Task<'a> {
         let (shared, from) = (&self.rotator.shared, self.rotation.from);
         self.checkpoint(true)?;
         self.let_readers_go()?;
-        // What they have still to read of the log is under the old key; the next checkpoint takes it away.
-        let lsn = shared.state.read().lsn;
+        self.reseal_log()?;
+        // Who began to read before may still be in a file that is under the old key.
+        let (lsn, reading) = (shared.state.read().lsn, shared.feed.last_reading());
         self.wait_out("replicas that read the log", || Ok(shared.feed.behind(lsn)))?;
+        self.wait_out("readers of the log", || Ok(shared.feed.readings_until(reading)))?;
         self.need_space(shared.engine.disk_space())?;
         self.keys.figures.lock().step = "compact".to_owned();
         shared.engine.compact()?;
@@ -317,6 +319,19 @@ impl<'a> Task<'a> {
         // It is of no rotation any more; a start without one takes it away as well.
         let _ = std::fs::remove_file(&self.path);
         Ok(true)
+    }
+
+    /// Brings what is kept of the log to the new key: all but the segment that began with the last checkpoint.
+    fn reseal_log(&self) -> Result<(), Stop> {
+        let shared = &self.rotator.shared;
+        self.keys.figures.lock().step = "log".to_owned();
+        self.need_space(log::largest_segment(&shared.log_dir)?)?;
+        let (patience, mut turns) = (self.patience(), shared.pace.turns());
+        let identity = shared.feed.identity();
+        let resealed =
+            log::reseal(&shared.log_dir, identity, shared.feed.files(), &mut || turns.give_way(WRITING, &patience))?;
+        tracing::debug!(segments = resealed, "rotation: what is kept of the log is under the new key");
+        Ok(())
     }
 
     /// Has a checkpoint made and waits until it is published.

@@ -62,7 +62,7 @@ pub(super) fn describe(command: &'static Command, container: Option<&str>) -> Re
 }
 
 /// Flags for dispatch, which Redis does not show either or does not know.
-const INTERNAL: &[&str] = &["slow-read", "may_replicate", "protected"];
+const INTERNAL: &[&str] = &["slow-read", "may_replicate", "protected", "star-is-all"];
 
 /// Redis's flags: those that follow from `run`, then the declared ones.
 pub(super) fn flags(command: &Command) -> Vec<&'static str> {
