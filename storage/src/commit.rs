@@ -19,7 +19,6 @@ use crate::index::{PageId, Phase};
 use crate::log::{AppendError, Log};
 use crate::lsn::Lsn;
 use crate::memtable::Memtable;
-use crate::names;
 use crate::note::Note;
 use crate::options::{FsyncPolicy, OnFatal};
 use crate::replicate::{Apply, next_term, promotions};
@@ -348,6 +347,7 @@ impl Committer {
                 Ok(()) => {
                     self.working.publish_due = false;
                     self.working.note_term(self.group_term, self.group_lsn + 1 - u64::from(units));
+                    self.forget_names_if_many();
                     self.publish();
                     self.shared.feed.advance(self.group_lsn);
                 }
@@ -501,13 +501,7 @@ impl Committer {
         self.working.sources.frozen =
             Some(std::mem::replace(&mut self.working.sources.active, Arc::new(Memtable::default())));
         self.working.dirty_bytes = 0;
-        // Those that are of units that the log no longer has, nobody asks for any more.
-        let before = self.shared.feed.lsn_first().saturating_sub(1);
-        if self.working.past_names.first().is_some_and(|name| name.until <= before) {
-            let (names, known_after) = names::after(&self.working.past_names, before);
-            self.working.past_names = Arc::new(names);
-            self.shared.feed.forget_names(known_after);
-        }
+        self.forget_names();
         self.working.freeze_recent();
         // In this checkpoint: what it says is nobody's must not be theirs.
         self.shared.builds.forget_adopted();

@@ -2,12 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use crate::collection::CollectionHandle;
+use crate::commit::Committer;
 use crate::lsn::Lsn;
 use crate::view::{Names, State};
 
-/// So many are remembered.
+/// So many are remembered, and at most twice as many between two looks.
 const NAMES_MAX: usize = 20_000;
 
 /// A name that a collection had up to a unit, in which it was dropped or got another one.
@@ -15,7 +17,7 @@ const NAMES_MAX: usize = 20_000;
 pub(crate) struct PastName {
     pub(crate) collection: u32,
     pub(crate) db: u8,
-    pub(crate) name: String,
+    pub(crate) name: Arc<str>,
     pub(crate) until: Lsn,
 }
 
@@ -26,6 +28,27 @@ pub(crate) fn after(names: &[PastName], lsn: Lsn) -> (Vec<PastName>, Lsn) {
     let (forgotten, kept) = kept.split_at(kept.len().saturating_sub(NAMES_MAX));
     let known_after = forgotten.iter().map(|name| name.until).fold(lsn, Lsn::max);
     (kept.iter().copied().cloned().collect(), known_after)
+}
+
+impl Committer {
+    /// Forgets names of units that the log no longer has: nobody asks for them any more. Of too many the oldest, too. Before a state
+    /// without them is published.
+    pub(crate) fn forget_names(&mut self) {
+        let before = self.shared.feed.lsn_first().saturating_sub(1);
+        let names = &self.working.past_names;
+        if names.first().is_some_and(|name| name.until <= before) || names.len() > NAMES_MAX {
+            let (names, known_after) = after(names, before);
+            self.working.past_names = Arc::new(names);
+            self.shared.feed.forget_names(known_after);
+        }
+    }
+
+    /// The same where there are so many that the next checkpoint is not to be waited for.
+    pub(crate) fn forget_names_if_many(&mut self) {
+        if self.working.past_names.len() > 2 * NAMES_MAX {
+            self.forget_names();
+        }
+    }
 }
 
 /// Where collections are looked up by number and moment.
@@ -48,7 +71,7 @@ impl<'s> NamesAt<'s> {
     pub(crate) fn at(&self, collection: u32, lsn: Lsn) -> Option<(u8, &'s str)> {
         // In the order of their units.
         let past = self.past.get(&collection).and_then(|names| names.iter().find(|name| name.until >= lsn));
-        past.map(|name| (name.db, name.name.as_str()))
+        past.map(|name| (name.db, &*name.name))
             .or_else(|| self.now.get(&collection).map(|found| (found.0.meta.db, found.name())))
     }
 }
@@ -59,7 +82,7 @@ mod tests {
 
     #[test]
     fn of_too_many_names_the_oldest_are_forgotten_and_that_is_told() {
-        let name = |until| PastName { collection: until as u32, db: 0, name: format!("c{until}"), until };
+        let name = |until| PastName { collection: until as u32, db: 0, name: format!("c{until}").into(), until };
         let names: Vec<PastName> = (1..=NAMES_MAX as u64 + 5).map(name).collect();
         let (kept, known_after) = after(&names, 10);
         assert_eq!((kept.len(), known_after, kept[0].until), (NAMES_MAX - 5, 10, 11));

@@ -60,7 +60,7 @@ impl Working {
         match effect {
             Effect::CreateCollection { collection, db, name, created_ms, options } => {
                 let meta = CollectionMeta { id: collection, db, name, created_ms, options, schema: OnceLock::new() };
-                self.add(CollectionState::new(meta, &shared.pager));
+                self.add(CollectionState { changed_lsn: lsn, ..CollectionState::new(meta, &shared.pager) });
                 Ok(())
             }
             Effect::DropCollection { collection } => {
@@ -69,7 +69,7 @@ impl Working {
             }
             Effect::RenameCollection { collection, to } => {
                 self.note_name(collection, lsn);
-                self.rename(collection, &to)
+                self.rename(collection, &to, lsn)
             }
             Effect::Insert { collection, record, expires_ms, body } => {
                 let document = Arc::new(Document::expiring(1, expires_ms, body));

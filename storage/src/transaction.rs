@@ -123,7 +123,7 @@ impl<'a> Transaction<'a> {
                     working.forget_name();
                 }
                 Undo::Rename { collection, from } => {
-                    working.rename(collection, &from)?;
+                    working.rename(collection, &from, lsn)?;
                     working.forget_name();
                 }
                 Undo::Insert { collection, record, id, size, edits } => {
@@ -293,7 +293,7 @@ impl<'a> Transaction<'a> {
             return Err(Error::CollectionExists(to.to_owned()));
         }
         self.working.note_name(collection.0, self.lsn);
-        self.working.rename(collection.0, to)?;
+        self.working.rename(collection.0, to, self.lsn)?;
         self.effects.rename(collection.0, to);
         self.undo.push(Undo::Rename { collection: collection.0, from: from.to_owned() });
         Ok(())

@@ -161,7 +161,7 @@ impl Working {
     /// Notes the name of a collection that is about to lose it.
     pub(crate) fn note_name(&mut self, collection: u32, lsn: Lsn) {
         if let Some(state) = self.collections.get(&collection) {
-            let (db, name) = (state.meta.db, state.meta.name.clone());
+            let (db, name) = (state.meta.db, Arc::from(state.meta.name.as_str()));
             Arc::make_mut(&mut self.past_names).push(PastName { collection, db, name, until: lsn });
         }
     }
@@ -423,8 +423,9 @@ impl Working {
     }
 
     /// Gives a collection another name.
-    pub(crate) fn rename(&mut self, collection: u32, to: &str) -> Result<(), Error> {
+    pub(crate) fn rename(&mut self, collection: u32, to: &str, lsn: Lsn) -> Result<(), Error> {
         let mut state = self.take(collection)?;
+        state.changed_lsn = state.changed_lsn.max(lsn);
         state.meta = Arc::new(CollectionMeta { name: to.to_owned(), ..CollectionMeta::clone(&state.meta) });
         self.add(state);
         Ok(())

@@ -37,7 +37,7 @@ impl Transaction<'_> {
                     return Err(unfit("the new name of a collection is taken"));
                 }
                 self.working.note_name(collection, self.lsn);
-                self.working.rename(collection, &to)?;
+                self.working.rename(collection, &to, self.lsn)?;
                 self.effects.rename(collection, &to);
                 self.undo.push(Undo::Rename { collection, from });
                 Ok(())

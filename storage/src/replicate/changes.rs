@@ -119,10 +119,11 @@ impl View {
         let is_unchanged = since.seen == 0
             && since.position.history == self.shared.feed.history_id()
             && term_at(&self.state.terms, lsn) == since.position.term
-            && collection.changed_lsn() <= lsn;
+            && collection.changed_lsn() <= lsn
+            && lsn >= self.shared.feed.names_after();
         let mut later = self.state.past_names.iter().rev().take_while(|past| past.until > lsn);
         let renamed = |past: &crate::names::PastName| {
-            past.collection == collection.id().0 || (past.db == db && past.name == name)
+            past.collection == collection.id().0 || (past.db == db && *past.name == *name)
         };
         (is_unchanged && !later.any(renamed)).then(|| self.last_change()).filter(|place| place.position.lsn >= lsn)
     }
