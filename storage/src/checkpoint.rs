@@ -24,6 +24,7 @@ use crate::names;
 use crate::record_id::{RecordId, document_key};
 use crate::seal::{Purpose, Sealer, replace_file};
 use crate::shared::{Shared, seal_document};
+use crate::space;
 use crate::view::{Names, State};
 use crate::working::Dropped;
 
@@ -45,6 +46,8 @@ pub(crate) struct Request {
     pub(crate) dropped: Vec<Dropped>,
     /// Nothing of the log is to be kept for followers that are away.
     pub(crate) roll: bool,
+    /// The last unit of the checkpoint before.
+    pub(crate) lsn_applied: Lsn,
     /// How much of the log is kept for followers, bytes.
     pub(crate) log_pinned_bytes_max: u64,
     /// Nothing of the log is kept for those who may want to know what changed while less than twice this is free, bytes.
@@ -190,8 +193,14 @@ pub(crate) fn run(
 
 fn write(shared: &Shared, request: Request, reclaim: &mut Vec<u32>) -> Result<Done, Error> {
     let state = request.state;
-    // The engine must never be ahead of the log.
     let (file, path, lsn_written) = request.log;
+    let (wanted_bytes_max, reserve) = (request.log_pinned_bytes_max, request.disk_reserve_bytes);
+    let kept = |after| log::Kept { after, wanted_bytes_max, any_bytes: space::kept_bytes(shared, reserve) };
+    if space::kept_bytes(shared, reserve) < shared.feed.kept_bytes() {
+        // What is kept of the log goes before the checkpoint takes its space.
+        trim(shared, kept(shared.feed.wanted_after(false)), request.lsn_applied, &path)?;
+    }
+    // The engine must never be ahead of the log.
     log::sync_handle(&file, &path, lsn_written, &request.progress)?;
     shared.feed.synced();
     let collections: Vec<_> = state.databases.iter().flat_map(Names::values).collect();
@@ -270,7 +279,7 @@ fn write(shared: &Shared, request: Request, reclaim: &mut Vec<u32>) -> Result<Do
     }
     let written = pages.len();
     Tree::mark_clean(&shared.pager, pages);
-    trim(shared, kept_after, (request.log_pinned_bytes_max, request.disk_reserve_bytes), state.lsn, &path)?;
+    trim(shared, kept(kept_after), state.lsn, &path)?;
     tracing::debug!(lsn = state.lsn, documents = documents.len(), pages = written, "checkpoint");
     Ok(Done {
         lsn: state.lsn,
@@ -283,22 +292,12 @@ fn write(shared: &Shared, request: Request, reclaim: &mut Vec<u32>) -> Result<Do
     })
 }
 
-/// Deletes what neither the next start nor anybody else needs of the log.
-fn trim(
-    shared: &Shared,
-    after: Option<Lsn>,
-    (wanted_bytes_max, disk_reserve_bytes): (u64, u64),
-    lsn: Lsn,
-    current: &Path,
-) -> Result<(), Error> {
-    // A file system that cannot say how full it is will say so when it is full.
-    let free = rustix::fs::statvfs(&shared.log_dir).map_or(u64::MAX, |s| s.f_bavail * s.f_frsize);
-    let is_short = free < disk_reserve_bytes.saturating_mul(2);
-    let any_bytes = if is_short { 0 } else { shared.feed.kept_bytes() };
+/// Deletes what neither a start from a checkpoint that ends with this unit nor anybody else needs of the log; how many segments.
+pub(crate) fn trim(shared: &Shared, kept: log::Kept, lsn: Lsn, current: &Path) -> Result<usize, Error> {
     let _files = shared.feed.files().lock();
-    log::trim(&shared.log_dir, lsn, current, log::Kept { after, wanted_bytes_max, any_bytes })?;
+    let removed = log::trim(&shared.log_dir, lsn, current, kept)?;
     shared.feed.trimmed(log::first_lsn(&shared.log_dir)?);
-    Ok(())
+    Ok(removed)
 }
 
 /// Changes brought to a tree at a time.

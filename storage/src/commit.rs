@@ -71,8 +71,6 @@ const GROUP_UNITS_MAX: usize = 1024;
 const GROUP_BYTES_MAX: usize = 4 << 20;
 /// A checkpoint is made after this much log, whatever is in memory, so that a start has little to replay.
 const LOG_BYTES_REPLAYED_MAX: u64 = 128 << 20;
-/// How much log is written between two looks at the free space.
-const SPACE_CHECK_BYTES: u64 = 4 << 20;
 
 /// What the committer shares with the store's handle and with the thread that syncs once a second.
 #[derive(Debug)]
@@ -395,33 +393,13 @@ impl Committer {
         Ok(true)
     }
 
-    /// Refuses writes while there is still room to write checkpoints and to compact: the engine cannot go on after a
-    /// full disk, the log can.
-    fn check_space(&mut self) -> Result<(), AppendError> {
-        let written = self.log.bytes_written();
-        let due = self.space_low || written >= self.space_checked_at + SPACE_CHECK_BYTES || written == 0;
-        if self.disk_reserve_bytes == 0 || !due {
-            return Ok(());
-        }
-        self.space_checked_at = written;
-        // What is in memory still has to be written, and stays twice until the log before it is trimmed.
-        let tables = &self.working.sources;
-        let pending = tables.active.bytes()
-            + tables.frozen.as_ref().map_or(0, |t| t.bytes())
-            + self.working.dirty_bytes
-            + self.working.recent_bytes;
-        // A file system that cannot say how full it is will say so when it is full.
-        let free = rustix::fs::statvfs(&self.shared.log_dir).map_or(u64::MAX, |s| s.f_bavail * s.f_frsize);
-        self.space_low = free < self.disk_reserve_bytes + pending as u64;
-        if self.space_low { Err(AppendError::NoSpace) } else { Ok(()) }
-    }
-
     fn append_group(&mut self, units: u32) -> Result<(), AppendError> {
         self.check_space()?;
         {
             // The background sync must not take an LSN of the new segment for one of the old.
-            let mut target = self.control.sync_target.lock();
-            self.log.append(&self.group, units)?;
+            let control = Arc::clone(&self.control);
+            let mut target = control.sync_target.lock();
+            self.append_to_log(units)?;
             if target.as_ref().is_none_or(|(_, path)| path != self.log.current_segment()) {
                 let (file, path, _) = self.log.sync_handle();
                 *target = Some((file, path));
@@ -525,6 +503,7 @@ impl Committer {
             freed_later: later.iter().map(|(page, _)| *page).collect(),
             dropped: std::mem::take(&mut self.working.dropped),
             roll,
+            lsn_applied: self.lsn_applied,
             log_pinned_bytes_max: self.log_pinned_bytes_max,
             disk_reserve_bytes: self.disk_reserve_bytes,
             generation: self.working.sources.generation + 1,

@@ -36,6 +36,7 @@ mod scan;
 pub mod schema;
 pub mod seal;
 mod shared;
+mod space;
 mod spill;
 mod stats;
 mod store;

@@ -22,6 +22,7 @@ use crate::replicate::{Exports, Staging, finish_install, is_install_begun, next_
 use crate::rotate::{self, DataKeys, Rotator};
 use crate::seal::{Keyring, MasterKeySource, Sealer, resolve};
 use crate::shared::Shared;
+use crate::space::trim_beside;
 use crate::ttl::{Sweeper, Ttl};
 use crate::view::{Names, View};
 use crate::{Error, FsyncPolicy, Job, Options, Stats, checkpoint};
@@ -196,12 +197,16 @@ impl Store {
         threads.push({
             let exports = Arc::clone(&exports);
             let (control, progress, closing) = (Arc::clone(&control), Arc::clone(&progress), Arc::clone(&closing));
-            let (on_fatal, feed) = (Arc::clone(&options.on_fatal), Arc::clone(&shared.feed));
+            let (on_fatal, shared) = (Arc::clone(&options.on_fatal), Arc::clone(&shared));
+            let (pinned_bytes_max, reserve) = (options.log_pinned_bytes_max, options.disk_reserve_bytes);
             spawn("veddb-fsync", move || {
                 while !closing.load(Ordering::Acquire) {
                     std::thread::park_timeout(SYNC_INTERVAL);
                     exports.expire();
-                    if control.fsync() != FsyncPolicy::EverySecond && !feed.take_sync_wanted() {
+                    if shared.feed.take_trim_wanted() {
+                        trim_beside(&shared, &control, pinned_bytes_max, reserve);
+                    }
+                    if control.fsync() != FsyncPolicy::EverySecond && !shared.feed.take_sync_wanted() {
                         continue;
                     }
                     let durable_before = progress.lsn_durable();
@@ -210,7 +215,7 @@ impl Store {
                         return;
                     }
                     if progress.lsn_durable() > durable_before {
-                        feed.synced();
+                        shared.feed.synced();
                     }
                 }
             })?
@@ -313,7 +318,7 @@ impl Store {
         Ok(())
     }
 
-    /// Changes how much of the log is kept for whoever may want to know what changed, bytes, from the next checkpoint on.
+    /// Changes how much of the log is kept for whoever may want to know what changed, bytes. What is too much goes within about a second.
     pub fn set_log_kept_bytes(&self, bytes: u64) {
         self.shared.feed.set_kept_bytes(bytes);
     }

@@ -7,11 +7,11 @@ mod common;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use common::commit;
+use common::{commit, try_commit};
 use common::writer::{Random, seed, unit};
 use veddb_storage::document::json::{IdSource, ParseLimits, parse_document};
 use veddb_storage::seal::MasterKeySource;
-use veddb_storage::{Change, ChangePlace, FollowError, FsyncPolicy, Options, Position, Store};
+use veddb_storage::{Change, ChangePlace, Error, FollowError, FsyncPolicy, Options, Position, Store};
 
 fn options(dir: &Path) -> Options {
     Options {
@@ -19,10 +19,17 @@ fn options(dir: &Path) -> Options {
         index_memory_bytes: 100_000,
         log_segment_bytes: 20_000,
         log_kept_bytes: 10 << 20,
+        // However full the disk of the tests is.
+        disk_reserve_bytes: 0,
         // What expires is deleted when the tests say so.
         ttl_sweep_ms: 3_600_000,
         ..Options::new(dir.join("data"))
     }
+}
+
+/// For tests of many units: nothing is synced until it is told of.
+fn unsynced(dir: &Path) -> Options {
+    Options { fsync: FsyncPolicy::No, ..options(dir) }
 }
 
 fn open(options: Options) -> Store {
@@ -59,6 +66,32 @@ fn read(store: &Store, after: ChangePlace) -> Result<(Told, ChangePlace), Follow
             Change::Passed => {}
             Change::End => return Ok((told, changes.place())),
         }
+    }
+}
+
+/// The same once all is on disk.
+fn told(store: &Store, after: ChangePlace) -> Result<(Told, ChangePlace), FollowError> {
+    store.sync().unwrap();
+    read(store, after)
+}
+
+/// Writes so many documents of 300 bytes, one a unit.
+fn fill(store: &Store, name: &'static str, units: usize) {
+    for _ in 0..units {
+        commit(store, move |tx| {
+            let collection = tx.collection_or_create(1, name).unwrap();
+            let id = tx.handle(collection).unwrap().count().to_string();
+            tx.insert(collection, id.as_bytes(), body(&id, 300)).is_ok()
+        });
+    }
+}
+
+/// Returns once what comes after a place is not kept any more.
+fn until_lost(store: &Store, place: ChangePlace) {
+    let until = Instant::now() + Duration::from_secs(30);
+    while !matches!(read(store, place), Err(FollowError::Lost(_))) {
+        assert!(Instant::now() < until, "it is still kept");
+        std::thread::sleep(Duration::from_millis(10));
     }
 }
 
@@ -127,7 +160,7 @@ fn units_are_read_from_any_place_within() {
 #[test]
 fn names_are_those_of_the_time_for_as_long_as_the_log_is_kept() {
     let dir = tempfile::tempdir().unwrap();
-    let mut store = open(options(dir.path()));
+    let mut store = open(unsynced(dir.path()));
     let start = store.view(0).first_change();
     insert(&store, "a", &["x"]);
     commit(&store, |tx| tx.rename_collection(0, "a", "b").is_ok());
@@ -137,33 +170,50 @@ fn names_are_those_of_the_time_for_as_long_as_the_log_is_kept() {
     let expected = ["insert 0:a x 1", "rename 0:a  0", "insert 0:b y 1", "drop 0:b  0", "insert 0:a x 1"];
     for _ in 0..4 {
         // Checkpoints, and segments that only this keeps.
-        for id in 0..3000 {
-            commit(&store, move |tx| {
-                let collection = tx.collection_or_create(1, "fill").unwrap();
-                let id = format!("{}-{id}", tx.handle(collection).unwrap().count());
-                tx.insert(collection, id.as_bytes(), body(&id, 300)).is_ok()
-            });
-        }
-        let (told, _) = read(&store, start).unwrap();
-        let told: Vec<&str> = texts(&told).into_iter().filter(|text| !text.contains("1:fill")).collect();
-        assert_eq!(told, expected);
+        fill(&store, "fill", 3000);
+        let (all, _) = told(&store, start).unwrap();
+        let named: Vec<&str> = texts(&all).into_iter().filter(|text| !text.contains("1:fill")).collect();
+        assert_eq!(named, expected);
         store.close();
         drop(store);
-        store = open(options(dir.path()));
+        store = open(unsynced(dir.path()));
     }
     // With nothing kept the next checkpoints take it away, and that is told.
     store.set_log_kept_bytes(0);
-    for id in 0..4000 {
-        commit(&store, move |tx| {
-            let collection = tx.collection_or_create(1, "more").unwrap();
-            let id = format!("{id}");
-            tx.insert(collection, id.as_bytes(), body(&id, 300)).is_ok()
-        });
-    }
+    fill(&store, "more", 4000);
     store.close();
     drop(store);
-    let store = open(Options { log_kept_bytes: 0, ..options(dir.path()) });
+    let store = open(Options { log_kept_bytes: 0, ..unsynced(dir.path()) });
     assert!(matches!(read(&store, start), Err(FollowError::Lost(0))));
+    assert!(read(&store, store.view(0).last_change()).unwrap().0.is_empty());
+}
+
+#[test]
+fn what_is_kept_goes_where_less_is_to_be_kept_and_where_space_is_low() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(unsynced(dir.path()));
+    let start = store.view(0).first_change();
+    fill(&store, "fill", 3000);
+    store.close();
+    drop(store);
+    // More than any disk has is to be left free, so nothing can be written, and no checkpoint comes that would trim anything.
+    let store = open(Options { disk_reserve_bytes: 1 << 60, ..unsynced(dir.path()) });
+    assert!(read(&store, start).is_ok());
+    let refused = try_commit(&store, |tx| tx.collection_or_create(0, "c").is_ok());
+    assert!(matches!(refused, Err(Error::NoSpace)), "{refused:?}");
+    assert!(matches!(read(&store, start), Err(FollowError::Lost(0))));
+    store.close();
+    drop(store);
+    let store = open(unsynced(dir.path()));
+    let start = store.view(0).last_change();
+    fill(&store, "fill", 3000);
+    // A checkpoint has what is before the last segment.
+    store.close();
+    drop(store);
+    let store = open(unsynced(dir.path()));
+    assert!(read(&store, start).is_ok());
+    store.set_log_kept_bytes(0);
+    until_lost(&store, start);
     assert!(read(&store, store.view(0).last_change()).unwrap().0.is_empty());
 }
 
@@ -200,7 +250,7 @@ fn pieces_are_the_whole() {
     let seed = seed();
     let mut random = Random(seed);
     let dir = tempfile::tempdir().unwrap();
-    let mut store = open(options(dir.path()));
+    let mut store = open(unsynced(dir.path()));
     let start = store.view(0).first_change();
     let mut known: Told = Vec::new();
     let mut place = start;
@@ -208,16 +258,16 @@ fn pieces_are_the_whole() {
         for _ in 0..150 {
             unit(&store, &mut random);
         }
-        let (more, end) = read(&store, place).unwrap();
+        let (more, end) = told(&store, place).unwrap();
         known.extend(more);
         place = end;
         if round % 2 == 1 {
             store.close();
             drop(store);
-            store = open(options(dir.path()));
+            store = open(unsynced(dir.path()));
         }
     }
-    let (all, _) = read(&store, start).unwrap();
+    let (all, _) = told(&store, start).unwrap();
     let differ = all.iter().zip(&known).position(|(one, other)| one != other);
     let shown = differ.map(|at| (at, &all[at], &known[at]));
     assert!(differ.is_none() && all.len() == known.len(), "seed {seed}: {} {} {shown:?}", all.len(), known.len());

@@ -119,7 +119,7 @@ impl Log {
     /// Appends one group: `count` units, numbered from the LSN after the last. Hands it to the operating system; it is
     /// not durable before [`Log::sync`].
     pub(crate) fn append(&mut self, units: &[u8], count: u32) -> Result<(), AppendError> {
-        if units.len() + crate::seal::OVERHEAD > frame::BODY_BYTES_MAX {
+        if !takes(units) {
             // The committer ends groups long before; what no reader believes must not be written.
             return Err(AppendError::NoSpace);
         }
@@ -199,6 +199,11 @@ impl Log {
     pub(crate) fn current_segment(&self) -> &Path {
         &self.path
     }
+}
+
+/// Whether a group of these units is not too large for a frame.
+pub(crate) fn takes(units: &[u8]) -> bool {
+    units.len() + crate::seal::OVERHEAD <= frame::BODY_BYTES_MAX
 }
 
 /// The first unit that the log has, or will have; 0 where there is no log.

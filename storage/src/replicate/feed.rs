@@ -37,6 +37,8 @@ pub(crate) struct Feed {
     names_after: AtomicU64,
     /// Bytes of the log that are kept for whoever may want to know what changed.
     kept_bytes: AtomicU64,
+    /// It has become less, and nobody has trimmed the log since.
+    trim_wanted: AtomicBool,
     /// Held while segments are deleted or replaced.
     files: Mutex<()>,
     readings: Mutex<Readings>,
@@ -90,6 +92,7 @@ impl Feed {
             lsn_first: AtomicU64::new(1),
             names_after: AtomicU64::new(0),
             kept_bytes: AtomicU64::new(0),
+            trim_wanted: AtomicBool::new(false),
             files: Mutex::default(),
             readings: Mutex::default(),
         })
@@ -164,7 +167,14 @@ impl Feed {
     }
 
     pub(crate) fn set_kept_bytes(&self, bytes: u64) {
-        self.kept_bytes.store(bytes, Ordering::Relaxed);
+        if bytes < self.kept_bytes.swap(bytes, Ordering::AcqRel) {
+            self.trim_wanted.store(true, Ordering::Release);
+        }
+    }
+
+    /// Whether that has become less since the last time.
+    pub(crate) fn take_trim_wanted(&self) -> bool {
+        self.trim_wanted.swap(false, Ordering::AcqRel)
     }
 
     /// Held while segments are deleted or replaced.

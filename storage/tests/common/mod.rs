@@ -33,9 +33,17 @@ impl Job for OneUnit {
 
 /// Runs a unit and waits until it is committed; one that answers false is taken back.
 pub(crate) fn commit(store: &Store, unit: impl FnMut(&mut Transaction<'_>) -> bool + Send + 'static) {
+    try_commit(store, unit).unwrap();
+}
+
+/// The same where it may be refused.
+pub(crate) fn try_commit(
+    store: &Store,
+    unit: impl FnMut(&mut Transaction<'_>) -> bool + Send + 'static,
+) -> Result<(), Error> {
     let (done, wait) = channel();
     assert!(store.submit(Box::new(OneUnit { unit: Box::new(unit), done })).is_ok());
-    wait.recv().unwrap().unwrap();
+    wait.recv().unwrap()
 }
 
 type Files = BTreeMap<PathBuf, (u64, SystemTime)>;
