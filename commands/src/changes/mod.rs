@@ -24,6 +24,10 @@ use crate::reply::Reply;
 
 /// How long one turn reads, and asks filters, before it gives what it has found: others wait for theirs.
 const TURN: Duration = Duration::from_millis(100);
+/// So much is read in any turn, bytes of the log: where little happened one answer is all of it, ..
+const TURN_BYTES_MIN: u64 = 256 << 10;
+/// .. unless even that takes so long.
+const TURN_MAX: Duration = Duration::from_secs(1);
 
 /// A request for changes, and how far it has come.
 #[derive(Debug)]
@@ -127,25 +131,29 @@ impl Changes {
         self.block
     }
 
-    /// Reads on from where it is, for a turn. Reads files.
-    ///
-    /// # Errors
-    /// `HISTORYLOST` when what comes next is not known here; `BADFILTER` when the filter has an expression that has no value for a
-    /// document.
-    pub fn read(&mut self, context: &ReadContext<'_>) -> Result<Found, CommandError> {
-        let began = Instant::now();
-        let view = context.view;
+    /// The place that it has come to: where it has none yet, the one that it is to begin at. A look into memory.
+    pub fn begin(&mut self, view: &View) -> ChangePlace {
         let place = match self.start {
             Start::After(place) => place,
             Start::Now => view.last_change(),
             Start::Earliest => view.first_change(),
         };
+        self.start = Start::After(place);
+        place
+    }
+
+    /// Reads on from where it is, for a turn. Reads files.
+    ///
+    /// # Errors
+    /// `HISTORYLOST` when what comes next is not known here; `BADFILTER` when the filter has an expression that has no value for a
+    /// document, with the token after that change.
+    pub fn read(&mut self, context: &ReadContext<'_>) -> Result<Found, CommandError> {
+        let began = Instant::now();
+        let view = context.view;
+        let place = self.begin(view);
         let mut changes = match view.changes(place) {
             Ok(changes) => changes,
-            Err(FollowError::Ahead(_)) => {
-                self.start = Start::After(place);
-                return Ok(Found { events: Vec::new(), ended: true });
-            }
+            Err(FollowError::Ahead(_)) => return Ok(Found { events: Vec::new(), ended: true }),
             Err(error) => return Err(lost(error)),
         };
         let mut held = Account::new(context.queries.memory()).part();
@@ -156,12 +164,17 @@ impl Changes {
         let ended = loop {
             context.check(None)?;
             let is_full = events.len() >= self.count || bytes >= context.limits.changes_reply_size;
+            let time = began.elapsed();
+            let is_over = time > TURN_MAX || (time > TURN && changes.bytes_read() >= TURN_BYTES_MIN);
             // A turn that does not move on would never end: one group alone may take longer to read.
-            if is_full || (place != begin && began.elapsed() > TURN) {
+            if is_full || (place != begin && is_over) {
                 break false;
             }
             let met = changes.read().map_err(lost).and_then(|met| match met {
-                Change::Event(event) => self.show(&event, changes.place(), &mut sight).map(Some),
+                Change::Event(event) => {
+                    let after = changes.place();
+                    self.show(&event, after, &mut sight).map(Some).map_err(|error| at_change(error, after))
+                }
                 Change::Passed => Ok(Some(None)),
                 Change::End => Ok(None),
             });
@@ -208,7 +221,7 @@ impl Changes {
     pub fn reply(&self, events: Vec<Reply>) -> Reply {
         let token = match self.start {
             Start::After(place) => Reply::text(token::token(place)),
-            // It is asked for an answer only once it was read.
+            // It is asked for an answer only once it has begun.
             Start::Earliest | Start::Now => Reply::Null,
         };
         Reply::Array(vec![token, Reply::Array(events)])
@@ -288,6 +301,15 @@ fn start_word(args: &Args, at: usize) -> Option<Start> {
 /// An option that is given once.
 fn put<T>(slot: &mut Option<T>, value: T) -> Result<(), CommandError> {
     if slot.replace(value).is_some() { Err(CommandError::syntax()) } else { Ok(()) }
+}
+
+/// What is wrong with a filter at a change, with the place after it: whoever does not want the change goes on there.
+fn at_change(error: CommandError, after: ChangePlace) -> CommandError {
+    if error.code != ErrorCode::BadFilter {
+        return error;
+    }
+    let what = format!("{} (in the change before {})", error.message, token::token(after));
+    CommandError::new(ErrorCode::BadFilter, what)
 }
 
 /// What a place that cannot be read on from is to a client.

@@ -48,6 +48,7 @@ pub struct Changes<'v> {
     /// What collections were called: looked up when there is something to tell.
     names: Option<NamesAt<'v>>,
     group: Option<Group>,
+    bytes_read: u64,
     _reading: Reading,
 }
 
@@ -98,7 +99,16 @@ impl View {
         }
         let reading = feed.reading();
         let cursor = LogCursor::open(feed.dir(), feed.identity().clone(), feed.places(), first)?.ok_or_else(lost)?;
-        Ok(Changes { view: self, cursor, limit, place: after, names: None, group: None, _reading: reading })
+        Ok(Changes {
+            view: self,
+            cursor,
+            limit,
+            place: after,
+            names: None,
+            group: None,
+            bytes_read: 0,
+            _reading: reading,
+        })
     }
 
     /// The place before the first change of the history.
@@ -155,6 +165,11 @@ impl<'v> Changes<'v> {
         self.place
     }
 
+    /// How many bytes of units were read.
+    pub fn bytes_read(&self) -> u64 {
+        self.bytes_read
+    }
+
     /// What comes next. Not all that happens is told: nothing of the server's own collections but that one gets a name that is not,
     /// nothing of expiries alone, and nothing of indexes.
     ///
@@ -166,14 +181,17 @@ impl<'v> Changes<'v> {
             None => match self.cursor.read(self.limit)? {
                 Read::End => return Ok(Change::End),
                 Read::Gone => return Err(FollowError::Lost(self.place.position.lsn)),
-                Read::Frame(frame) => Group {
-                    bytes: frame.units,
-                    at: 0,
-                    term: frame.term,
-                    lsn: frame.first_lsn,
-                    units: frame.count,
-                    unit: None,
-                },
+                Read::Frame(frame) => {
+                    self.bytes_read += frame.units.len() as u64;
+                    Group {
+                        bytes: frame.units,
+                        at: 0,
+                        term: frame.term,
+                        lsn: frame.first_lsn,
+                        units: frame.count,
+                        unit: None,
+                    }
+                }
             },
         };
         let damaged = |lsn: Lsn| {
