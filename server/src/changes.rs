@@ -114,7 +114,7 @@ pub(crate) fn attach(server: &Server, store: &Store) {
             signal.raised.notify_one();
         }
     };
-    // It may have changes that the one before did not have.
+    *server.changes.subscription.lock() = Some(store.on_commit(raise.clone()));
+    // It may have changes that the one before did not have, or got before it was watched.
     raise();
-    *server.changes.subscription.lock() = Some(store.on_commit(raise));
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::runtime::Handle;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use veddb_commands::access::User;
 use veddb_commands::context::{Asker, Limits, Phased, ReadContext, Step, Unit};
 use veddb_commands::{Args, CommandError, ErrorCode, Reply};
@@ -109,24 +109,8 @@ impl Caller {
         &self,
         work: impl FnOnce() -> Result<T, CommandError> + Send + 'static,
     ) -> Result<T, CommandError> {
-        self.on_a_thread_of(Arc::clone(&self.server.read_slots), work).await
-    }
-
-    /// The same for work that has slots of its own.
-    pub(crate) async fn on_a_thread_of<T: Send + 'static>(
-        &self,
-        slots: Arc<Semaphore>,
-        work: impl FnOnce() -> Result<T, CommandError> + Send + 'static,
-    ) -> Result<T, CommandError> {
-        let Ok(slot) = slots.acquire_owned().await else { return Err(stopped()) };
-        let task = tokio::task::spawn_blocking(move || {
-            give_way();
-            let outcome = work();
-            drop(slot);
-            outcome
-        });
-        // The slot is freed by a panic as well: it is owned by the closure.
-        task.await.unwrap_or_else(|_| Err(panicked()))
+        let Ok(slot) = Arc::clone(&self.server.read_slots).acquire_owned().await else { return Err(stopped()) };
+        on_a_thread_with(slot, work).await
     }
 
     /// What a read of this caller works with.
@@ -143,6 +127,21 @@ impl Caller {
         };
         ReadContext::new(view, asker)
     }
+}
+
+/// Runs long work on a thread; the permit for it is given back with its end.
+pub(crate) async fn on_a_thread_with<T: Send + 'static>(
+    slot: OwnedSemaphorePermit,
+    work: impl FnOnce() -> Result<T, CommandError> + Send + 'static,
+) -> Result<T, CommandError> {
+    let task = tokio::task::spawn_blocking(move || {
+        give_way();
+        let outcome = work();
+        drop(slot);
+        outcome
+    });
+    // The slot is freed by a panic as well: it is owned by the closure.
+    task.await.unwrap_or_else(|_| Err(panicked()))
 }
 
 /// How far a phased write came.
@@ -205,7 +204,8 @@ fn refuse(count: usize, error: CommandError) -> Vec<Outcome> {
     std::iter::repeat_n(error, count).map(Err).collect()
 }
 
-fn stopped() -> CommandError {
+/// The server ends.
+pub(crate) fn stopped() -> CommandError {
     CommandError::from(Error::ShuttingDown)
 }
 

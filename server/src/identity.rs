@@ -84,7 +84,7 @@ impl State {
 }
 
 /// A user as a token has it be.
-fn narrowed(user: &Arc<User>, token: Option<&Token>) -> Arc<User> {
+pub(crate) fn narrowed(user: &Arc<User>, token: Option<&Token>) -> Arc<User> {
     let bounds = token.and_then(|token| token.bounds.as_ref());
     bounds.map_or_else(|| Arc::clone(user), |bounds| Arc::new(user.narrowed(bounds)))
 }

@@ -257,6 +257,12 @@ impl Store {
         View { now_ms, ..View::stored(&self.shared) }
     }
 
+    /// The same for a look that is nothing that a client does, so that background work need not give way to it. Of what has expired it
+    /// knows nothing.
+    pub fn glance(&self) -> View {
+        View::stored(&self.shared)
+    }
+
     /// Gives the committer a job. Never waits: when the queue is full the job comes back, and
     /// whoever submits has to hold itself back (the queue's length is `Options::queue_length`).
     pub fn submit(&self, job: Box<dyn Job>) -> Result<(), Box<dyn Job>> {

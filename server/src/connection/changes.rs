@@ -5,21 +5,25 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::sync::OwnedSemaphorePermit;
 use veddb_commands::changes::{Changes, Found};
 use veddb_commands::lookup::Entry;
 use veddb_commands::session::Unblock;
 use veddb_commands::{Args, CommandError, ErrorCode};
 
 use super::{Closed, Connection, unless_gone};
-use crate::execute::{Caller, Outcome, now_ms};
+use crate::execute::{Caller, Outcome, now_ms, on_a_thread_with, stopped};
+use crate::identity::narrowed;
+use crate::token::Token;
 
 /// A request on its way.
 struct Reading {
     caller: Caller,
     entry: &'static Entry,
     args: Args,
-    /// Of which users and roles the caller's rights are.
+    /// Of which users and roles the caller's rights are, and the token that they were narrowed by.
     generation: u64,
+    token: Option<Arc<Token>>,
 }
 
 impl Connection {
@@ -32,13 +36,16 @@ impl Connection {
         changes: Box<Changes>,
     ) -> Result<(Outcome, Duration), Closed> {
         let block = changes.block().filter(|_| !self.state.in_exec);
-        let generation = self.server.acl.generation();
         // A slice of what was read would hold all that was read.
         let args = Args::new(args.from(0).iter().map(|arg| bytes::Bytes::copy_from_slice(arg)).collect());
-        let reading = Reading { caller: self.caller(started), entry, args, generation };
+        let (generation, token) = (self.state.generation, self.state.token.clone());
+        let mut reading = Reading { caller: self.caller(started), entry, args, generation, token };
         let Some(time) = block else {
             let outcome = async {
-                let (changes, found) = reading.read(changes).await?;
+                let slots = Arc::clone(&reading.caller.server.changes.slots);
+                let slot = slots.acquire_owned().await.map_err(|_| stopped())?;
+                reading.look_at_rights()?;
+                let (changes, found) = reading.read(slot, changes).await?;
                 Ok(changes.reply(found.events))
             };
             return Ok((unless_gone(&self.stream, &self.client, outcome).await, Duration::ZERO));
@@ -55,15 +62,19 @@ impl Connection {
 }
 
 impl Reading {
-    /// Reads for a turn, on a thread.
-    async fn read(&self, mut changes: Box<Changes>) -> Result<(Box<Changes>, Found), CommandError> {
+    /// Reads for a turn, on a thread that there is this permit for.
+    async fn read(
+        &self,
+        slot: OwnedSemaphorePermit,
+        mut changes: Box<Changes>,
+    ) -> Result<(Box<Changes>, Found), CommandError> {
         let caller = self.caller.clone();
         let turn = move || {
             let view = caller.server.loaded()?.view(now_ms());
             let found = changes.read(&caller.context(&view))?;
             Ok((changes, found))
         };
-        self.caller.on_a_thread_of(Arc::clone(&self.caller.server.changes.slots), turn).await
+        on_a_thread_with(slot, turn).await
     }
 
     /// Reads until something is found, or the time is up; with how long it waited for others.
@@ -76,26 +87,52 @@ impl Reading {
     async fn find(&mut self, mut changes: Box<Changes>, time: Option<Duration>, waited: &mut Duration) -> Outcome {
         let server = Arc::clone(&self.caller.server);
         let client = Arc::clone(&self.caller.client);
+        // From now on, also while others read before it.
+        let until = time.and_then(|time| Instant::now().checked_add(time));
         let up = async move {
-            match time {
-                Some(time) => tokio::time::sleep(time).await,
+            match until {
+                Some(until) => tokio::time::sleep_until(until.into()).await,
                 None => std::future::pending().await,
             }
         };
         tokio::pin!(up);
         let mut waiter = server.changes.join();
         let mut is_blocked = false;
+        let mut block = || {
+            if !std::mem::replace(&mut is_blocked, true) {
+                client.block(true);
+            }
+        };
+        // It may be over before it is its turn to read, and then this is where to go on.
+        changes.begin(&server.loaded()?.glance());
         loop {
+            let slots = Arc::clone(&server.changes.slots);
+            let slot = match Arc::clone(&slots).try_acquire_owned() {
+                Ok(slot) => slot,
+                Err(_) => {
+                    block();
+                    let began = Instant::now();
+                    let slot = tokio::select! {
+                        biased;
+                        () = client.unblocked() => None,
+                        () = &mut up => None,
+                        slot = slots.acquire_owned() => Some(slot),
+                    };
+                    *waited += began.elapsed();
+                    let Some(slot) = slot else { return Ok(changes.reply(Vec::new())) };
+                    slot.map_err(|_| stopped())?
+                }
+            };
+            // Only now: rights may have been cut while it waited for others.
+            self.look_at_rights()?;
             waiter.look();
             let found;
-            (changes, found) = self.read(changes).await?;
+            (changes, found) = self.read(slot, changes).await?;
             // A turn that found nothing in a long log is an answer as well: its place is farther on.
             if !found.events.is_empty() || !found.ended {
                 return Ok(changes.reply(found.events));
             }
-            if !std::mem::replace(&mut is_blocked, true) {
-                client.block(true);
-            }
+            block();
             loop {
                 let began = Instant::now();
                 let is_over = tokio::select! {
@@ -112,7 +149,7 @@ impl Reading {
                 waiter.look();
                 // There is none while another takes its place, which is told when it has.
                 let Some(store) = server.store_now() else { continue };
-                if !changes.pass(&store.view(now_ms()), self.caller.db) {
+                if !changes.pass(&store.glance(), self.caller.db) {
                     break;
                 }
             }
@@ -129,7 +166,7 @@ impl Reading {
         self.generation = generation;
         // A connection whose user is gone is being closed.
         if let Some(user) = acl.load().get(self.caller.user.name()) {
-            self.caller.user = Arc::clone(user);
+            self.caller.user = narrowed(user, self.token.as_deref());
         }
         let user = &self.caller.user;
         user.check(self.entry, &self.args, &self.caller.limits).map_err(|denial| denial.error(user))

@@ -140,6 +140,28 @@ fn rules_of_a_token_narrow_and_never_widen() -> Result<()> {
 }
 
 #[test]
+fn a_token_narrows_what_is_waited_for_too() -> Result<()> {
+    let (server, mut admin) = start()?;
+    let token = issue(&mut admin, &["USER", "ada", "CLAIMS", r#"{"acl":["+doc.changes","~a*"]}"#])?;
+    let mut client = inside(&server, &token)?;
+    client.send(&veddb_tests::request(&["DOC.CHANGES", "*", "BLOCK", "0"]))?;
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !admin.ask(&["CLIENT", "LIST"])?.expect_text().contains(" flags=b") {
+        ensure!(Instant::now() < deadline, "it does not wait");
+        thread::sleep(Duration::from_millis(10));
+    }
+    // Users change, so it is looked again who it is.
+    admin.ask(&["ACL", "SETUSER", "other", "on"])?;
+    admin.ask(&["DOC.SET", "b_people", "1", "{}"])?;
+    admin.ask(&["DOC.SET", "a_people", "1", "{}"])?;
+    let reply = client.read()?;
+    let [_, events] = reply.expect_array() else { bail!("{reply}") };
+    let [event] = events.expect_array() else { bail!("{reply}") };
+    ensure!(event.expect_text().contains(r#""coll":"a_people""#), "it is told what the token keeps from it: {event}");
+    Ok(())
+}
+
+#[test]
 fn a_cursor_is_only_for_the_same_rights() -> Result<()> {
     let (server, mut admin) = start()?;
     for id in 0..20 {
