@@ -327,10 +327,15 @@ impl<'a> Task<'a> {
         self.keys.figures.lock().step = "log".to_owned();
         self.need_space(log::largest_segment(&shared.log_dir)?)?;
         let (patience, mut turns) = (self.patience(), shared.pace.turns());
-        let identity = shared.feed.identity();
-        let resealed =
-            log::reseal(&shared.log_dir, identity, shared.feed.files(), &mut || turns.give_way(WRITING, &patience))?;
-        tracing::debug!(segments = resealed, "rotation: what is kept of the log is under the new key");
+        let (identity, files) = (shared.feed.identity(), shared.feed.files());
+        // What a start would begin with, so that it is known what it would not read.
+        let lsn = checkpoint::read(&shared.checkpoint_path, &shared.sealer)?.map_or(0, |checkpoint| checkpoint.lsn);
+        let done = log::reseal(&shared.log_dir, identity, lsn, files, &mut || turns.give_way(WRITING, &patience))?;
+        if done.deleted > 0 {
+            let _files = files.lock();
+            shared.feed.trimmed(log::first_lsn(&shared.log_dir)?);
+        }
+        tracing::debug!(segments = done.segments, "rotation: what is kept of the log is under the new key");
         Ok(())
     }
 
