@@ -7,8 +7,8 @@ mod common;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use common::{commit, try_commit};
 use common::writer::{Random, seed, unit};
+use common::{commit, try_commit};
 use veddb_storage::document::json::{IdSource, ParseLimits, parse_document};
 use veddb_storage::seal::MasterKeySource;
 use veddb_storage::{Change, ChangePlace, Error, FollowError, FsyncPolicy, Options, Position, Store};
