@@ -26,7 +26,7 @@ use crate::pubsub::Subscriptions;
 use crate::pubsub::mailbox::{Filled, Mailbox};
 use crate::replication::{failover, recruit};
 use crate::server::Server;
-use crate::token::Token;
+use crate::token::{Refused, Token};
 
 /// What a connection's commands change and only its own task reads.
 #[derive(Debug)]
@@ -37,6 +37,8 @@ pub(crate) struct State {
     pub(crate) authenticated: bool,
     /// The audit log has an attempt of it from before it got in.
     pub(crate) stranger_noted: bool,
+    /// Why the token was refused that the command at hand came with.
+    pub(crate) refused_token: Option<Refused>,
     /// Who it is, as of a generation of users and roles.
     pub(crate) user: Arc<User>,
     /// The token that it got in with, if it was one: what it narrows, `user` has been narrowed by.
@@ -84,6 +86,7 @@ impl State {
             token: None,
             generation,
             stranger_noted: false,
+            refused_token: None,
             open: is_open(&accounts),
             later: None,
             db: 0,

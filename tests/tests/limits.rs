@@ -160,17 +160,72 @@ fn wrong_passwords_hold_up_their_address_ever_longer() -> Result<()> {
         let wait_ms = wait(&guess(&["AUTH", "right"])?, AUTH_LIMIT)?;
         ensure!((longest / 2 - 500..=longest).contains(&wait_ms), "{wait_ms} ms, where {longest} is the longest");
     }
-    // Who gets in is forgiven.
+    // Who gets in as one user is forgiven nothing that was tried as another: an account of one's own would be worth any number of
+    // guesses.
     let answer = patient(|| guess(&["AUTH", "ada", "secret"]))?;
     ensure!(!matches!(answer, Value::Error(_)), "{answer}");
-    for number in 0..2 {
-        wrong(&["AUTH", &format!("wrong again {number}")])?;
+    wrong(&["AUTH", "wrong again"])?;
+    let wait_ms = wait(&guess(&["AUTH", "right"])?, AUTH_LIMIT)?;
+    ensure!((3500..=8000).contains(&wait_ms), "{wait_ms} ms");
+    // What was its own is forgiven.
+    let elsewhere =
+        |last: u8, words: &[&str]| Client::connect_from(Ipv4Addr::new(127, 0, 0, last), server.port())?.run(words);
+    for _ in 0..2 {
+        for password in ["wrong 1", "wrong 2"] {
+            let answer = elsewhere(3, &["AUTH", "ada", password])?;
+            ensure!(answer.is_error("WRONGPASS"), "{answer}");
+        }
+        let answer = elsewhere(3, &["AUTH", "ada", "secret"])?;
+        ensure!(!matches!(answer, Value::Error(_)), "two wrong ones are too many: {answer}");
     }
-    ensure!(!matches!(guess(&["AUTH", "right"])?, Value::Error(_)), "two wrong ones are too many");
+    // Where no password is needed, none was known.
+    admin.ask(&["ACL", "SETUSER", "open", "on", "nopass", "+@all"])?;
+    for _ in 0..3 {
+        let answer = elsewhere(4, &["AUTH", "open", "anything"])?;
+        ensure!(!matches!(answer, Value::Error(_)), "{answer}");
+        let answer = elsewhere(4, &["AUTH", "open", WRONG_TOKEN])?;
+        ensure!(answer.is_error("WRONGPASS"), "{answer}");
+    }
+    wait(&elsewhere(4, &["AUTH", "open", "anything"])?, AUTH_LIMIT)?;
     let counted: u64 = admin.figure("stats", "rate_limited_requests")?.parse()?;
     ensure!(counted >= 5, "{counted} are counted");
     let denied: u64 = admin.figure("stats", "acl_access_denied_auth")?.parse()?;
-    ensure!(denied == 7, "{denied} passwords were looked at and wrong");
+    ensure!(denied == 13, "{denied} passwords and tokens were looked at and wrong");
+    Ok(())
+}
+
+/// Not signed, so that it costs nothing to refuse it.
+const WRONG_TOKEN: &str = "eyJhbGciOiJub25lIn0.e30.AA";
+
+#[test]
+fn wrong_tokens_are_noted_once_a_connection() -> Result<()> {
+    let server = Options::new().password("right").start()?;
+    let mut admin = server.client()?;
+    let mut stranger = Client::connect(server.port())?;
+    for _ in 0..50 {
+        let answer = stranger.run(&["AUTH", "default", WRONG_TOKEN])?;
+        ensure!(answer.is_error("WRONGPASS"), "{answer}");
+    }
+    let said = |server: &Server| server.log().matches("authentication failed").count();
+    ensure!(said(&server) == 1, "log:\n{}", server.log());
+    // A wrong password takes its time, and each is said.
+    for number in 0..2 {
+        let answer = stranger.run(&["AUTH", &format!("wrong {number}")])?;
+        ensure!(answer.is_error("WRONGPASS"), "{answer}");
+    }
+    ensure!(said(&server) == 3, "log:\n{}", server.log());
+    // Records come in the order in which things were done, some time after.
+    admin.ask(&["CONFIG", "SET", "timeout", "0"])?;
+    let until = Instant::now() + Duration::from_secs(30);
+    let audited = loop {
+        let audited = admin.ask(&["AUDIT.TAIL", "10000"])?;
+        if audited.expect_array().iter().any(|one| one.expect_text().contains(r#""names":["timeout"]"#)) {
+            break audited;
+        }
+        ensure!(Instant::now() < until, "CONFIG SET is not audited: {audited}");
+    };
+    let refused = audited.expect_array().iter().filter(|one| one.expect_text().contains(r#""outcome":"WRONGPASS""#));
+    ensure!(refused.count() == 3, "{audited}");
     Ok(())
 }
 

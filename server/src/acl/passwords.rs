@@ -21,7 +21,7 @@ use veddb_commands::access::User;
 use veddb_commands::access::password::{PASSWORD_BYTES_MAX, Password, Salt, too_long};
 
 use super::Acl;
-use super::attempts::Attempts;
+use super::attempts::{Attempt, Attempts, Proof};
 use super::turns::{Turns, WAITING_MAX};
 use crate::limits::{network, refused};
 
@@ -76,6 +76,13 @@ impl Default for Passwords {
     }
 }
 
+/// It was right. Of a user that needs no password it says nothing, whatever was given.
+fn got_in(attempt: Attempt, user: &User) {
+    if !user.needs_no_password() {
+        attempt.succeeded();
+    }
+}
+
 impl Passwords {
     /// The user of this name, if the password is right for it.
     ///
@@ -87,11 +94,12 @@ impl Passwords {
             return Err(too_long());
         }
         let address = network(claim.address);
-        let attempt = self.attempts.begin(address, name, failures_max).map_err(|wait| self.refuse(wait))?;
+        let attempt = self.attempts.begin(Proof::Password, address, name, failures_max);
+        let mut attempt = attempt.map_err(|wait| self.refuse(wait))?;
         if attempt.is_early()
             && let Some(user) = self.known_to_be_right(acl, name, password)
         {
-            attempt.succeeded();
+            got_in(attempt, &user);
             return Ok(Some(user));
         }
         let Some(turn) = self.turns.take(address).await else {
@@ -102,7 +110,7 @@ impl Passwords {
         attempt.look_again().map_err(|wait| self.refuse(wait))?;
         // One that came earlier may have been the same.
         if let Some(user) = self.known_to_be_right(acl, name, password) {
-            attempt.succeeded();
+            got_in(attempt, &user);
             return Ok(Some(user));
         }
         let salt = acl.load().get(name).filter(|user| user.is_enabled()).and_then(|user| user.salt());
@@ -124,13 +132,14 @@ impl Passwords {
         Ok(user.map(Arc::clone))
     }
 
-    /// Whether what stands in a password's place is right, where that is found out at once. It counts as a password does.
+    /// Whether the token that stands in a password's place is right. It counts of its address as a password does.
     ///
     /// # Errors
     /// `RATELIMIT`, as of [`Passwords::authenticate`]; then it was not asked.
     pub(crate) fn counted(&self, claim: Claim<'_>, is_right: impl FnOnce() -> bool) -> Result<bool, CommandError> {
-        let attempt = self.attempts.begin(network(claim.address), claim.name, claim.failures_max);
-        let attempt = attempt.map_err(|wait| self.refuse(wait))?;
+        let attempt = self.attempts.begin(Proof::Token, network(claim.address), claim.name, claim.failures_max);
+        let mut attempt = attempt.map_err(|wait| self.refuse(wait))?;
+        attempt.look_again().map_err(|wait| self.refuse(wait))?;
         let is_right = is_right();
         if is_right {
             attempt.succeeded()

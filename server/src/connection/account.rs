@@ -109,10 +109,11 @@ impl Connection {
     }
 
     /// Whether the password, or the token that stands in its place, is right; then the connection is that user. The inner error says
-    /// that neither was looked at.
+    /// that neither was looked at. A token that is not right is in the connection's state, for it cost nothing: whoever answers asks
+    /// whether it is to be said.
     async fn authenticate(&mut self, user: &Bytes, password: &Bytes) -> Result<Result<bool, CommandError>, Closed> {
         let (address, failures_max) = (self.client.addr.ip(), self.settings.rates.auth_failures);
-        let refused = if is_token(password) {
+        if is_token(password) {
             // Quick to verify, so it is done here and waits for no slot that passwords are hashed in.
             let (acl, client) = (&self.server.acl, &self.client);
             let claim = Claim { address, name: user, password, failures_max };
@@ -126,32 +127,26 @@ impl Connection {
                     }
                 }
             });
-            match verified {
-                Ok(false) => Some(why),
-                done => return Ok(done),
+            if matches!(verified, Ok(false)) {
+                self.state.refused_token = Some(why);
             }
-        } else {
-            let server = Arc::clone(&self.server);
-            let (name, password) = (user.clone(), password.clone());
-            let checked = async move {
-                let claim = Claim { address, name: &name, password: &password, failures_max };
-                server.acl.passwords.authenticate(&server.acl, claim).await
-            };
-            let found = match self.wait_out(checked).await? {
-                Ok(found) => found,
-                Err(refused) => return Ok(Err(refused)),
-            };
-            let (acl, client) = (&self.server.acl, &self.client);
-            if found.is_some_and(|found| self.state.become_user(found.name(), None, acl, client)) {
-                return Ok(Ok(true));
-            }
-            None
-        };
-        let (client, addr) = (self.client.id, &self.client.addr);
-        match refused {
-            Some(why) => tracing::info!(client, %addr, %why, "authentication failed"),
-            None => tracing::info!(client, %addr, "authentication failed"),
+            return Ok(verified);
         }
+        let server = Arc::clone(&self.server);
+        let (name, password) = (user.clone(), password.clone());
+        let checked = async move {
+            let claim = Claim { address, name: &name, password: &password, failures_max };
+            server.acl.passwords.authenticate(&server.acl, claim).await
+        };
+        let found = match self.wait_out(checked).await? {
+            Ok(found) => found,
+            Err(refused) => return Ok(Err(refused)),
+        };
+        let (acl, client) = (&self.server.acl, &self.client);
+        if found.is_some_and(|found| self.state.become_user(found.name(), None, acl, client)) {
+            return Ok(Ok(true));
+        }
+        tracing::info!(client = self.client.id, addr = %self.client.addr, "authentication failed");
         Ok(Ok(false))
     }
 

@@ -21,12 +21,7 @@ impl Connection {
         }
         let took = self.count(entry, started, &outcome);
         self.note_time(entry, args, took);
-        let error = outcome.as_ref().err().map(|error| error.code);
-        // A wrong password takes its time, so there are not many; what else a stranger sends costs nothing.
-        let is_cheap = error.is_some_and(|code| code != ErrorCode::WrongPass);
-        if !is_cheap || !self.was_noted() {
-            self.audit(entry, args, error);
-        }
+        self.note_end(entry, args, outcome.as_ref().err().map(|error| error.code));
         self.reply(&outcome.unwrap_or_else(Reply::Error));
         self.tell_monitors(entry, args, self.state.db);
     }
@@ -37,6 +32,20 @@ impl Connection {
         let error = outcome.as_ref().err().map(|error| error.code);
         self.ran.push(Ran { index: entry.index, took_us: microseconds(took), error });
         took
+    }
+
+    /// Has the audit log say how it ended, as far as that is for it; and the server's log why a token was refused.
+    pub(super) fn note_end(&mut self, entry: &Entry, args: &Args, error: Option<ErrorCode>) {
+        let refused = self.state.refused_token.take();
+        // A wrong password takes its time, so there are not many; a wrong token, and what else a stranger sends, costs nothing.
+        let is_cheap = refused.is_some() || error.is_some_and(|code| code != ErrorCode::WrongPass);
+        if is_cheap && self.was_noted() {
+            return;
+        }
+        self.audit(entry, args, error);
+        if let Some(why) = refused {
+            tracing::info!(client = self.client.id, addr = %self.client.addr, %why, "authentication failed");
+        }
     }
 
     /// Has the audit log say how it ended.
