@@ -191,15 +191,17 @@ impl Server {
 
     /// Carries changed settings into effect.
     pub(crate) fn apply(&self, before: &Settings, after: &Settings, names: &[&'static str]) -> Result<(), String> {
-        if names.iter().any(|name| name.starts_with("tls-")) {
-            self.tls.load(&after.tls)?;
-        }
+        // It takes the place of what was there when nothing else is refused.
+        let tls = names.iter().any(|name| name.starts_with("tls-")).then(|| Tls::read(&after.tls)).transpose()?;
         if names.iter().any(|name| name.starts_with("token-")) {
             self.acl.tokens.load_foreign(&after.tokens)?;
             crate::token::enforce(self, None);
         }
         if before.loglevel != after.loglevel {
             self.log_level.set(after.loglevel)?;
+        }
+        if let Some(tls) = tls {
+            self.tls.put(tls);
         }
         // Where there is none now, the next one is opened as the settings are then.
         let store = self.store_now();

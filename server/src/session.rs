@@ -144,6 +144,8 @@ pub(crate) struct ConnectionSession<'a> {
     pub(crate) client: &'a Arc<Client>,
     pub(crate) settings: &'a Settings,
     pub(crate) state: &'a mut State,
+    /// Whether what is said here is sealed on the wire.
+    pub(crate) through_tls: bool,
 }
 
 impl ConnectionSession<'_> {
@@ -521,6 +523,10 @@ impl Session for ConnectionSession<'_> {
     }
 
     fn feed(&mut self, request: FollowRequest) -> Result<(), CommandError> {
+        // All data would go in the clear to whoever knows a password, and nobody would have been verified.
+        if self.settings.tls.replication && !self.through_tls {
+            return Err(CommandError::err("tls-replication is on here, so replicas follow through tls-port"));
+        }
         tokio::task::block_in_place(|| self.server.admit_replica(&request))?;
         self.state.follower = Some(request);
         Ok(())

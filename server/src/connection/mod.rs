@@ -357,6 +357,7 @@ impl Connection {
             client: &self.client,
             settings: &self.settings,
             state: &mut self.state,
+            through_tls: matches!(self.stream, Stream::Tls(_)),
         };
         let outcome = run(args, &mut session);
         if about_server {
@@ -373,6 +374,7 @@ impl Connection {
             client: &self.client,
             settings: &self.settings,
             state: &mut self.state,
+            through_tls: matches!(self.stream, Stream::Tls(_)),
         };
         then(args, &mut session)
     }

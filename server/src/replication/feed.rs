@@ -101,15 +101,19 @@ async fn send(server: &Server, feed: &Feed, mut to: WriteHalf<Stream>, mut queue
                 }
             }
         }
+        let mut is_begun = false;
         for said in feed.take() {
             said.encode(&mut out);
-            if out.len() > SEND_BYTES
-                && let Err(error) = to.write_all_buf(&mut out).await
-            {
-                return error.to_string();
+            if out.len() > SEND_BYTES {
+                server.metrics.net_output_bytes.fetch_add(out.len() as u64, Relaxed);
+                if let Err(error) = to.write_all_buf(&mut out).await {
+                    return error.to_string();
+                }
+                is_begun = true;
             }
         }
-        if out.is_empty() {
+        // What was written may wait in TLS until it is flushed.
+        if out.is_empty() && !is_begun {
             continue;
         }
         server.metrics.net_output_bytes.fetch_add(out.len() as u64, Relaxed);

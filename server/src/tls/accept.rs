@@ -7,7 +7,7 @@ use rustls::crypto::CryptoProvider;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 
-use super::{AuthClients, Settings, files};
+use super::{AuthClients, ClientUser, Settings, files};
 
 const WANTED_BY: &str = "tls-port is set (tls-auth-clients no takes no tls-ca-cert-file)";
 
@@ -40,6 +40,12 @@ fn verifier(
     provider: &Arc<CryptoProvider>,
 ) -> Result<Option<Arc<dyn ClientCertVerifier>>, String> {
     if settings.auth_clients == AuthClients::No {
+        if settings.auth_clients_user != ClientUser::Off {
+            // Whoever set it counts on it.
+            return Err("tls-auth-clients-user needs clients that are asked for a certificate: with tls-auth-clients no \
+                        nobody is"
+                .to_owned());
+        }
         return Ok(None);
     }
     let roots = Arc::new(files::roots(settings, WANTED_BY)?);

@@ -1,5 +1,6 @@
 //! Reading what the settings name: certificates, keys and revocation lists, PEM.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -7,6 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use rustls::RootCertStore;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
+use x509_parser::oid_registry::OID_X509_EXT_ISSUER_DISTRIBUTION_POINT;
 use x509_parser::prelude::{CertificateRevocationList, FromDer};
 
 use super::Settings;
@@ -35,7 +37,7 @@ pub(super) fn roots(settings: &Settings, wanted_by: &str) -> Result<RootCertStor
     Ok(roots)
 }
 
-/// The lists of `tls-crl-file`, none of which has expired; nothing where there is no such file.
+/// The lists of `tls-crl-file`, none of which has expired, and no two of which are of the same; nothing where there is no such file.
 pub(super) fn revocations(settings: &Settings) -> Result<Vec<CertificateRevocationListDer<'static>>, String> {
     let path = settings.crl_file.as_path();
     if path.as_os_str().is_empty() {
@@ -48,12 +50,19 @@ pub(super) fn revocations(settings: &Settings) -> Result<Vec<CertificateRevocati
         return Err(refused(&"no list in it"));
     }
     let now_s = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let mut seen = HashSet::new();
     for list in &lists {
         let (_, read) = CertificateRevocationList::from_der(list).map_err(|why| refused(&why))?;
         // One that says nothing of its end is refused by whoever verifies with it.
         let end_s = read.next_update().and_then(|time| u64::try_from(time.timestamp()).ok()).unwrap_or(0);
         if end_s <= now_s {
             return Err(refused(&format!("the list of {} has expired", read.issuer())));
+        }
+        // Of two the first would be asked alone, which may be the older one.
+        let point = read.extensions().iter().find(|found| found.oid == OID_X509_EXT_ISSUER_DISTRIBUTION_POINT);
+        let of = (read.issuer().as_raw().to_vec(), point.map(|extension| extension.value.to_vec()));
+        if !seen.insert(of) {
+            return Err(refused(&format!("there are two lists of {}", read.issuer())));
         }
     }
     Ok(lists)

@@ -124,6 +124,12 @@ pub struct Tls {
     outdated: AtomicBool,
 }
 
+/// What files come to that were read and are good.
+pub(crate) struct Loaded {
+    accepting: Option<Arc<ServerConfig>>,
+    dialling: Option<Arc<ClientConfig>>,
+}
+
 impl fmt::Debug for Tls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Tls")
@@ -137,12 +143,25 @@ impl Tls {
     /// # Errors
     /// What is missing or not as it should be; then everything is as before.
     pub fn load(&self, settings: &Settings) -> Result<(), String> {
+        self.put(Tls::read(settings)?);
+        Ok(())
+    }
+
+    /// The first half of [`Tls::load`].
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) fn read(settings: &Settings) -> Result<Loaded, String> {
         let accepting = (settings.port != 0).then(|| accept::configuration(settings)).transpose()?;
         let dialling = settings.replication.then(|| dial::configuration(settings)).transpose()?;
-        self.accepting.store(accepting.map(Arc::new));
-        self.dialling.store(dialling.map(Arc::new));
+        Ok(Loaded { accepting: accepting.map(Arc::new), dialling: dialling.map(Arc::new) })
+    }
+
+    /// The second half.
+    pub(crate) fn put(&self, loaded: Loaded) {
+        self.accepting.store(loaded.accepting);
+        self.dialling.store(loaded.dialling);
         self.outdated.store(false, Relaxed);
-        Ok(())
     }
 
     /// Makes the keys of a connection that came in. Whoever calls says how long that may take.
@@ -199,6 +218,8 @@ mod tests {
         let named =
             Settings { port: 1, auth_clients: AuthClients::No, cert_file: "/nowhere".into(), ..Settings::default() };
         assert!(tls.load(&named).unwrap_err().starts_with("tls-cert-file: /nowhere: "));
+        let unasked = Settings { auth_clients_user: ClientUser::CommonName, ..named };
+        assert!(tls.load(&unasked).unwrap_err().starts_with("tls-auth-clients-user "));
         let refused = tls.load(&Settings { replication: true, ..Settings::default() }).unwrap_err();
         assert_eq!(refused, "tls-ca-cert-file is needed where tls-replication is set");
     }

@@ -6,8 +6,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Result;
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType, IsCa, Issuer, KeyIdMethod, KeyPair,
-    KeyUsagePurpose, RevocationReason, RevokedCertParams, SerialNumber, date_time_ymd,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CrlDistributionPoint,
+    CrlIssuingDistributionPoint, DnType, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, RevocationReason,
+    RevokedCertParams, SerialNumber, date_time_ymd,
 };
 use tempfile::TempDir;
 use veddb_tests::{Options, Server};
@@ -71,6 +72,11 @@ impl Authority {
 
     /// Writes `crl.pem`, which revokes this certificate and is good for this long.
     pub(crate) fn revoke(&self, serial: u64, good_for: Duration) -> Result<()> {
+        Ok(fs::write(self.path("crl.pem"), self.list(serial, good_for, None)?)?)
+    }
+
+    /// What is in it; `point` is where it may be had, where that is said.
+    pub(crate) fn list(&self, serial: u64, good_for: Duration, point: Option<&str>) -> Result<String> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
         let revoked = RevokedCertParams {
             serial_number: SerialNumber::from(serial),
@@ -82,12 +88,14 @@ impl Authority {
             this_update: date_time_ymd(2024, 1, 1),
             next_update: date_time_ymd(1970, 1, 1) + now + good_for,
             crl_number: SerialNumber::from(1),
-            issuing_distribution_point: None,
+            issuing_distribution_point: point.map(|uri| CrlIssuingDistributionPoint {
+                distribution_point: CrlDistributionPoint { uris: vec![uri.to_owned()] },
+                scope: None,
+            }),
             revoked_certs: vec![revoked],
             key_identifier_method: KeyIdMethod::Sha256,
         };
-        fs::write(self.path("crl.pem"), list.signed_by(&self.issuer)?.pem()?)?;
-        Ok(())
+        Ok(list.signed_by(&self.issuer)?.pem()?)
     }
 
     /// Arguments of redis-cli that show this certificate.

@@ -151,6 +151,56 @@ fn a_new_certificate_disturbs_nobody() -> Result<()> {
 }
 
 #[test]
+fn settings_that_are_refused_together_change_nothing() -> Result<()> {
+    let authority = Authority::new("ours")?;
+    let (server, port) = secured(&authority, "no")?;
+    let mut admin = server.client()?;
+    let before = Secure::connect(port, &authority)?.certificate();
+    authority.sign("server", 200, Flaw::None)?;
+    let path = authority.path("server.pem");
+    let refused = admin.run(&["CONFIG", "SET", "tls-cert-file", &path, "token-jwks-file", "/nowhere"])?;
+    ensure!(refused.is_error("ERR") && refused.to_string().contains("token-jwks"), "{refused}");
+    ensure!(Secure::connect(port, &authority)?.certificate() == before, "what was refused is in force");
+    admin.ask(&["CONFIG", "SET", "tls-cert-file", &path])?;
+    ensure!(Secure::connect(port, &authority)?.certificate() != before, "the old certificate is shown");
+
+    // Nobody is asked for a certificate, so none can name a user.
+    let refused = admin.run(&["CONFIG", "SET", "tls-auth-clients-user", "CN"])?;
+    ensure!(refused.to_string().contains("tls-auth-clients-user needs"), "{refused}");
+    admin.ask(&["CONFIG", "SET", "tls-auth-clients-user", "CN", "tls-auth-clients", "optional"])?;
+    ensure!(admin.run(&["CONFIG", "SET", "tls-auth-clients", "no"])?.is_error("ERR"), "users by no certificate");
+    Ok(())
+}
+
+#[test]
+fn two_lists_of_one_issuer_are_refused() -> Result<()> {
+    let (ours, foreign) = (Authority::new("ours")?, Authority::new("foreign")?);
+    let (server, port) = secured(&ours, "yes")?;
+    ours.sign("client", 1, Flaw::None)?;
+    ours.sign("revoked", 3, Flaw::None)?;
+    let mut admin = server.client()?;
+    let mut load = |lists: &[String]| -> Result<Value> {
+        fs::write(ours.path("crl.pem"), lists.concat())?;
+        admin.run(&["CONFIG", "SET", "tls-crl-file", &ours.path("crl.pem")])
+    };
+    let list = |authority: &Authority, serial: u64, point: Option<&str>| authority.list(serial, A_DAY, point);
+    let (one, other) = (Some("http://a.example/one"), Some("http://a.example/other"));
+    let (old, new) = (list(&ours, 4, None)?, list(&ours, 3, None)?);
+    for lists in [[old, new.clone()], [list(&ours, 4, one)?, list(&ours, 3, one)?]] {
+        let refused = load(&lists)?;
+        ensure!(refused.to_string().contains("there are two lists of "), "{refused}");
+    }
+    let pings = |name: &str| -> Result<bool> {
+        Ok(ping(port, &ours.path("ca.pem"), "localhost", &ours.shown(name))? == "PONG")
+    };
+    ensure!(pings("revoked")?, "a file that was refused is in force");
+    let taken = load(&[new, list(&ours, 4, one)?, list(&ours, 4, other)?, list(&foreign, 1, None)?])?;
+    ensure!(!matches!(taken, Value::Error(_)), "{taken}");
+    ensure!(pings("client")? && !pings("revoked")?, "the lists are not those of the file");
+    Ok(())
+}
+
+#[test]
 fn much_comes_through_whole() -> Result<()> {
     let authority = Authority::new("ours")?;
     let (_server, port) = secured(&authority, "no")?;
@@ -267,6 +317,7 @@ fn without_a_certificate_there_is_no_start() -> Result<()> {
     };
     refused(&[], "tls-ca-cert-file is needed")?;
     refused(&["--tls-auth-clients", "no"], "tls-cert-file is needed")?;
+    refused(&["--tls-auth-clients", "no", "--tls-auth-clients-user", "CN"], "tls-auth-clients-user needs")?;
     refused(&["--tls-auth-clients", "no", "--tls-cert-file", &cert], "tls-key-file is needed")?;
     refused(&["--tls-auth-clients", "no", "--tls-cert-file", &cert, "--tls-key-file", &cert], "tls-key-file: ")?;
     refused(&["--tls-cert-file", &cert, "--tls-key-file", &key, "--tls-ca-cert-file", &key], "no certificate in it")

@@ -63,6 +63,12 @@ fn a_replica_follows_through_tls_and_each_shows_a_certificate() -> Result<()> {
     writes_arrive(&primary, &replica, "a")?;
     let digest = |server: &Server| server.client()?.ask(&["DEBUG", "DIGEST"]);
     ensure!(digest(&primary)? == digest(&replica)?, "the two differ");
+    // A message of more than is sent at once waits for nothing that comes after it.
+    let mut listener = replica.client()?;
+    listener.ask(&["SUBSCRIBE", "news"])?;
+    primary.client()?.ask(&["PUBLISH", "news", &text])?;
+    let message = listener.read()?;
+    ensure!(message.expect_array().last().and_then(Value::text) == Some(&text), "another message came");
     // The primary knows it by the port that speaks TLS.
     let listed = figure(&primary, "slave0")?;
     ensure!(listed.contains(&format!("port={replica_port},")), "{listed}");
@@ -130,6 +136,23 @@ fn a_primary_refuses_a_replica_without_a_good_certificate() -> Result<()> {
     // A certificate for links of its own, in place without a restart.
     let (cert, key) = (ours.path("other.pem"), ours.path("other.key"));
     replica.client()?.ask(&["CONFIG", "SET", "tls-client-cert-file", &cert, "tls-client-key-file", &key])?;
+    until_up(&replica)?;
+    writes_arrive(&primary, &replica, "a")
+}
+
+#[test]
+fn no_replica_is_fed_in_the_clear() -> Result<()> {
+    let ours = Authority::new("ours")?;
+    ours.sign("one", 1, Flaw::None)?;
+    let (primary, _) = linked(&ours, "one", &ours)?;
+    primary.client()?.ask(&["SET", "secret", "v"])?;
+    // One that was not told to speak TLS, and that could not.
+    let replica = Options::new().start()?;
+    follow(&replica, "127.0.0.1", primary.port())?;
+    until_refused(&replica, "tls-replication is on here")?;
+    ensure!(figure(&primary, "connected_slaves")? == "0", "the replica got in");
+    ensure!(replica.client()?.ask(&["EXISTS", "secret"])?.expect_integer() == 0, "data came in the clear");
+    primary.client()?.ask(&["CONFIG", "SET", "tls-replication", "no"])?;
     until_up(&replica)?;
     writes_arrive(&primary, &replica, "a")
 }
