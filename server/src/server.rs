@@ -28,6 +28,7 @@ use crate::replication::Replication;
 use crate::slowlog::Slowlog;
 use crate::telemetry::LevelHandle;
 use crate::tls::Tls;
+use crate::token::Tokens;
 
 /// Groups of writes that may wait for the committer. Each connection has at most one there, so this bounds memory, and
 /// a connection that finds no slot waits without holding a worker.
@@ -189,19 +190,21 @@ impl Server {
         self.stopping.subscribe()
     }
 
-    /// Carries changed settings into effect.
+    /// Carries changed settings into effect: all of them, or none where one cannot be.
     pub(crate) fn apply(&self, before: &Settings, after: &Settings, names: &[&'static str]) -> Result<(), String> {
-        // It takes the place of what was there when nothing else is refused.
-        let tls = names.iter().any(|name| name.starts_with("tls-")).then(|| Tls::read(&after.tls)).transpose()?;
-        if names.iter().any(|name| name.starts_with("token-")) {
-            self.acl.tokens.load_foreign(&after.tokens)?;
-            crate::token::enforce(self, None);
-        }
+        let are_named = |first: &str| names.iter().any(|name| name.starts_with(first));
+        // What can be refused is read first, and takes the place of what was there when all of it is good.
+        let tls = are_named("tls-").then(|| Tls::read(&after.tls)).transpose()?;
+        let foreign = are_named("token-").then(|| Tokens::read_foreign(&after.tokens)).transpose()?;
         if before.loglevel != after.loglevel {
             self.log_level.set(after.loglevel)?;
         }
         if let Some(tls) = tls {
             self.tls.put(tls);
+        }
+        if let Some(foreign) = foreign {
+            self.acl.tokens.put_foreign(foreign);
+            crate::token::enforce(self, None);
         }
         // Where there is none now, the next one is opened as the settings are then.
         let store = self.store_now();

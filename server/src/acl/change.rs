@@ -12,6 +12,7 @@ use veddb_commands::access::user::DEFAULT;
 use veddb_commands::session::AccountChange;
 use veddb_commands::{CommandError, ErrorCode, Reply};
 use veddb_storage::Store;
+use zeroize::Zeroizing;
 
 use super::keep::Kept;
 use super::{file, keep, with_configuration};
@@ -202,15 +203,16 @@ fn revoke_all_of(
     with_foreign: bool,
     runtime: &Handle,
 ) -> Result<(), CommandError> {
-    let (tokens, _) = server.acl.tokens.revoked(users, with_foreign, now_ms());
-    match token::change::keep_all(server, client, tokens, runtime) {
+    let records_max = server.config.load().tokens.records_max;
+    let revoked = server.acl.tokens.revoked(users, with_foreign, records_max, now_ms());
+    match token::change::keep_all(server, client, revoked.records, runtime) {
         // On a replica whose users are those of a file the tokens are its primary's to revoke; those of users that are not there
         // are good for nothing.
         Err(error) if error.code == ErrorCode::ReadOnly && server.acl.has_file() => {
             tracing::warn!(%error, "the tokens of users that come or go were not revoked: they are the primary's");
             Ok(())
         }
-        outcome => outcome,
+        outcome => outcome.and(revoked.whole),
     }
 }
 
@@ -219,7 +221,7 @@ fn no_file() -> CommandError {
 }
 
 fn kept(kind: &'static str, name: &Bytes, rules: Option<Vec<u8>>) -> Kept {
-    Kept { kind, name: name.clone(), value: rules, expires_ms: 0 }
+    Kept { kind, name: name.clone(), value: rules.map(Zeroizing::new), expires_ms: 0 }
 }
 
 /// Has these users or roles kept, all or none; where they come from a file, ACL SAVE keeps them.

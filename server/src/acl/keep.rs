@@ -15,6 +15,7 @@ use veddb_storage::{
     CollectionId, Document, Error, KeyValue, RecordId, Store, Transaction, key_id, key_of, key_value, pack_key,
 };
 pub(super) use veddb_storage::{ROLES, SIGNING_KEYS, TOKENS, USERS};
+use zeroize::Zeroizing;
 
 use crate::execute::now_ms;
 
@@ -28,8 +29,8 @@ pub(crate) struct Kept {
     pub(crate) kind: &'static str,
     /// The name, under which it is found.
     pub(crate) name: Bytes,
-    /// None takes it away.
-    pub(crate) value: Option<Vec<u8>>,
+    /// None takes it away. Wiped, for a signing key's is a secret.
+    pub(crate) value: Option<Zeroizing<Vec<u8>>>,
     /// When it goes by itself, milliseconds since 1970; 0 is never.
     pub(crate) expires_ms: u64,
 }

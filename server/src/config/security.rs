@@ -167,7 +167,7 @@ pub(super) const TOKEN_MAX_LIFETIME: Setting = Setting::live(
 );
 pub(super) const TOKEN_MAX_RECORDS: Setting = Setting::live(
     "token-max-records",
-    "Tokens that may be known at once, until they expire; twice as many of those that are only known since they were revoked.",
+    "Tokens that may be known at once, until they expire; and, beside them, revocations of another issuer's.",
     |s| s.tokens.records_max.to_string(),
     |s, v| put(&mut s.tokens.records_max, integer(v, 1..=10_000_000)),
 );

@@ -49,8 +49,8 @@ pub(crate) fn issue(server: &Arc<Server>, wanted: TokenRequest, runtime: &Handle
     {
         let mut known = tokens.known.write();
         known.purge(now_ms);
-        if known.records.len() >= settings.records_max {
-            let what = full(&known);
+        if known.issued >= settings.records_max {
+            let what = format!("token-max-records ({}) tokens are known that have not expired", known.issued);
             return Err(CommandError::new(ErrorCode::TooBig, what));
         }
     }
@@ -93,8 +93,14 @@ pub(crate) fn issue(server: &Arc<Server>, wanted: TokenRequest, runtime: &Handle
     Ok(Reply::text(token))
 }
 
-fn full(known: &Known) -> String {
-    format!("token-max-records ({}) tokens are known that have not expired", known.records.len())
+/// Refuses more revocations of another issuer's tokens than are kept. They take no room of tokens that are issued here, nor these of
+/// them: there is always room to revoke what is issued.
+fn room_for_foreign(known: &Known, more: usize, most: usize) -> Result<(), CommandError> {
+    if more == 0 || known.foreign().saturating_add(more) <= most {
+        return Ok(());
+    }
+    let what = format!("token-max-records ({most}) revocations of another issuer's tokens are kept at most");
+    Err(CommandError::new(ErrorCode::TooBig, what))
 }
 
 fn check_claims(claims: &Map<String, Json>, expires_s: u64) -> Result<(), CommandError> {
@@ -139,16 +145,14 @@ pub(crate) fn revoke(server: &Arc<Server>, client: u64, jti: Bytes, runtime: &Ha
             Some(record) if record.revoked_ms.is_some() => return Ok(Reply::Integer(0)),
             Some(record) => Record { revoked_ms: Some(now_ms), ..record.clone() },
             None if !is_foreign => return Ok(Reply::Integer(0)),
-            // What is revoked may be twice as much as is issued, so that there is always room to revoke.
-            None if known.records.len() >= settings.records_max.saturating_mul(2) => {
-                let what = full(&known);
-                return Err(CommandError::new(ErrorCode::TooBig, what));
+            None => {
+                room_for_foreign(&known, 1, settings.records_max)?;
+                foreign_record(Bytes::new(), now_ms)
             }
-            None => foreign_record(Bytes::new(), now_ms),
         }
     };
     let is_good =
-        record.key.is_empty() || tokens.known.read().keys.get(&record.key).is_some_and(|key| key.dead_ms.is_none());
+        !record.is_own() || tokens.known.read().keys.get(&record.key).is_some_and(|key| key.dead_ms.is_none());
     keep_all(server, client, vec![(jti.clone(), record)], runtime)?;
     tracing::info!(jti = %String::from_utf8_lossy(&jti), client, "token revoked");
     Ok(Reply::count(usize::from(is_good)))
@@ -162,10 +166,12 @@ pub(crate) fn revoke_of(
     runtime: &Handle,
 ) -> Result<Reply, CommandError> {
     let is_there = server.acl.load().get(user).is_some();
-    let (records, count) = server.acl.tokens.revoked(std::slice::from_ref(user), is_there, now_ms());
+    let records_max = server.config.load().tokens.records_max;
+    let users = std::slice::from_ref(user);
+    let Revocations { records, count, whole } = server.acl.tokens.revoked(users, is_there, records_max, now_ms());
     keep_all(server, client, records, runtime)?;
     tracing::info!(user = %String::from_utf8_lossy(user), count, client, "tokens of a user revoked");
-    Ok(Reply::count(count))
+    whole.map(|()| Reply::count(count))
 }
 
 /// Has these records be kept and known.
@@ -193,23 +199,40 @@ fn foreign_record(user: Bytes, now_ms: u64) -> Record {
     Record { user, key: String::new(), issued_ms: now_ms, expires_ms, revoked_ms: Some(now_ms) }
 }
 
+/// What is to be kept so that tokens are good no more.
+#[derive(Debug)]
+pub(crate) struct Revocations {
+    pub(crate) records: Vec<(Bytes, Record)>,
+    /// How many of this server's are good until then.
+    pub(crate) count: usize,
+    /// `TOOBIG` where there is no room to have another issuer's be good no more; the others' revocation is there all the same.
+    pub(crate) whole: Result<(), CommandError>,
+}
+
 impl Tokens {
-    /// What has the tokens of these users be good no more, with how many of this server's that are.
-    pub(crate) fn revoked(&self, users: &[Bytes], with_foreign: bool, now_ms: u64) -> (Vec<(Bytes, Record)>, usize) {
-        let known = self.known.read();
-        let is_theirs = |record: &Record| !record.key.is_empty() && users.contains(&record.user);
+    /// What has the tokens of these users be good no more.
+    pub(crate) fn revoked(&self, users: &[Bytes], with_foreign: bool, records_max: usize, now_ms: u64) -> Revocations {
+        let mut known = self.known.write();
+        known.purge(now_ms);
+        let is_theirs = |record: &Record| record.is_own() && users.contains(&record.user);
         let is_good = |record: &Record| {
             let dead = known.keys.get(&record.key).is_none_or(|key| key.dead_ms.is_some());
             record.revoked_ms.is_none() && record.expires_ms > now_ms && !dead
         };
         let theirs = known.records.iter().filter(|(_, record)| is_theirs(record) && is_good(record));
-        let mut all: Vec<_> =
+        let mut records: Vec<_> =
             theirs.map(|(jti, record)| (jti.clone(), Record { revoked_ms: Some(now_ms), ..record.clone() })).collect();
-        let count = all.len();
+        let (count, mut whole) = (records.len(), Ok(()));
         if with_foreign && self.foreign.load().is_some() {
-            all.extend(users.iter().map(|user| (cutoff_name(user), foreign_record(user.clone(), now_ms))));
+            let cutoffs: Vec<_> =
+                users.iter().map(|user| (cutoff_name(user), foreign_record(user.clone(), now_ms))).collect();
+            let more = cutoffs.iter().filter(|(name, _)| !known.records.contains_key(name)).count();
+            whole = room_for_foreign(&known, more, records_max);
+            if whole.is_ok() {
+                records.extend(cutoffs);
+            }
         }
-        (all, count)
+        Revocations { records, count, whole }
     }
 
     /// The key that is signed with, if there is one.

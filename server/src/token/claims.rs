@@ -222,6 +222,8 @@ pub(crate) struct Token {
     pub(crate) jti: Bytes,
     /// The number of its key.
     pub(super) key: String,
+    /// What tells the key from another one that has the same number later.
+    pub(super) key_hash: [u8; 32],
     /// The issuer, where that is another one.
     pub(super) foreign: Option<String>,
     /// Whose it is.

@@ -13,16 +13,25 @@ use jsonwebtoken::{Algorithm, DecodingKey};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::Settings;
+use super::{Settings, key_hash};
 
 /// Bytes of the file.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// Another issuer.
 #[derive(Debug)]
-pub(super) struct Foreign {
+pub(crate) struct Foreign {
     pub(super) issuer: String,
-    pub(super) keys: HashMap<String, (Algorithm, DecodingKey)>,
+    pub(super) keys: HashMap<String, PublicKey>,
+}
+
+/// A key of it.
+#[derive(Debug)]
+pub(super) struct PublicKey {
+    pub(super) algorithm: Algorithm,
+    pub(super) key: DecodingKey,
+    /// What tells it from others, whatever its number.
+    pub(super) hash: [u8; 32],
 }
 
 #[derive(Deserialize)]
@@ -68,6 +77,10 @@ impl Foreign {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, String> {
+    // To open a pipe takes until somebody writes to it.
+    if !std::fs::metadata(path).map_err(|error| error.to_string())?.is_file() {
+        return Err("it is no file".to_owned());
+    }
     let mut text = Vec::new();
     let file = std::fs::File::open(path).map_err(|error| error.to_string())?;
     file.take(FILE_BYTES_MAX + 1).read_to_end(&mut text).map_err(|error| error.to_string())?;
@@ -77,7 +90,7 @@ fn read(path: &Path) -> Result<Vec<u8>, String> {
     Ok(text)
 }
 
-fn keys(text: &[u8]) -> Result<HashMap<String, (Algorithm, DecodingKey)>, String> {
+fn keys(text: &[u8]) -> Result<HashMap<String, PublicKey>, String> {
     let file: File = serde_json::from_slice(text).map_err(|error| format!("it is no set of JSON Web Keys: {error}"))?;
     let mut keys = HashMap::new();
     for (at, key) in file.keys.iter().enumerate() {
@@ -99,7 +112,7 @@ fn keys(text: &[u8]) -> Result<HashMap<String, (Algorithm, DecodingKey)>, String
 }
 
 /// A key that tokens are verified with here; none where it is of another kind or for something else.
-fn usable(key: &Key) -> Result<Option<(Algorithm, DecodingKey)>, String> {
+fn usable(key: &Key) -> Result<Option<PublicKey>, String> {
     let is_for = |algorithm: &str| {
         key.alg.as_deref().is_none_or(|named| named == algorithm)
             && key.used_for.as_deref().is_none_or(|used| used == "sig")
@@ -115,15 +128,18 @@ fn usable(key: &Key) -> Result<Option<(Algorithm, DecodingKey)>, String> {
     };
     Ok(match (key.kty.as_str(), key.crv.as_deref()) {
         ("OKP", Some("Ed25519")) if is_for("EdDSA") => {
-            Some((Algorithm::EdDSA, DecodingKey::from_ed_der(&member("x", &key.x, 32..=32)?)))
+            let x = member("x", &key.x, 32..=32)?;
+            Some(PublicKey { algorithm: Algorithm::EdDSA, key: DecodingKey::from_ed_der(&x), hash: key_hash(&[&x]) })
         }
         ("EC", Some("P-256")) if is_for("ES256") => {
             let point = [&[4][..], &member("x", &key.x, 32..=32)?, &member("y", &key.y, 32..=32)?].concat();
-            Some((Algorithm::ES256, DecodingKey::from_ec_der(&point)))
+            let hash = key_hash(&[&point]);
+            Some(PublicKey { algorithm: Algorithm::ES256, key: DecodingKey::from_ec_der(&point), hash })
         }
         ("RSA", _) if is_for("RS256") => {
             let (n, e) = (member("n", &key.n, 256..=1024)?, member("e", &key.e, 1..=8)?);
-            Some((Algorithm::RS256, DecodingKey::from_rsa_raw_components(&n, &e)))
+            let (key, hash) = (DecodingKey::from_rsa_raw_components(&n, &e), key_hash(&[&n, &e]));
+            Some(PublicKey { algorithm: Algorithm::RS256, key, hash })
         }
         _ => None,
     })
@@ -166,6 +182,33 @@ mod tests {
         check("[]", Err("no set"));
     }
 
+    #[test]
+    fn keys_are_told_apart_by_what_they_are() {
+        let hash = |byte: u8| {
+            let x = URL_SAFE_NO_PAD.encode([byte; 32]);
+            let text = format!(r#"{{"keys":[{{"kty":"OKP","crv":"Ed25519","kid":"a","x":"{x}"}}]}}"#);
+            keys(text.as_bytes()).unwrap().remove("a").unwrap().hash
+        };
+        assert_eq!(hash(1), hash(1));
+        assert_ne!(hash(1), hash(2));
+        assert_ne!(key_hash(&[b"a", b"bc"]), key_hash(&[b"ab", b"c"]));
+    }
+
+    #[test]
+    fn what_is_no_file_is_not_read() {
+        let home = tempfile::tempdir().unwrap();
+        let pipe = home.path().join("pipe");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        for path in [home.path(), pipe.as_path(), Path::new("/dev/zero")] {
+            assert_eq!(read(path).unwrap_err(), "it is no file", "{}", path.display());
+        }
+        let file = home.path().join("file");
+        std::fs::write(&file, "x").unwrap();
+        let link = home.path().join("link");
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        assert_eq!(read(&link).unwrap(), b"x");
+    }
+
     /// Keys and signatures that Python's `cryptography` made, which rests on OpenSSL.
     #[test]
     fn signatures_of_another_implementation_verify() {
@@ -197,7 +240,7 @@ mod tests {
         );
         for (key, signature) in [ed, ec, rsa] {
             let mut keys = keys(format!(r#"{{"keys":[{key}]}}"#).as_bytes()).unwrap();
-            let (algorithm, key) = keys.remove("a").unwrap();
+            let PublicKey { algorithm, key, .. } = keys.remove("a").unwrap();
             let verify = |message: &[u8]| jsonwebtoken::crypto::verify(signature, message, &key, algorithm).unwrap();
             assert!(verify(message), "{algorithm:?}");
             assert!(!verify(b"eyJhbGciOiJub25lIn0.e31"), "{algorithm:?}");

@@ -9,6 +9,7 @@ use std::sync::{Arc, Weak};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Value as Json, json};
 use veddb_storage::{
     CollectionId, Document, Error, KeyValue, RecordId, SIGNING_KEYS, Store, TOKENS, key_of, key_value,
@@ -21,6 +22,26 @@ use crate::execute::now_ms;
 
 /// The database in which they are.
 const DB: u8 = 0;
+/// Room for what keeps a signing key, bytes: more than it takes.
+const KEY_BYTES: usize = 1024;
+
+/// What keeps a signing key, as JSON. It borrows the keys, base64: of the private one there are no copies but those that are wiped.
+#[derive(Serialize, Deserialize)]
+struct KeptKey<'a> {
+    #[serde(borrow, deserialize_with = "said")]
+    private: Option<&'a str>,
+    public: &'a str,
+    created: u64,
+    #[serde(deserialize_with = "said")]
+    retired: Option<u64>,
+    #[serde(deserialize_with = "said")]
+    dead: Option<u64>,
+}
+
+/// Nothing is not as good as null.
+fn said<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
+    T::deserialize(deserializer)
+}
 
 impl Record {
     /// What keeps it.
@@ -32,7 +53,7 @@ impl Record {
             "expires": self.expires_ms,
             "revoked": self.revoked_ms,
         });
-        let value = Some(text.to_string().into_bytes());
+        let value = Some(Zeroizing::new(text.to_string().into_bytes()));
         Kept { kind: TOKENS, name: jti.clone(), value, expires_ms: self.expires_ms }
     }
 
@@ -51,33 +72,38 @@ impl Record {
 impl SigningKey {
     /// What keeps it.
     pub(super) fn kept(&self, id: &str) -> Kept {
-        let text = json!({
-            "private": self.private.as_ref().map(|key| STANDARD.encode(&**key)),
-            "public": STANDARD.encode(&self.public),
-            "created": self.created_ms,
-            "retired": self.retired_ms,
-            "dead": self.dead_ms,
-        });
-        let value = Some(text.to_string().into_bytes());
-        Kept { kind: SIGNING_KEYS, name: Bytes::copy_from_slice(id.as_bytes()), value, expires_ms: self.expires_ms }
+        let private = self.private.as_ref().map(|key| Zeroizing::new(STANDARD.encode(&**key)));
+        let public = STANDARD.encode(&self.public);
+        let shown = KeptKey {
+            private: private.as_ref().map(|key| key.as_str()),
+            public: &public,
+            created: self.created_ms,
+            retired: self.retired_ms,
+            dead: self.dead_ms,
+        };
+        // If it had to grow, what it was before would stay in memory.
+        let mut text = Zeroizing::new(Vec::<u8>::with_capacity(KEY_BYTES));
+        serde_json::to_writer(&mut *text, &shown).expect("texts and numbers are JSON, and memory takes it");
+        let name = Bytes::copy_from_slice(id.as_bytes());
+        Kept { kind: SIGNING_KEYS, name, value: Some(text), expires_ms: self.expires_ms }
     }
 
     fn read(text: &[u8], expires_ms: u64) -> Option<SigningKey> {
-        let found: Json = serde_json::from_slice(text).ok()?;
-        let private = match found.get("private")? {
-            Json::Null => None,
-            key => Some(Zeroizing::new(STANDARD.decode(key.as_str()?).ok()?)),
+        let found: KeptKey<'_> = serde_json::from_slice(text).ok()?;
+        let private = match found.private {
+            None => None,
+            Some(key) => Some(Zeroizing::new(STANDARD.decode(key).ok()?)),
         };
-        let public = STANDARD.decode(found.get("public")?.as_str()?).ok()?;
+        let public = STANDARD.decode(found.public).ok()?;
         if private.as_ref().is_some_and(|key| signature::public(key).as_ref() != Some(&public)) {
             return None;
         }
         Some(SigningKey {
             private,
             public,
-            created_ms: found.get("created")?.as_u64()?,
-            retired_ms: moment(found.get("retired")?)?,
-            dead_ms: moment(found.get("dead")?)?,
+            created_ms: found.created,
+            retired_ms: found.retired,
+            dead_ms: found.dead,
             expires_ms,
         })
     }
@@ -158,4 +184,45 @@ fn text(document: &Document) -> Option<&[u8]> {
 fn unreadable(name: &[u8]) {
     let name = String::from_utf8_lossy(name);
     tracing::error!(%name, "a kept token or signing key cannot be read, and is left out");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_read_as_it_was_kept() {
+        let (private, public) = signature::draw().unwrap();
+        let private = Some(private);
+        let signing = SigningKey { private, public, created_ms: 7, retired_ms: None, dead_ms: None, expires_ms: 0 };
+        let retired = SigningKey {
+            private: None,
+            created_ms: u64::MAX,
+            retired_ms: Some(u64::MAX),
+            dead_ms: Some(u64::MAX),
+            expires_ms: 9,
+            ..signing.clone()
+        };
+        for key in [&signing, &retired] {
+            let text = key.kept("id").value.unwrap();
+            assert!(text.len() < KEY_BYTES && text.capacity() == KEY_BYTES, "it has grown");
+            assert!(SigningKey::read(&text, key.expires_ms).as_ref() == Some(key));
+        }
+        let text = String::from_utf8(signing.kept("id").value.unwrap().to_vec()).unwrap();
+        let public = STANDARD.encode(&signing.public);
+        assert!(text.starts_with(r#"{"private":""#) && text.contains(&format!(r#","public":"{public}","created":7"#)));
+        assert!(text.ends_with(r#","retired":null,"dead":null}"#));
+        // What lacks something, or does not fit together, is none.
+        let changes = [
+            (r#","dead":null"#, ""),
+            (r#""created":7"#, r#""created":-7"#),
+            (r#""public":""#, r#""public":"AAAA"#),
+        ];
+        for (from, to) in changes {
+            let changed = text.replacen(from, to, 1);
+            assert!(changed != text && SigningKey::read(changed.as_bytes(), 0).is_none(), "{changed}");
+        }
+        let without = text.split_once(r#","public""#).unwrap().1;
+        assert!(SigningKey::read(format!(r#"{{"public"{without}"#).as_bytes(), 0).is_none(), "nothing is not null");
+    }
 }

@@ -21,13 +21,14 @@ use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use parking_lot::{Mutex, RwLock};
+use sha2::{Digest, Sha256};
 use veddb_commands::session::TokenInfo;
 use veddb_storage::Store;
 use zeroize::Zeroizing;
 
 use claims::{Claims, Expected, Header, SKEW_S, TOKEN_BYTES_MAX};
 pub(crate) use claims::{Refused, Token, is_token};
-use foreign::Foreign;
+use foreign::{Foreign, PublicKey};
 
 use crate::execute::now_ms;
 use crate::server::Server;
@@ -72,6 +73,13 @@ pub(crate) struct Record {
     revoked_ms: Option<u64>,
 }
 
+impl Record {
+    /// Whether the token was issued here; else it is what is known of another issuer's.
+    fn is_own(&self) -> bool {
+        !self.key.is_empty()
+    }
+}
+
 /// A key that tokens are signed with, or were.
 #[derive(Clone, PartialEq, Eq)]
 struct SigningKey {
@@ -98,24 +106,34 @@ struct Known {
     /// By the token's number; under [`cutoff_name`], up to when another issuer's tokens of a user are not good.
     records: HashMap<Bytes, Record>,
     by_expiry: BTreeSet<(u64, Bytes)>,
+    /// How many of the records are of tokens that were issued here.
+    issued: usize,
     keys: BTreeMap<String, SigningKey>,
 }
 
 impl Known {
     fn put(&mut self, jti: Bytes, record: Record) {
         self.by_expiry.insert((record.expires_ms, jti.clone()));
-        if let Some(before) = self.records.insert(jti.clone(), record.clone())
-            && before.expires_ms != record.expires_ms
-        {
-            self.by_expiry.remove(&(before.expires_ms, jti));
+        self.issued += usize::from(record.is_own());
+        if let Some(before) = self.records.insert(jti.clone(), record.clone()) {
+            self.issued -= usize::from(before.is_own());
+            if before.expires_ms != record.expires_ms {
+                self.by_expiry.remove(&(before.expires_ms, jti));
+            }
         }
+    }
+
+    /// How many of the records are revocations of another issuer's tokens.
+    fn foreign(&self) -> usize {
+        self.records.len() - self.issued
     }
 
     /// Forgets what has expired.
     fn purge(&mut self, now_ms: u64) {
         while self.by_expiry.first().is_some_and(|(expires_ms, _)| *expires_ms <= now_ms) {
-            if let Some((_, jti)) = self.by_expiry.pop_first() {
-                self.records.remove(&jti);
+            let Some((_, jti)) = self.by_expiry.pop_first() else { break };
+            if let Some(record) = self.records.remove(&jti) {
+                self.issued -= usize::from(record.is_own());
             }
         }
         self.keys.retain(|_, key| key.expires_ms == 0 || key.expires_ms > now_ms);
@@ -124,8 +142,9 @@ impl Known {
     /// Whether a token is one that was issued, or another issuer's, and was not revoked. Whether it has expired is not asked.
     fn stands(&self, token: &Token, foreign: Option<&Foreign>) -> Result<(), Refused> {
         if let Some(issuer) = &token.foreign {
-            let trusted = foreign.filter(|foreign| foreign.issuer == *issuer && foreign.keys.contains_key(&token.key));
-            trusted.ok_or(Refused::UnknownKey)?;
+            let trusted = foreign.filter(|foreign| foreign.issuer == *issuer);
+            let key = trusted.and_then(|foreign| foreign.keys.get(&token.key));
+            key.filter(|key| key.hash == token.key_hash).ok_or(Refused::UnknownKey)?;
             let until = self.records.get(&cutoff_name(&token.user)).and_then(|record| record.revoked_ms);
             // Whatever has that number, it is not this token, or it was revoked.
             if self.records.contains_key(&token.jti) || until.is_some_and(|until| token.issued_ms <= until) {
@@ -133,7 +152,8 @@ impl Known {
             }
             return Ok(());
         }
-        let key = self.keys.get(&token.key).ok_or(Refused::UnknownKey)?;
+        let key = self.keys.get(&token.key).filter(|key| key_hash(&[&key.public]) == token.key_hash);
+        let key = key.ok_or(Refused::UnknownKey)?;
         let record = self.records.get(&token.jti).ok_or(Refused::Unknown)?;
         if (&record.user, &record.key, record.expires_ms) != (&token.user, &token.key, token.expires_ms) {
             return Err(Refused::Unknown);
@@ -143,6 +163,16 @@ impl Known {
         }
         Ok(())
     }
+}
+
+/// What tells a public key from every other one, whatever numbers they have: the SHA-256 of its parts, each behind its length.
+fn key_hash(parts: &[&[u8]]) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    hash.finalize().into()
 }
 
 /// Under what it is kept up to when tokens of another issuer are not good for a user. No token has such a number.
@@ -167,18 +197,22 @@ impl Tokens {
     pub(crate) fn open(settings: &Settings, store: &Arc<Store>) -> Result<Tokens, String> {
         signature::install();
         let tokens = Tokens::default();
-        tokens.load_foreign(settings)?;
+        tokens.put_foreign(Tokens::read_foreign(settings)?);
         tokens.read(store).map_err(|error| error.to_string())?;
         Ok(tokens)
     }
 
-    /// Reads the other issuer's keys anew.
+    /// The other issuer's keys as they are in the file now. Until they are put in place, those of before are trusted.
     ///
     /// # Errors
-    /// What is wrong with them; then those of before are trusted on.
-    pub(crate) fn load_foreign(&self, settings: &Settings) -> Result<(), String> {
-        self.foreign.store(Foreign::load(settings)?.map(Arc::new));
-        Ok(())
+    /// What is wrong with them.
+    pub(crate) fn read_foreign(settings: &Settings) -> Result<Option<Arc<Foreign>>, String> {
+        Ok(Foreign::load(settings)?.map(Arc::new))
+    }
+
+    /// Has those be the other issuer's keys that were read.
+    pub(crate) fn put_foreign(&self, foreign: Option<Arc<Foreign>>) {
+        self.foreign.store(foreign);
     }
 
     /// Takes over what is kept, as far as it is new.
@@ -223,12 +257,12 @@ impl Tokens {
         let text = std::str::from_utf8(given).map_err(|_| Refused::Header)?;
         let header = Header::read(text)?;
         let foreign = self.foreign.load_full();
-        let own = self.known.read().keys.get(&header.kid).map(|key| DecodingKey::from_ed_der(&key.public));
-        let (algorithm, key, other) = match (own, &foreign) {
-            (Some(key), _) => (Algorithm::EdDSA, key, None),
+        let own = self.known.read().keys.get(&header.kid).map(|key| key.public.clone());
+        let (algorithm, key, key_hash, other) = match (own, &foreign) {
+            (Some(public), _) => (Algorithm::EdDSA, DecodingKey::from_ed_der(&public), key_hash(&[&public]), None),
             (None, Some(foreign)) => {
-                let (algorithm, key) = foreign.keys.get(&header.kid).ok_or(Refused::UnknownKey)?;
-                (*algorithm, key.clone(), Some(foreign))
+                let PublicKey { algorithm, key, hash } = foreign.keys.get(&header.kid).ok_or(Refused::UnknownKey)?;
+                (*algorithm, key.clone(), *hash, Some(foreign))
             }
             (None, None) => return Err(Refused::UnknownKey),
         };
@@ -251,6 +285,7 @@ impl Tokens {
             bounds: claims.bounds()?,
             jti: Bytes::from(claims.jti),
             key: header.kid,
+            key_hash,
             foreign: other.map(|foreign| foreign.issuer.clone()),
             user: Bytes::from(claims.sub),
             issued_ms: claims.iat.unwrap_or_default().saturating_mul(1000),

@@ -247,3 +247,63 @@ fn keys_are_read_anew_and_what_they_signed_goes_with_them() -> Result<()> {
     ensure!(!gets_in(server.port(), "ada", &two.sign(&later))?, "an issuer that is not trusted any more is");
     Ok(())
 }
+
+#[test]
+fn another_key_under_the_same_number_is_another_key() -> Result<()> {
+    let (key, other) = (Key::new("one")?, Key::new("one")?);
+    let trusted = Trusted::new(&[key.jwk()])?;
+    let server = trusted.options().start()?;
+    let mut admin = server.client()?;
+    admin.ask(&["ACL", "SETUSER", "ada", "on", "+@all", "~*"])?;
+    let path = trusted.path();
+    let path = path.to_str().expect("the path is UTF-8");
+    let token = key.sign(&claims("ada"));
+    let mut inside = Client::connect(server.port())?;
+    inside.ask(&["AUTH", "ada", &token])?;
+    admin.ask(&["CONFIG", "SET", "token-jwks-file", path])?;
+    ensure!(inside.ask(&["PING"])? == Value::Simple("PONG".into()), "the same key has ended the connection");
+
+    trusted.write(&json!({"keys": [other.jwk()]}).to_string())?;
+    admin.ask(&["CONFIG", "SET", "token-jwks-file", path])?;
+    ensure!(inside.read_to_end()?.is_empty(), "a connection of a key that is gone stays");
+    ensure!(!gets_in(server.port(), "ada", &token)?, "a key that is gone is trusted");
+    ensure!(gets_in(server.port(), "ada", &other.sign(&claims("ada")))?, "log:\n{}", server.log());
+
+    // Nobody writes into it, so whoever opened it would wait for good.
+    let pipe = trusted.path().with_extension("pipe");
+    ensure!(std::process::Command::new("mkfifo").arg(&pipe).status()?.success(), "mkfifo has failed");
+    let refused = admin.run(&["CONFIG", "SET", "token-jwks-file", pipe.to_str().expect("the path is UTF-8")])?;
+    ensure!(refused.to_string().contains("it is no file"), "{refused}");
+    Ok(())
+}
+
+#[test]
+fn revocations_of_another_issuer_take_no_room_of_tokens() -> Result<()> {
+    let trusted = Trusted::new(&[Key::new("one")?.jwk()])?;
+    let server = trusted.options().set("token-max-records", "2").start()?;
+    let mut admin = server.client()?;
+    for user in ["ada", "bob", "eve"] {
+        admin.ask(&["ACL", "SETUSER", user, "on", "+@all", "~*"])?;
+    }
+    // That of a user again takes no more room.
+    for user in ["ada", "bob", "ada"] {
+        ensure!(admin.ask(&["TOKEN.REVOKE", "USER", user])?.expect_integer() == 0, "{user} has a token");
+    }
+    let mut tokens = Vec::new();
+    for _ in 0..2 {
+        tokens.push(admin.ask(&["TOKEN.ISSUE", "USER", "eve"])?.expect_text().to_owned());
+    }
+    ensure!(admin.run(&["TOKEN.ISSUE", "USER", "eve"])?.is_error("TOOBIG"), "more tokens than there may be");
+    ensure!(admin.run(&["TOKEN.REVOKE", "of-the-other"])?.is_error("TOOBIG"), "more revocations than there may be");
+    ensure!(gets_in(server.port(), "eve", &tokens[0])?, "log:\n{}", server.log());
+    // There is no room for what the other issuer's are revoked by, and that is said; her own are revoked all the same.
+    ensure!(admin.run(&["TOKEN.REVOKE", "USER", "eve"])?.is_error("TOOBIG"), "more revocations than there may be");
+    for token in &tokens {
+        ensure!(!gets_in(server.port(), "eve", token)?, "her own token is good");
+    }
+    ensure!(admin.run(&["ACL", "DELUSER", "eve"])?.is_error("TOOBIG"), "her tokens are the next one's");
+    ensure!(admin.ask(&["ACL", "USERS"])?.to_string().contains("eve"), "she is gone");
+    admin.ask(&["CONFIG", "SET", "token-max-records", "3"])?;
+    ensure!(admin.ask(&["ACL", "DELUSER", "eve"])?.expect_integer() == 1, "she is still there");
+    Ok(())
+}
