@@ -41,7 +41,6 @@ pub struct Client {
     pub reply_buffer: AtomicUsize,
     pub reply_buffer_peak: AtomicUsize,
     pub output_length: AtomicUsize,
-    pub message_memory: AtomicUsize,
     /// Commands queued by MULTI, plus one; 0 outside a transaction.
     pub queued: AtomicUsize,
     pub queued_memory: AtomicUsize,
@@ -154,6 +153,11 @@ impl Client {
         None
     }
 
+    /// What messages that wait for it take, bytes.
+    pub fn message_memory(&self) -> usize {
+        self.mailbox.lock().upgrade().map_or(0, |mailbox| mailbox.bytes())
+    }
+
     /// Notes that a request arrived, or that a reply was taken.
     pub fn touch(&self) {
         self.last_request_ms.store(self.connected.elapsed().as_millis() as u64, Relaxed);
@@ -213,7 +217,7 @@ impl Client {
             command: command.map(|entry| entry.name.clone()).unwrap_or_default(),
             user: String::from_utf8_lossy(&self.user.lock()).into_owned(),
             protocol: self.protocol.load(Relaxed),
-            message_memory: self.message_memory.load(Relaxed),
+            message_memory: self.message_memory(),
             queued: self.queued.load(Relaxed).checked_sub(1),
             queued_memory: self.queued_memory.load(Relaxed),
             watched: self.watched.load(Relaxed),
@@ -261,7 +265,6 @@ impl Clients {
             reply_buffer: AtomicUsize::new(0),
             reply_buffer_peak: AtomicUsize::new(0),
             output_length: AtomicUsize::new(0),
-            message_memory: AtomicUsize::new(0),
             queued: AtomicUsize::new(0),
             queued_memory: AtomicUsize::new(0),
             watched: AtomicUsize::new(0),

@@ -93,7 +93,7 @@ fn about_clients(server: &Server) -> Fields {
     let clients = server.clients.list();
     let count = |holds: &dyn Fn(&Client) -> bool| clients.iter().filter(|client| holds(client)).count();
     let input = |client: &Client| client.query_buffer.load(Relaxed) + client.query_buffer_free.load(Relaxed);
-    let output = |client: &Client| client.output_length.load(Relaxed) + client.message_memory.load(Relaxed);
+    let output = |client: &Client| client.output_length.load(Relaxed) + client.message_memory();
     vec![
         field("connected_clients", clients.len()),
         field("maxclients", server.config.load().maxclients),

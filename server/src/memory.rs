@@ -72,9 +72,8 @@ fn held(client: &Client) -> usize {
         &client.argument_memory,
         &client.queued_memory,
         &client.reply_buffer,
-        &client.message_memory,
     ];
-    buffers.iter().map(|bytes| bytes.load(Relaxed)).sum()
+    buffers.iter().map(|bytes| bytes.load(Relaxed)).sum::<usize>() + client.message_memory()
 }
 
 #[cfg(test)]

@@ -121,7 +121,7 @@ fn publish(server: &Server, note: &Note, filled: &mut Filled) {
     let settings = server.config.load();
     let limit = &settings.client_output_buffer_limit.pubsub;
     let mut send = |channel: &[u8], message: &[u8]| {
-        server.publish(false, channel, message, limit, filled);
+        server.publish(false, channel, &[message], limit, filled);
     };
     match note {
         Note::Key { db, class, event, key } => {

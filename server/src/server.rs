@@ -147,33 +147,32 @@ impl Server {
         &self.config
     }
 
-    /// Hands a message to everyone who listens, here and on replicas; how many deliveries there are here.
+    /// Hands messages to everyone who listens, here and on replicas; how many deliveries there are here of each.
     pub(crate) fn publish(
         &self,
         shard: bool,
         channel: &[u8],
-        message: &[u8],
+        messages: &[&[u8]],
         limit: &OutputLimit,
         filled: &mut Filled,
-    ) -> usize {
-        self.replication.feeds.publish(shard, channel, message);
-        self.publish_here(shard, channel, message, limit, filled)
+    ) -> Vec<usize> {
+        self.replication.feeds.publish(shard, channel, messages);
+        self.pubsub.publish(shard, channel, messages, limit, filled)
     }
 
-    /// The same here alone.
-    pub(crate) fn publish_here(
+    /// The same of messages of a client: as in Redis, a replica's own replicas get only what its primary sends.
+    pub(crate) fn publish_of_client(
         &self,
         shard: bool,
         channel: &[u8],
-        message: &[u8],
+        messages: &[&[u8]],
         limit: &OutputLimit,
         filled: &mut Filled,
-    ) -> usize {
-        if shard {
-            self.pubsub.publish_shard(channel, message, limit, filled)
-        } else {
-            self.pubsub.publish(channel, message, limit, filled)
+    ) -> Vec<usize> {
+        if self.replication.is_replica() {
+            return self.pubsub.publish(shard, channel, messages, limit, filled);
         }
+        self.publish(shard, channel, messages, limit, filled)
     }
 
     /// Begins to stop. The first caller says how.

@@ -305,11 +305,7 @@ impl Session for ConnectionSession<'_> {
 
     fn publish(&mut self, shard: bool, channel: &[u8], message: &[u8]) -> usize {
         let limit = &self.settings.client_output_buffer_limit.pubsub;
-        if self.server.replication.is_replica() {
-            // As in Redis: only what its primary sends goes on to its own replicas.
-            return self.server.publish_here(shard, channel, message, limit, &mut self.state.filled);
-        }
-        self.server.publish(shard, channel, message, limit, &mut self.state.filled)
+        self.server.publish_of_client(shard, channel, &[message], limit, &mut self.state.filled).into_iter().sum()
     }
 
     fn channels(&self, shard: bool, pattern: Option<&[u8]>) -> Vec<Bytes> {

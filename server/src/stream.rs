@@ -57,27 +57,8 @@ impl Stream {
             },
             Stream::Tls(tls) => tls,
         };
-        let room = into.capacity() - into.len();
-        let mut all = 0;
-        let mut record = [0; RECORD_BYTES];
-        while all < room {
-            let most = record.len().min(room - all);
-            let mut buffer = ReadBuf::new(record.get_mut(..most).unwrap_or_default());
-            let polled = poll_fn(|cx| Poll::Ready(Pin::new(&mut *tls).poll_read(cx, &mut buffer))).await;
-            match polled {
-                // What came before the end, or before an error, is served first; they are there for the next read too.
-                Poll::Pending | Poll::Ready(Err(_)) if all > 0 => break,
-                Poll::Pending => return Ok(None),
-                Poll::Ready(read) => read?,
-            }
-            let count = buffer.filled().len();
-            if count == 0 {
-                break;
-            }
-            into.put_slice(buffer.filled());
-            all += count;
-        }
-        Ok(Some(all))
+        // Nothing is awaited below, so that the record is not part of every connection's task.
+        poll_fn(|cx| Poll::Ready(read_records(tls, cx, into))).await
     }
 
     /// Returns once [`Stream::read_now`] may have something. It said None before: what TLS has opened already does not count.
@@ -116,6 +97,34 @@ impl Stream {
             }
         }
     }
+}
+
+/// Appends what records hold that have come, as far as there is room.
+fn read_records(
+    tls: &mut TlsStream<TcpStream>,
+    cx: &mut Context<'_>,
+    into: &mut BytesMut,
+) -> io::Result<Option<usize>> {
+    let room = into.capacity() - into.len();
+    let mut all = 0;
+    let mut record = [0; RECORD_BYTES];
+    while all < room {
+        let most = record.len().min(room - all);
+        let mut buffer = ReadBuf::new(record.get_mut(..most).unwrap_or_default());
+        match Pin::new(&mut *tls).poll_read(cx, &mut buffer) {
+            // What came before the end, or before an error, is served first; they are there for the next read too.
+            Poll::Pending | Poll::Ready(Err(_)) if all > 0 => break,
+            Poll::Pending => return Ok(None),
+            Poll::Ready(read) => read?,
+        }
+        let count = buffer.filled().len();
+        if count == 0 {
+            break;
+        }
+        into.put_slice(buffer.filled());
+        all += count;
+    }
+    Ok(Some(all))
 }
 
 impl AsyncRead for Stream {

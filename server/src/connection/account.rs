@@ -20,7 +20,7 @@ use crate::token::{Refused, is_token};
 impl Connection {
     /// Answers a request that a gate has turned away. None of its transaction will be carried out.
     pub(super) async fn refuse(&mut self, entry: Option<&'static Entry>, args: &Args, mut error: CommandError) {
-        self.finish_writes().await;
+        self.finish_runs().await;
         if entry.is_some_and(|entry| entry.name == "exec") && self.state.multi.take().is_some() {
             self.state.watched = Watched::default();
             self.state.note_transaction(&self.client);
@@ -152,7 +152,7 @@ impl Connection {
 
     /// Answers a request that came after the token expired that the connection is in by, and ends it.
     pub(super) async fn refuse_expired(&mut self) -> Result<(), Closed> {
-        self.finish_writes().await;
+        self.finish_runs().await;
         self.reply(&Reply::Error(CommandError::new(ErrorCode::NoAuth, "the token has expired")));
         self.state.closing = true;
         Ok(())

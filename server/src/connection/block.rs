@@ -23,7 +23,7 @@ impl Connection {
         if entry.name == "client|unpause" || !self.server.pause.holds(writes) {
             return Ok(Duration::ZERO);
         }
-        self.finish_writes().await;
+        self.finish_runs().await;
         let held = Instant::now();
         self.client.block(false);
         let server = Arc::clone(&self.server);

@@ -9,6 +9,7 @@ mod answer;
 mod block;
 mod changes;
 mod exec;
+mod publish;
 mod socket;
 
 use std::sync::Arc;
@@ -38,6 +39,7 @@ use crate::replication::feed;
 use crate::server::Server;
 use crate::session::{ConnectionSession, State};
 use crate::stream::Stream;
+use publish::{Published, publishes};
 
 /// Replies are sent once this much has come together, or the pipeline is done.
 const FLUSH_BYTES: usize = 64 * 1024;
@@ -80,6 +82,7 @@ pub struct Connection {
     output: BytesMut,
     state: State,
     writes: Writes,
+    published: Published,
     /// Commands of the pipeline at hand that are not counted yet.
     ran: Vec<Ran>,
     /// What the next read asks for.
@@ -116,6 +119,7 @@ impl Connection {
             input: BytesMut::new(),
             output: BytesMut::new(),
             writes: Writes::default(),
+            published: Published::default(),
             view: None,
             ran: Vec::new(),
             read_bytes: READ_MIN,
@@ -129,6 +133,7 @@ impl Connection {
     /// Serves it to its end.
     pub async fn run(mut self) {
         let ended = self.serve().await;
+        self.publish_now();
         self.server.metrics.ran(&mut self.ran, self.settings.latency_tracking);
         self.client.cancelled.store(true, Relaxed);
         mailbox::wake(&mut self.state.filled);
@@ -180,7 +185,7 @@ impl Connection {
                 Ok(None) => break,
                 Ok(Some(args)) => self.run_request(Args::new(args)).await?,
                 Err(error @ ProtocolError::Bad(_)) => {
-                    self.finish_writes().await;
+                    self.finish_runs().await;
                     tracing::debug!(client = self.client.id, %error, "protocol error");
                     self.reply(&Reply::Error(CommandError::err(error.to_string())));
                     self.state.closing = true;
@@ -188,18 +193,20 @@ impl Connection {
                 Err(ProtocolError::TooBig) => {
                     self.server.metrics.query_buffer_disconnections.fetch_add(1, Relaxed);
                     tracing::warn!(client = self.client.id, addr = %self.client.addr, "closed: client-query-buffer-limit");
-                    self.finish_writes().await;
+                    self.finish_runs().await;
                     self.state.closing = true;
                 }
             }
             if self.output.len() > FLUSH_BYTES {
+                // Who does not read its replies holds up itself alone.
+                self.publish_now();
                 self.server.metrics.ran(&mut self.ran, self.settings.latency_tracking);
                 self.flush().await?;
             }
             // A long pipeline of cheap commands lets other connections have their turn.
             tokio::task::coop::consume_budget().await;
         }
-        self.finish_writes().await;
+        self.finish_runs().await;
         self.server.metrics.ran(&mut self.ran, self.settings.latency_tracking);
         mailbox::wake(&mut self.state.filled);
         Ok(())
@@ -209,6 +216,9 @@ impl Connection {
         let mut started = Instant::now();
         // What came before it goes out before its reply.
         self.take_messages(usize::MAX);
+        if !self.published.takes(&args) {
+            self.publish_now();
+        }
         // Only messages that are published one after the other are told together: what comes now may take long.
         if self.state.filled.len() > FILLED_MAX || !publishes(&args) {
             mailbox::wake(&mut self.state.filled);
@@ -251,12 +261,14 @@ impl Connection {
         };
         if self.server.pause.is_on() {
             // What a command waits for is not what it takes.
+            self.publish_now();
+            mailbox::wake(&mut self.state.filled);
             started += Box::pin(self.hold_back(entry, &args)).await?;
         }
         self.client.command.store(entry.index + 1, Relaxed);
         self.client.argument_memory.store(args.from(0).iter().map(|arg| arg.len()).sum(), Relaxed);
         if self.state.multi.is_some() && is_queued(entry) {
-            self.finish_writes().await;
+            self.finish_runs().await;
             return self.queue(entry, args);
         }
         match entry.command.run.with(&args, &self.settings.limits) {
@@ -277,22 +289,28 @@ impl Connection {
                     Err(error) => self.writes.slots.push(Slot { entry, args, started, outcome: Some(Err(error)) }),
                 }
                 if self.writes.slots.len() >= GROUP_MAX {
-                    self.finish_writes().await;
+                    self.finish_runs().await;
                 }
             }
             Run::Read(run) if entry.command.flags.contains(&"slow-read") => {
-                self.finish_writes().await;
+                self.finish_runs().await;
                 self.run_long_read(entry, started, run, args).await;
             }
             Run::Read(run) => {
-                self.finish_writes().await;
+                self.finish_runs().await;
                 match self.read_here(run, &args, started) {
                     Some(outcome) => self.answer(entry, &args, started, outcome),
                     None => self.run_long_read(entry, started, run, args).await,
                 }
             }
+            Run::Session(_) if publishes(&args) && !self.state.listens() => {
+                if self.published.is_empty() {
+                    self.finish_runs().await;
+                }
+                self.publish_soon(entry, args, started);
+            }
             Run::Session(run) => {
-                self.finish_writes().await;
+                self.finish_runs().await;
                 // It may wait for a store that is being replaced, and that for the views of the one before.
                 self.view = None;
                 let mut outcome = self.run_session(entry, run, &args);
@@ -315,7 +333,7 @@ impl Connection {
                 self.answer(entry, &args, started, outcome);
             }
             Run::Exec => {
-                self.finish_writes().await;
+                self.finish_runs().await;
                 let outcome = Box::pin(self.exec(started)).await?;
                 self.answer(entry, &args, started, outcome);
             }
@@ -405,7 +423,7 @@ impl Connection {
     }
 
     async fn run_phased(&mut self, entry: &'static Entry, args: &Args, started: Instant, phased: Box<dyn Phased>) {
-        self.finish_writes().await;
+        self.finish_runs().await;
         let caller = self.caller(started);
         self.view = None;
         let outcome = unless_gone(&self.stream, &self.client, caller.phased(phased)).await;
@@ -421,8 +439,9 @@ impl Connection {
         self.answer(entry, &args, started, outcome);
     }
 
-    /// Has the writes that came together committed, and answers them.
-    async fn finish_writes(&mut self) {
+    /// Carries out what came together, writes or messages, and answers it.
+    async fn finish_runs(&mut self) {
+        self.publish_now();
         if self.writes.slots.is_empty() {
             return;
         }
@@ -469,11 +488,6 @@ impl Connection {
             unauthenticated: false,
         }
     }
-}
-
-/// Whether a request only sends a message.
-fn publishes(args: &Args) -> bool {
-    ["PUBLISH", "SPUBLISH"].iter().any(|name| args.is(0, name))
 }
 
 /// Awaits long work, and tells it when the client is gone meanwhile, so that it ends early.

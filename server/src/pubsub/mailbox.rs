@@ -23,7 +23,7 @@ pub(crate) struct Mailbox {
     client: Arc<Client>,
     /// Whether messages come as RESP3's pushes.
     pushes: AtomicBool,
-    /// Whether there may be messages: looked at before the lock.
+    /// Whether there are messages, or were when it was closed: looked at before the lock.
     filled: AtomicBool,
     queue: Mutex<Queue>,
     woken: Notify,
@@ -84,21 +84,21 @@ impl Mailbox {
         if queue.closed {
             return false;
         }
+        // Who finds it empty wakes the connection; until it is empty again that looks for more by itself.
+        if queue.spans.is_empty() {
+            self.filled.store(true, SeqCst);
+            filled.push(Arc::clone(self));
+        }
         let joined = queue.spans.back_mut().is_some_and(|last| last.join(span));
         queue.bytes += span.len();
         if !joined {
             queue.bytes += size_of::<Span>();
             queue.spans.push_back(span.clone());
         }
-        self.client.message_memory.store(queue.bytes, Relaxed);
         if queue.is_over(limit) {
             *queue = Queue { closed: true, ..Queue::default() };
             self.client.kill();
             return false;
-        }
-        // Who finds it empty wakes the connection; until it is empty again that looks for more by itself.
-        if !self.filled.swap(true, SeqCst) {
-            filled.push(Arc::clone(self));
         }
         true
     }
@@ -121,6 +121,11 @@ impl Mailbox {
         self.queue.lock().closed
     }
 
+    /// How many bytes of messages wait, with what it takes to hold them.
+    pub(crate) fn bytes(&self) -> usize {
+        self.queue.lock().bytes
+    }
+
     /// Whether there are messages.
     pub(crate) fn is_filled(&self) -> bool {
         self.filled.load(SeqCst)
@@ -135,7 +140,6 @@ impl Mailbox {
             queue.bytes -= span.len() + size_of::<Span>();
             span.put(out);
         }
-        self.client.message_memory.store(queue.bytes, Relaxed);
         if queue.spans.is_empty() {
             queue.over_since = None;
             self.filled.store(false, SeqCst);

@@ -49,13 +49,14 @@ struct Subject {
 }
 
 impl Subject {
-    /// Hands a message of these parts to all receivers; how many they are.
-    fn deliver(&mut self, parts: &[&[u8]], limit: &OutputLimit, filled: &mut Filled) -> usize {
+    /// Hands messages with these parts before them to all receivers; how many they are.
+    fn deliver(&mut self, head: &[&[u8]], messages: &[&[u8]], limit: &OutputLimit, filled: &mut Filled) -> usize {
         let (mut resp2, mut resp3) = (None, None);
+        let all = |kind, out: &mut Vec<u8>| messages.iter().for_each(|message| encode(kind, head, message, out));
         for receiver in self.receivers.values() {
             let span = match receiver.protocol() {
-                Protocol::Resp2 => resp2.get_or_insert_with(|| self.resp2.append(|out| encode(b'*', parts, out))),
-                Protocol::Resp3 => resp3.get_or_insert_with(|| self.resp3.append(|out| encode(b'>', parts, out))),
+                Protocol::Resp2 => resp2.get_or_insert_with(|| self.resp2.append(|out| all(b'*', out))),
+                Protocol::Resp3 => resp3.get_or_insert_with(|| self.resp3.append(|out| all(b'>', out))),
             };
             receiver.put(span, limit, filled);
         }
@@ -64,11 +65,11 @@ impl Subject {
 }
 
 /// A message is an array of strings, or RESP3's push of them.
-fn encode(kind: u8, parts: &[&[u8]], out: &mut Vec<u8>) {
+fn encode(kind: u8, head: &[&[u8]], message: &[u8], out: &mut Vec<u8>) {
     let mut digits = itoa::Buffer::new();
     out.push(kind);
-    out.extend_from_slice(digits.format(parts.len()).as_bytes());
-    for part in parts {
+    out.extend_from_slice(digits.format(head.len() + 1).as_bytes());
+    for part in head.iter().copied().chain([message]) {
         out.extend_from_slice(b"\r\n$");
         out.extend_from_slice(digits.format(part.len()).as_bytes());
         out.extend_from_slice(b"\r\n");
@@ -111,20 +112,45 @@ impl PubSub {
         }
     }
 
-    /// Hands a message to all who listen, those of the channel before those of patterns; how many deliveries these are. The
-    /// receivers are to be woken by [`mailbox::wake`] with `filled`.
-    pub(crate) fn publish(&self, channel: &[u8], message: &[u8], limit: &OutputLimit, filled: &mut Filled) -> usize {
+    /// Hands messages to all who listen to a channel or a shard channel; how many deliveries there are of each. The receivers are
+    /// to be woken by [`mailbox::wake`] with `filled`.
+    pub(crate) fn publish(
+        &self,
+        shard: bool,
+        channel: &[u8],
+        messages: &[&[u8]],
+        limit: &OutputLimit,
+        filled: &mut Filled,
+    ) -> Vec<usize> {
+        if !shard && self.patterns() > 0 {
+            // Who listens to a channel and a pattern gets each message from both before the next one.
+            return messages
+                .iter()
+                .map(|message| self.publish_to_patterns_too(channel, message, limit, filled))
+                .collect();
+        }
+        let kind: &[u8] = if shard { b"smessage" } else { b"message" };
+        let subject = self.subjects(shard).get_mut(channel);
+        let count = subject.map_or(0, |mut subject| subject.deliver(&[kind, channel], messages, limit, filled));
+        vec![count; messages.len()]
+    }
+
+    /// Hands a message to those of the channel before those of patterns.
+    fn publish_to_patterns_too(
+        &self,
+        channel: &[u8],
+        message: &[u8],
+        limit: &OutputLimit,
+        filled: &mut Filled,
+    ) -> usize {
         let mut count = 0;
         if let Some(mut subject) = self.channels.get_mut(channel) {
-            count += subject.deliver(&[b"message", channel, message], limit, filled);
+            count += subject.deliver(&[b"message", channel], &[message], limit, filled);
         }
         let patterns = self.patterns.read();
-        if patterns.len() == 0 {
-            return count;
-        }
         let mut deliver = |pattern: &Bytes, subject: &Mutex<Subject>| {
             if glob::matches(pattern, channel, false) {
-                count += subject.lock().deliver(&[b"pmessage", pattern, channel, message], limit, filled);
+                count += subject.lock().deliver(&[b"pmessage", pattern, channel], &[message], limit, filled);
             }
         };
         if patterns.cost_max(channel) < COST_MAX {
@@ -137,18 +163,6 @@ impl PubSub {
         drop(patterns);
         tokio::task::block_in_place(|| candidates.iter().for_each(|(pattern, subject)| deliver(pattern, subject)));
         count
-    }
-
-    /// The same for a shard channel, which no pattern matches.
-    pub(crate) fn publish_shard(
-        &self,
-        channel: &[u8],
-        message: &[u8],
-        limit: &OutputLimit,
-        filled: &mut Filled,
-    ) -> usize {
-        let Some(mut subject) = self.shard_channels.get_mut(channel) else { return 0 };
-        subject.deliver(&[b"smessage", channel, message], limit, filled)
     }
 
     /// The channels, or shard channels, that somebody listens to and that match the glob.

@@ -268,14 +268,16 @@ impl Feeds {
         }
     }
 
-    /// Sends a message to all.
-    pub(crate) fn publish(&self, shard: bool, channel: &[u8], message: &[u8]) {
+    /// Sends messages to all.
+    pub(crate) fn publish(&self, shard: bool, channel: &[u8], messages: &[&[u8]]) {
         if self.len() == 0 {
             return;
         }
-        let (channel, message) = (Bytes::copy_from_slice(channel), Bytes::copy_from_slice(message));
-        for feed in self.list() {
-            feed.say(Said::Message { shard, channel: channel.clone(), message: message.clone() });
+        let (channel, feeds) = (Bytes::copy_from_slice(channel), self.list());
+        for message in messages.iter().copied().map(Bytes::copy_from_slice) {
+            for feed in &feeds {
+                feed.say(Said::Message { shard, channel: channel.clone(), message: message.clone() });
+            }
         }
     }
 

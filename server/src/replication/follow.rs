@@ -215,7 +215,7 @@ async fn obey(shared: &Shared, said: Said, bootstrap: &mut Bootstrap, filled: &m
         Said::Units(bytes) => apply(shared, bytes).await?,
         Said::Message { shard, channel, message } => {
             let limit = server.config.load().client_output_buffer_limit.pubsub;
-            server.publish(shard, &channel, &message, &limit, filled);
+            server.publish(shard, &channel, &[&message], &limit, filled);
         }
         Said::Beat { term: _, lsn: _, chain } => {
             if chain.contains(&server.run_id) {
