@@ -42,9 +42,11 @@ fn verifier(
     if settings.auth_clients == AuthClients::No {
         if settings.auth_clients_user != ClientUser::Off {
             // Whoever set it counts on it.
-            return Err("tls-auth-clients-user needs clients that are asked for a certificate: with tls-auth-clients no \
+            return Err(
+                "tls-auth-clients-user needs clients that are asked for a certificate: with tls-auth-clients no \
                         nobody is"
-                .to_owned());
+                    .to_owned(),
+            );
         }
         return Ok(None);
     }

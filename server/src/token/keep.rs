@@ -213,11 +213,8 @@ mod tests {
         assert!(text.starts_with(r#"{"private":""#) && text.contains(&format!(r#","public":"{public}","created":7"#)));
         assert!(text.ends_with(r#","retired":null,"dead":null}"#));
         // What lacks something, or does not fit together, is none.
-        let changes = [
-            (r#","dead":null"#, ""),
-            (r#""created":7"#, r#""created":-7"#),
-            (r#""public":""#, r#""public":"AAAA"#),
-        ];
+        let changes =
+            [(r#","dead":null"#, ""), (r#""created":7"#, r#""created":-7"#), (r#""public":""#, r#""public":"AAAA"#)];
         for (from, to) in changes {
             let changed = text.replacen(from, to, 1);
             assert!(changed != text && SigningKey::read(changed.as_bytes(), 0).is_none(), "{changed}");

@@ -1,20 +1,22 @@
-//! A replica that reads nothing costs its primary a bounded amount of memory and of disk, however much is written, and is an equal
-//! again once it reads on.
+//! A replica that reads nothing costs its primary a bounded amount of memory and of disk, however much is written and whoever
+//! follows the changes beside it, and is an equal again once it reads on.
 
+use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use veddb_tests::{Options, Proxy, Random, Server, seed, setting};
+use serde_json::Value as Json;
+use veddb_tests::{Options, Proxy, Random, Server, Value, seed, setting};
 
 use super::pair::{PATIENCE, ensure_equal, figure, follow, options, until_in_step};
 
 const MIB: u64 = 1 << 20;
-/// What of the log is kept for replicas.
+/// What of the log is kept for replicas, and for who follows changes.
 const KEPT: u64 = 8 * MIB;
 const SEGMENT: u64 = MIB;
 /// Documents that no checkpoint has written.
@@ -22,6 +24,8 @@ const WRITES: u64 = 4 * MIB;
 /// Beside what is kept: what is written until a checkpoint has ended, which frees the log, up to four times [`WRITES`]; two
 /// segments that are not full.
 const LOG_MOST: u64 = KEPT + 4 * WRITES + 2 * SEGMENT;
+/// How long those who follow the changes leave between two questions: one keeps up, one cannot.
+const PAUSES_MS: [u64; 2] = [0, 700];
 /// What a replica that does not read may cost of memory: four pieces, two that are being made and sent, and 32 MiB of messages.
 const MEMORY_MOST: u64 = 6 * MIB + 32 * MIB;
 /// Beside the log, as many times what the data take on disk while the replica is in step: compactions run when they like.
@@ -36,6 +40,7 @@ const DOCUMENT_BYTES: usize = 16 << 10;
 
 fn bounded(options: Options) -> Options {
     let options = options.set("repl-log-size", KEPT.to_string()).set("log-segment-size", SEGMENT.to_string());
+    let options = options.set("changes-log-size", KEPT.to_string());
     let options = options.set("maxmemory-writes", WRITES.to_string()).set("maxmemory-cache", (4 * MIB).to_string());
     options.set("maxmemory-index", (4 * MIB).to_string()).set("appendfsync", "everysec")
 }
@@ -63,8 +68,64 @@ fn size(path: &Path) -> u64 {
     entries.flatten().map(|entry| size(&entry.path())).sum()
 }
 
-/// Has clients write so many bytes of documents at once, and looks what that takes meanwhile.
+/// What one heard who follows the changes.
+#[derive(Debug, Default)]
+struct Heard {
+    events: u64,
+    /// How often what it wanted next was not kept any more.
+    lost: u64,
+}
+
+/// Follows all changes until it is told to end. What comes is without a gap, but where the server says that there is one.
+fn follow_changes(server: &Server, pause: Duration, ended: &AtomicBool) -> Result<Heard> {
+    let mut client = server.client()?;
+    let place = |reply: &Value| reply.expect_array()[0].expect_text().to_owned();
+    let mut token = place(&client.ask(&["DOC.CHANGES", "*", "NOW"])?);
+    let (mut heard, mut versions) = (Heard::default(), HashMap::<String, u64>::new());
+    while !ended.load(SeqCst) {
+        let reply = client.run(&["DOC.CHANGES", "*", "AFTER", &token, "BLOCK", "100"])?;
+        if let Value::Error(error) = &reply {
+            ensure!(error.starts_with("HISTORYLOST"), "{error}");
+            heard.lost += 1;
+            versions.clear();
+            token = place(&client.ask(&["DOC.CHANGES", "*", "NOW"])?);
+            continue;
+        }
+        token = place(&reply);
+        for event in reply.expect_array()[1].expect_array() {
+            let event: Json = serde_json::from_str(event.expect_text())?;
+            let id = event["id"].as_str().context("no id")?.to_owned();
+            let version = event["version"].as_u64().context("no version")?;
+            let before = versions.insert(id, version);
+            ensure!(before.is_none_or(|before| version == before + 1), "{before:?} before {version} of {event}");
+            heard.events += 1;
+        }
+        thread::sleep(pause);
+    }
+    Ok(heard)
+}
+
+/// The load of [`write`], while others follow the changes.
 fn load(server: &Server, bytes: u64, seed: u64) -> Result<Most> {
+    let ended = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let follow = |pause| scope.spawn(|| follow_changes(server, Duration::from_millis(pause), &ended));
+        let followers = PAUSES_MS.map(follow);
+        let most = write(server, bytes, seed);
+        // The last ones are on disk a second later.
+        thread::sleep(Duration::from_millis(1500));
+        ended.store(true, SeqCst);
+        let heard = followers.map(|follower| follower.join().expect("a follower panicked"));
+        println!("who follows has heard {heard:?}");
+        let [prompt, slow] = heard;
+        let (prompt, slow) = (prompt?, slow?);
+        ensure!(prompt.events > 0 && slow.events > 0, "nothing was heard");
+        most
+    })
+}
+
+/// Has clients write so many bytes of documents at once, and looks what that takes meanwhile.
+fn write(server: &Server, bytes: u64, seed: u64) -> Result<Most> {
     let left = Arc::new(AtomicU64::new(bytes / DOCUMENT_BYTES as u64));
     let start = |number: u64| -> Result<thread::JoinHandle<Result<()>>> {
         let (left, mut client) = (Arc::clone(&left), server.client()?);
