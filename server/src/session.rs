@@ -37,6 +37,8 @@ pub(crate) struct State {
     pub(crate) authenticated: bool,
     /// The audit log has an attempt of it from before it got in.
     pub(crate) stranger_noted: bool,
+    /// The logs have a token of this connection that was refused: one is enough, for they cost nothing.
+    pub(crate) token_noted: bool,
     /// Why the token was refused that the command at hand came with.
     pub(crate) refused_token: Option<Refused>,
     /// Who it is, as of a generation of users and roles.
@@ -86,6 +88,7 @@ impl State {
             token: None,
             generation,
             stranger_noted: false,
+            token_noted: false,
             refused_token: None,
             open: is_open(&accounts),
             later: None,

@@ -325,9 +325,10 @@ impl Committer {
             return Ok(Err(Error::NoSpace));
         }
         self.log.sync()?;
-        self.shared.feed.synced();
         self.own_term = term;
         self.shared.replica.store(false, Ordering::Release);
+        // Who waits looks again, and is answered as of a primary.
+        self.shared.feed.synced();
         Ok(Ok(term))
     }
 

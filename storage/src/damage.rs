@@ -3,11 +3,13 @@
 //! after one.
 //!
 //! `VEDDB_DAMAGE_PLACES` (12; by hand 0, which is every byte) says how many bytes of the engine's files and of a segment are
-//! flipped; of the keyring, the checkpoint and the rotation's progress each is, always. `VEDDB_SEED` repeats the choice.
+//! flipped; of the keyring, the checkpoint and the rotation's progress each is, always. `VEDDB_DAMAGE_THREADS` (4) do it at once.
+//! `VEDDB_SEED` repeats the choice.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::mpsc::{Sender, channel};
 use std::time::{Duration, Instant};
 
@@ -277,57 +279,95 @@ fn places(path: &Path, length: usize, random: &mut Random) -> Vec<usize> {
     places
 }
 
+/// One file, and what is done to it.
+struct Case<'s> {
+    path: &'s Path,
+    kept: &'s File,
+    harm: Harm,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Harm {
+    Flip { at: usize, bit: u32 },
+    Cut { length: usize },
+}
+
+impl Case<'_> {
+    /// Does it to a copy, looks what came of it, and mends the copy.
+    fn run(&self, sample: &Sample, home: &tempfile::TempDir, what: &str) -> Found {
+        let Case { path, kept, harm } = self;
+        let damaged = home.path().join("data").join(path);
+        let found = match *harm {
+            Harm::Flip { at, bit } => {
+                let mut bytes = kept.bytes.clone();
+                bytes[at] ^= 1 << bit;
+                File { bytes, length: kept.length }.write(&damaged);
+                let found = sample.judge(home, what);
+                assert_eq!(found.gone, BTreeSet::new(), "{what}");
+                found
+            }
+            Harm::Cut { length } => {
+                let bytes = kept.bytes[..length.min(kept.bytes.len())].to_vec();
+                File { bytes, length: length as u64 }.write(&damaged);
+                let found = sample.judge(home, what);
+                // A cut log has a torn tail: what was never said to be durable may go, newest first.
+                let stored = found.gone.iter().find(|place| sample.stored.contains_key(*place));
+                let of_log = path.starts_with("log");
+                assert!(found.gone.is_empty() || (of_log && stored.is_none()), "{what}: {:?} are gone", found.gone);
+                let kept_numbers =
+                    (STORED..STORED + LOGGED).map(|number| !found.gone.contains(&(0, format!("id{number}"))));
+                assert!(kept_numbers.is_sorted_by(|a, b| a >= b), "{what}: {:?} are gone", found.gone);
+                found
+            }
+        };
+        // A start that was refused has changed nothing.
+        if found.refused.is_some() {
+            kept.write(&damaged)
+        } else {
+            sample.restore(home.path())
+        }
+        found
+    }
+}
+
 fn flip_and_cut(when: When) {
     let seed = setting("VEDDB_SEED", 20_261_127);
     println!("seed {seed}");
     let mut random = Random::new(seed);
     let sample = Sample::new(when);
-    let home = sample.home();
-    let (mut refused, mut unread, mut harmless) = (0, 0, 0);
-    let mut count = |found: &Found| {
-        let of = if found.refused.is_some() {
-            &mut refused
-        } else if found.errors.is_empty() {
-            &mut harmless
-        } else {
-            &mut unread
-        };
-        *of += 1;
-    };
+    let mut cases = Vec::new();
     for (path, kept) in &sample.files {
-        let damaged = home.path().join("data").join(path);
         for at in places(path, kept.bytes.len(), &mut random) {
-            let mut bytes = kept.bytes.clone();
-            bytes[at] ^= 1 << random.below(8);
-            File { bytes, length: kept.length }.write(&damaged);
-            let what = format!("{when:?}: a flip at {at} of {} (seed {seed})", path.display());
-            let found = sample.judge(&home, &what);
-            assert_eq!(found.gone, BTreeSet::new(), "{what}");
-            count(&found);
-            // A start that was refused has changed nothing.
-            if found.refused.is_some() { kept.write(&damaged) } else { sample.restore(home.path()) }
+            cases.push(Case { path, kept, harm: Harm::Flip { at, bit: random.below(8) as u32 } });
         }
         let whole = kept.length as usize;
-        let of_log = path.starts_with("log");
         let lengths =
             [0, 1, 4, 29, 45, 101, 140, 512, 4096, whole / 2, whole.saturating_sub(45), whole.saturating_sub(1)];
-        for length in BTreeSet::from(lengths).into_iter().filter(|length| *length < whole) {
-            let bytes = kept.bytes[..length.min(kept.bytes.len())].to_vec();
-            File { bytes, length: length as u64 }.write(&damaged);
-            let what = format!("{when:?}: {} cut to {length} of {whole} bytes", path.display());
-            let found = sample.judge(&home, &what);
-            // A cut log has a torn tail: what was never said to be durable may go, newest first.
-            let stored = found.gone.iter().find(|place| sample.stored.contains_key(*place));
-            assert!(found.gone.is_empty() || (of_log && stored.is_none()), "{what}: {:?} are gone", found.gone);
-            let kept_numbers =
-                (STORED..STORED + LOGGED).map(|number| !found.gone.contains(&(0, format!("id{number}"))));
-            assert!(kept_numbers.is_sorted_by(|a, b| a >= b), "{what}: {:?} are gone", found.gone);
-            count(&found);
-            if found.refused.is_some() { kept.write(&damaged) } else { sample.restore(home.path()) }
-        }
+        let lengths = BTreeSet::from(lengths).into_iter().filter(|length| *length < whole);
+        cases.extend(lengths.map(|length| Case { path, kept, harm: Harm::Cut { length } }));
     }
-    println!("{when:?}: {refused} refused, {unread} with errors where it was read, {harmless} without effect");
-    assert!(refused > 0 && unread > 0);
+    let (next, [refused, unread, harmless]) = (AtomicUsize::new(0), [const { AtomicUsize::new(0) }; 3]);
+    // A rotation that goes on takes its time, so there are more threads than processors.
+    let threads = setting("VEDDB_DAMAGE_THREADS", 4);
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                let home = sample.home();
+                while let Some(case) = cases.get(next.fetch_add(1, SeqCst)) {
+                    let what = format!("{when:?}: {:?} of {} (seed {seed})", case.harm, case.path.display());
+                    let found = case.run(&sample, &home, &what);
+                    let of = match (&found.refused, found.errors.is_empty()) {
+                        (Some(_), _) => &refused,
+                        (None, false) => &unread,
+                        (None, true) => &harmless,
+                    };
+                    of.fetch_add(1, SeqCst);
+                }
+            });
+        }
+    });
+    println!("{when:?}: {refused:?} refused, {unread:?} with errors where it was read, {harmless:?} without effect");
+    assert!(refused.into_inner() > 0 && unread.into_inner() > 0);
 }
 
 #[test]

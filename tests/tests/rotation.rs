@@ -36,6 +36,8 @@ fn server() -> Result<Server> {
         .set("maxmemory-cache", "1mb")
         .set("maxmemory-index", "1mb")
         .set("maxmemory-writes", "1mb")
+        // Re-sealed each time, so it must not grow with the rounds.
+        .set("changes-log-size", "3mb")
         .start()?;
     let mut client = server.client()?;
     for part in 0..BASE / 500 {

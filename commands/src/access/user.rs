@@ -270,7 +270,8 @@ impl User {
     /// Whether a request of this command may read a key or collection that it does not name.
     #[must_use]
     pub fn may_read(&self, entry: &Entry, args: &Args, name: &[u8]) -> bool {
-        self.all_selectors().any(|selector| selector.may_read(entry, args, name))
+        let may = |selector: &Selector| selector.may_read(entry, args, name);
+        self.all_selectors().any(may) && self.bounds.as_deref().is_none_or(may)
     }
 
     /// Whether it may publish on a channel or listen to it, or listen to a pattern.

@@ -154,7 +154,11 @@ impl Changes {
         let mut changes = match view.changes(place) {
             Ok(changes) => changes,
             Err(FollowError::Ahead(_)) => return Ok(Found { events: Vec::new(), ended: true }),
-            Err(error) => return Err(lost(error)),
+            Err(error) => {
+                // What is lost may be known again once more is on disk.
+                view.is_waiting_for_disk();
+                return Err(lost(error));
+            }
         };
         let mut held = Account::new(context.queries.memory()).part();
         let (mut events, mut bytes) = (Vec::new(), 0);

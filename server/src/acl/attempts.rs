@@ -8,7 +8,8 @@
 //!
 //! Invariant: of one address no more passwords are looked at before it is known how they end than it may have wrong ones; the
 //! others are when their turn comes, and once it has had as many wrong ones as it may, one at a time. A count goes when nothing has
-//! failed for [`FORGET`], or the user gets in whose all the address's failures are: another one's success says nothing of them.
+//! failed for [`FORGET`], or the user gets in whose all the address's failures are: another one's success says nothing of them, nor
+//! a token's of passwords.
 //! Before that some go only where there are [`KNOWN_MAX`], and those are the ones with the fewest failures.
 
 use std::collections::HashMap;
@@ -79,6 +80,8 @@ struct Count {
     until: Option<Instant>,
     /// The user that all failures are of; none where they are several's.
     whose: Option<UserTag>,
+    /// Whether any of them was a password.
+    of_passwords: bool,
     /// One that is over an address's limit is being looked at.
     is_over: bool,
 }
@@ -116,7 +119,7 @@ fn counted_user(proof: Proof, user: UserTag) -> Option<UserTag> {
 
 impl Count {
     fn new(now: Instant) -> Count {
-        Count { failures: 0, pending: 0, last: now, until: None, whose: None, is_over: false }
+        Count { failures: 0, pending: 0, last: now, until: None, whose: None, of_passwords: false, is_over: false }
     }
 
     /// How long nothing is looked at any more.
@@ -141,12 +144,13 @@ impl Count {
     }
 
     /// Counts one more that has failed.
-    fn failed(&mut self, user: UserTag, now: Instant, most: u32, longest: Duration) {
+    fn failed(&mut self, (proof, user): (Proof, UserTag), now: Instant, most: u32, longest: Duration) {
         if !self.has_failed(now) {
-            (self.failures, self.whose) = (0, Some(user));
+            (self.failures, self.whose, self.of_passwords) = (0, Some(user), false);
         } else if self.whose != Some(user) {
             self.whose = None;
         }
+        self.of_passwords |= proof == Proof::Password;
         self.failures = self.failures.saturating_add(1);
         self.last = now;
         if let Some(over) = self.failures.checked_sub(most) {
@@ -283,16 +287,20 @@ impl Attempt {
         Ok(())
     }
 
-    /// It was right: its address has no failures any more, if all of them were this user's.
+    /// It was right: its address has no failures any more, if all of them were this user's. A token may be worth less than the
+    /// password, so it clears those of tokens alone.
     pub(super) fn succeeded(self) {
-        let Some(Counted { attempts, address, user, .. }) = &self.counted else { return };
+        let Some(Counted { attempts, address, user, proof, .. }) = &self.counted else { return };
         let mut state = attempts.state.lock();
         if let Some(count) = state.addresses.get_mut(address)
             && count.whose == Some(*user)
+            && (*proof == Proof::Password || !count.of_passwords)
         {
             (count.failures, count.until, count.whose) = (0, None, None);
         }
-        state.trusted.insert((*user, *address), ());
+        if *proof == Proof::Password {
+            state.trusted.insert((*user, *address), ());
+        }
     }
 
     /// It was wrong.
@@ -302,15 +310,15 @@ impl Attempt {
 
     fn failed_at(self, now: Instant) {
         let Some(counted) = &self.counted else { return };
-        let Counted { attempts, address, user, most, .. } = counted;
+        let Counted { attempts, address, user, proof, most, .. } = counted;
         let mut state = attempts.state.lock();
         let State { addresses, users, .. } = &mut *state;
         let count = addresses.entry(*address).or_insert_with(|| Count::new(now));
-        count.failed(*user, now, *most, ADDRESS_DELAY_MAX);
+        count.failed((*proof, *user), now, *most, ADDRESS_DELAY_MAX);
         make_room(addresses, address, now);
         if let Some(user) = counted.counted_user() {
             let count = users.entry(user).or_insert_with(|| Count::new(now));
-            count.failed(user, now, most.saturating_mul(USER_FACTOR), USER_DELAY_MAX);
+            count.failed((*proof, user), now, most.saturating_mul(USER_FACTOR), USER_DELAY_MAX);
             make_room(users, &user, now);
         }
     }
@@ -402,12 +410,25 @@ mod tests {
     }
 
     #[test]
+    fn a_token_does_not_make_room_for_passwords() {
+        let attempts = Arc::new(Attempts::default());
+        let begin = |proof| attempts.begin(proof, address(1), b"ada", 2);
+        for _ in 0..2 {
+            begin(Proof::Password).unwrap().failed();
+            let _ = begin(Proof::Token).map(Attempt::succeeded);
+        }
+        assert!(begin(Proof::Password).is_err());
+    }
+
+    #[test]
     fn who_gets_in_has_no_failures_and_nothing_is_kept_of_it() {
         let attempts = Arc::new(Attempts::default());
         for _ in 0..10 {
             attempts.begin(Proof::Password, address(1), b"ada", 3).unwrap().failed();
             attempts.begin(Proof::Token, address(1), b"ada", 3).unwrap().failed();
             attempts.begin(Proof::Password, address(1), b"ada", 3).unwrap().succeeded();
+            attempts.begin(Proof::Token, address(1), b"ada", 3).unwrap().failed();
+            attempts.begin(Proof::Token, address(1), b"ada", 3).unwrap().succeeded();
         }
         assert!(attempts.state.lock().addresses.is_empty());
     }

@@ -204,7 +204,12 @@ fn revoke_all_of(
     runtime: &Handle,
 ) -> Result<(), CommandError> {
     let records_max = server.config.load().tokens.records_max;
-    let revoked = server.acl.tokens.revoked(users, with_foreign, records_max, now_ms());
+    // Where users are those of a file on a replica, see below.
+    let with_foreign = with_foreign && !(server.acl.has_file() && server.replication.is_replica());
+    let mut users = users.to_vec();
+    users.sort_unstable();
+    users.dedup();
+    let revoked = server.acl.tokens.revoked(&users, with_foreign, records_max, now_ms());
     match token::change::keep_all(server, client, revoked.records, runtime) {
         // On a replica whose users are those of a file the tokens are its primary's to revoke; those of users that are not there
         // are good for nothing.

@@ -38,8 +38,12 @@ impl Connection {
     pub(super) fn note_end(&mut self, entry: &Entry, args: &Args, error: Option<ErrorCode>) {
         let refused = self.state.refused_token.take();
         // A wrong password takes its time, so there are not many; a wrong token, and what else a stranger sends, costs nothing.
-        let is_cheap = refused.is_some() || error.is_some_and(|code| code != ErrorCode::WrongPass);
-        if is_cheap && self.was_noted() {
+        let was_noted = match (&refused, error) {
+            (Some(_), _) => std::mem::replace(&mut self.state.token_noted, true),
+            (None, None | Some(ErrorCode::WrongPass)) => false,
+            (None, Some(_)) => self.was_noted(),
+        };
+        if was_noted {
             return;
         }
         self.audit(entry, args, error);

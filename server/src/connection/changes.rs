@@ -36,16 +36,15 @@ impl Connection {
         changes: Box<Changes>,
     ) -> Result<(Outcome, Duration), Closed> {
         let block = changes.block().filter(|_| !self.state.in_exec);
-        // A slice of what was read would hold all that was read.
-        let args = Args::new(args.from(0).iter().map(|arg| bytes::Bytes::copy_from_slice(arg)).collect());
         let (generation, token) = (self.state.generation, self.state.token.clone());
-        let mut reading = Reading { caller: self.caller(started), entry, args, generation, token };
+        let mut reading = Reading { caller: self.caller(started), entry, args: args.clone(), generation, token };
         let Some(time) = block else {
             let outcome = async {
                 let slots = Arc::clone(&reading.caller.server.changes.slots);
                 let slot = slots.acquire_owned().await.map_err(|_| stopped())?;
                 reading.look_at_rights()?;
                 let (changes, found) = reading.read(slot, changes).await?;
+                reading.look_at_rights()?;
                 Ok(changes.reply(found.events))
             };
             return Ok((unless_gone(&self.stream, &self.client, outcome).await, Duration::ZERO));
@@ -128,6 +127,8 @@ impl Reading {
             waiter.look();
             let found;
             (changes, found) = self.read(slot, changes).await?;
+            // And again: what was read may have been written since they were cut.
+            self.look_at_rights()?;
             // A turn that found nothing in a long log is an answer as well: its place is farther on.
             if !found.events.is_empty() || !found.ended {
                 return Ok(changes.reply(found.events));
@@ -156,18 +157,23 @@ impl Reading {
         }
     }
 
-    /// Whether it may still be answered: rights may have been cut since it was asked.
+    /// Whether it may still be answered: rights may have been cut since it was asked, and a token may have expired.
     fn look_at_rights(&mut self) -> Result<(), CommandError> {
+        if self.token.as_ref().is_some_and(|token| token.expires_ms <= now_ms()) {
+            return Err(CommandError::new(ErrorCode::NoAuth, "the token has expired"));
+        }
         let acl = &self.caller.server.acl;
         let generation = acl.generation();
         if generation == self.generation {
             return Ok(());
         }
         self.generation = generation;
-        // A connection whose user is gone is being closed.
-        if let Some(user) = acl.load().get(self.caller.user.name()) {
-            self.caller.user = narrowed(user, self.token.as_deref());
-        }
+        let accounts = acl.load();
+        let Some(user) = accounts.get(self.caller.user.name()) else {
+            return Err(CommandError::new(ErrorCode::NoAuth, "the user was removed"));
+        };
+        self.caller.user = narrowed(user, self.token.as_deref());
+        drop(accounts);
         let user = &self.caller.user;
         user.check(self.entry, &self.args, &self.caller.limits).map_err(|denial| denial.error(user))
     }

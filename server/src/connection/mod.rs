@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use tokio::io::AsyncWriteExt;
 use tokio::sync::watch;
 use veddb_commands::context::{Asker, Phased, Prepared, ReadContext, Unit, WriteContext};
@@ -212,7 +212,7 @@ impl Connection {
         Ok(())
     }
 
-    async fn run_request(&mut self, args: Args) -> Result<(), Closed> {
+    async fn run_request(&mut self, mut args: Args) -> Result<(), Closed> {
         let mut started = Instant::now();
         // What came before it goes out before its reply.
         self.take_messages(usize::MAX);
@@ -318,6 +318,8 @@ impl Connection {
                     outcome = Box::pin(self.finish(later, &args)).await?;
                 }
                 if let Some(changes) = self.state.changes.take() {
+                    // It may wait for long, and a slice of what was read would hold all that was read.
+                    args = Args::new(args.from(0).iter().map(|arg| Bytes::copy_from_slice(arg)).collect());
                     let waited;
                     (outcome, waited) = Box::pin(self.changes(entry, &args, started, changes)).await?;
                     started += waited;

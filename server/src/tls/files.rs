@@ -8,7 +8,6 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use rustls::RootCertStore;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
-use x509_parser::oid_registry::OID_X509_EXT_ISSUER_DISTRIBUTION_POINT;
 use x509_parser::prelude::{CertificateRevocationList, FromDer};
 
 use super::Settings;
@@ -58,10 +57,8 @@ pub(super) fn revocations(settings: &Settings) -> Result<Vec<CertificateRevocati
         if end_s <= now_s {
             return Err(refused(&format!("the list of {} has expired", read.issuer())));
         }
-        // Of two the first would be asked alone, which may be the older one.
-        let point = read.extensions().iter().find(|found| found.oid == OID_X509_EXT_ISSUER_DISTRIBUTION_POINT);
-        let of = (read.issuer().as_raw().to_vec(), point.map(|extension| extension.value.to_vec()));
-        if !seen.insert(of) {
+        // Of two the first that may speak of a certificate is asked alone: the older one, or that of another distribution point.
+        if !seen.insert(read.issuer().as_raw().to_vec()) {
             return Err(refused(&format!("there are two lists of {}", read.issuer())));
         }
     }

@@ -224,8 +224,14 @@ impl Tokens {
             theirs.map(|(jti, record)| (jti.clone(), Record { revoked_ms: Some(now_ms), ..record.clone() })).collect();
         let (count, mut whole) = (records.len(), Ok(()));
         if with_foreign && self.foreign.load().is_some() {
-            let cutoffs: Vec<_> =
-                users.iter().map(|user| (cutoff_name(user), foreign_record(user.clone(), now_ms))).collect();
+            let cutoff = |user: &Bytes| {
+                let name = cutoff_name(user);
+                // A clock may have gone back since the one before: what it refuses stays refused.
+                let before = known.records.get(&name).and_then(|record| record.revoked_ms).unwrap_or(0);
+                let record = foreign_record(user.clone(), now_ms.max(before));
+                (name, record)
+            };
+            let cutoffs: Vec<_> = users.iter().map(cutoff).collect();
             let more = cutoffs.iter().filter(|(name, _)| !known.records.contains_key(name)).count();
             whole = room_for_foreign(&known, more, records_max);
             if whole.is_ok() {

@@ -123,8 +123,13 @@ fn write(
         other => other.map_err(|e| io(path, e))?,
     };
     let damaged = |offset: u64, what: &str| damaged(path, offset, what);
+    // What cannot be read at the moment is not yet damaged.
+    let unread = |error: std::io::Error, offset: u64, what: &str| match error.kind() {
+        ErrorKind::UnexpectedEof => damaged(offset, what),
+        _ => io(path, error),
+    };
     let mut header = [0; segment::HEADER_BYTES];
-    file.read_exact_at(&mut header, 0).map_err(|_| damaged(0, "the header is cut short"))?;
+    file.read_exact_at(&mut header, 0).map_err(|e| unread(e, 0, "the header is cut short"))?;
     segment::check_header(identity, path, &header)?;
     let fail = |error: std::io::Error| match error.kind() {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Error::NoSpace,
@@ -139,11 +144,11 @@ fn write(
     let mut offset = segment::HEADER_BYTES as u64;
     while offset < length {
         let mut head = [0; frame::HEADER_BYTES];
-        file.read_exact_at(&mut head, offset).map_err(|_| damaged(offset, "a frame is cut short"))?;
+        file.read_exact_at(&mut head, offset).map_err(|e| unread(e, offset, "a frame is cut short"))?;
         let (_, sealed_len) = frame::parse_header(&head).ok_or_else(|| damaged(offset, "not a frame"))?;
         let mut sealed = vec![0; sealed_len];
         let at = offset + head.len() as u64;
-        file.read_exact_at(&mut sealed, at).map_err(|_| damaged(offset, "a frame is cut short"))?;
+        file.read_exact_at(&mut sealed, at).map_err(|e| unread(e, offset, "a frame is cut short"))?;
         let units =
             frame::open(identity, &head, &sealed).map_err(|_| damaged(offset, "the frame does not authenticate"))?;
         bytes.clear();

@@ -109,7 +109,8 @@ fn follow_changes(server: &Server, pause: Duration, ended: &AtomicBool) -> Resul
 fn load(server: &Server, bytes: u64, seed: u64) -> Result<Most> {
     let ended = AtomicBool::new(false);
     thread::scope(|scope| {
-        let follow = |pause| scope.spawn(|| follow_changes(server, Duration::from_millis(pause), &ended));
+        let ended = &ended;
+        let follow = |pause| scope.spawn(move || follow_changes(server, Duration::from_millis(pause), ended));
         let followers = PAUSES_MS.map(follow);
         let most = write(server, bytes, seed);
         // The last ones are on disk a second later.

@@ -186,7 +186,8 @@ fn two_lists_of_one_issuer_are_refused() -> Result<()> {
     let list = |authority: &Authority, serial: u64, point: Option<&str>| authority.list(serial, A_DAY, point);
     let (one, other) = (Some("http://a.example/one"), Some("http://a.example/other"));
     let (old, new) = (list(&ours, 4, None)?, list(&ours, 3, None)?);
-    for lists in [[old, new.clone()], [list(&ours, 4, one)?, list(&ours, 3, one)?]] {
+    // Also for two distribution points: a certificate that names none would be looked for in the first list alone.
+    for lists in [[old, new.clone()], [list(&ours, 4, one)?, list(&ours, 3, other)?]] {
         let refused = load(&lists)?;
         ensure!(refused.to_string().contains("there are two lists of "), "{refused}");
     }
@@ -194,7 +195,7 @@ fn two_lists_of_one_issuer_are_refused() -> Result<()> {
         Ok(ping(port, &ours.path("ca.pem"), "localhost", &ours.shown(name))? == "PONG")
     };
     ensure!(pings("revoked")?, "a file that was refused is in force");
-    let taken = load(&[new, list(&ours, 4, one)?, list(&ours, 4, other)?, list(&foreign, 1, None)?])?;
+    let taken = load(&[new, list(&foreign, 1, None)?])?;
     ensure!(!matches!(taken, Value::Error(_)), "{taken}");
     ensure!(pings("client")? && !pings("revoked")?, "the lists are not those of the file");
     Ok(())

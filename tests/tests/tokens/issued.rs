@@ -158,6 +158,10 @@ fn a_token_narrows_what_is_waited_for_too() -> Result<()> {
     let [_, events] = reply.expect_array() else { bail!("{reply}") };
     let [event] = events.expect_array() else { bail!("{reply}") };
     ensure!(event.expect_text().contains(r#""coll":"a_people""#), "it is told what the token keeps from it: {event}");
+    // Nor without waiting, nor under the name that a collection comes to have.
+    admin.ask(&["DOC.RENAME", "a_people", "b_others"])?;
+    let all = client.ask(&["DOC.CHANGES", "*", "EARLIEST"])?.to_string();
+    ensure!(all.contains("a_people") && !all.contains("b_people"), "{all}");
     Ok(())
 }
 
