@@ -1,6 +1,6 @@
 //! Making a store of an export, beside the one that is there: `<dir>/sync`.
 //!
-//! Documents go straight to the engine as they come, the trees of ids and of expiries are loaded when a collection has ended,
+//! Documents go straight to the engine as they come: one thread seals and writes a batch while the next is taken in. The trees of ids and of expiries are loaded when a collection has ended,
 //! and other indexes are left to be built by the store that is opened. What is noted after each batch lets another process
 //! go on.
 //!
@@ -12,6 +12,7 @@ use std::io::ErrorKind;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::chunk::{ExportedCollection, Item, first_hash, open};
@@ -27,15 +28,16 @@ use crate::index::{Loader, PageId, Pager, ReservedIds, expiry_key};
 use crate::kv::fjall::Fjall;
 use crate::kv::{Engine, Entry, Space};
 use crate::log::{self, LogIdentity};
-use crate::record_id::{RecordId, document_key, record_of_key};
+use crate::record_id::{DocumentKey, RecordId, document_key, record_of_key};
 use crate::recover::Layout;
 use crate::seal::{Keyring, MasterKeySource, Purpose, Sealer, replace_file, resolve};
 use crate::shared::{open_document, seal_document};
 use crate::spill::{self, Spills};
 use crate::{Error, Options};
 
-/// Documents are handed to the engine in batches of about this size, or of what may be in memory.
-const BATCH_BYTES: usize = 32 << 20;
+/// Documents are handed to the engine in batches of about this size, or of half of what may be in memory: while one is written
+/// the next comes.
+const BATCH_BYTES: usize = 16 << 20;
 const CONTEXT: &[u8] = b"staging";
 const FORMAT: u32 = 1;
 
@@ -53,9 +55,11 @@ pub struct Staging {
     noted: Noted,
     /// What of the last collection is not in a tree yet.
     sorting: Option<Sorting>,
-    batch: Vec<Entry>,
+    batch: Vec<(DocumentKey, Document)>,
     batch_bytes: usize,
     batch_bytes_max: usize,
+    /// The batch before.
+    writing: Option<JoinHandle<Result<(), Error>>>,
     /// As of the last chunk.
     next_chunk: u64,
     hash: ExportHash,
@@ -170,7 +174,8 @@ impl Staging {
             sorting: None,
             batch: Vec::new(),
             batch_bytes: 0,
-            batch_bytes_max: BATCH_BYTES.min(options.write_memory_bytes),
+            batch_bytes_max: BATCH_BYTES.min(options.write_memory_bytes / 2),
+            writing: None,
         })
     }
 
@@ -203,13 +208,12 @@ impl Staging {
         while let Some(item) = items.next()? {
             match item {
                 Item::Collection(exported) => self.begin_collection(exported)?,
-                Item::Document(record, document) => self.add(record, &document)?,
+                Item::Document(record, document) => self.add(record, document)?,
             }
         }
         (self.next_chunk, self.hash) = (self.next_chunk + 1, hash);
         if self.batch_bytes >= self.batch_bytes_max {
             self.flush()?;
-            self.note()?;
         }
         Ok(())
     }
@@ -226,7 +230,7 @@ impl Staging {
         Ok(())
     }
 
-    fn add(&mut self, record: RecordId, document: &Document) -> Result<(), Error> {
+    fn add(&mut self, record: RecordId, document: Document) -> Result<(), Error> {
         let (Some(current), Some(sorting)) = (&mut self.noted.current, &mut self.sorting) else {
             return Err(Error::Refused("an export: a document of no collection".into()));
         };
@@ -236,35 +240,52 @@ impl Staging {
         current.last = record.0;
         current.count += 1;
         current.size += document.body.len() as u64;
-        sorting.add(record, document)?;
+        sorting.add(record, &document)?;
         current.expiring += u64::from(document.expires_ms != 0);
-        let key = document_key(current.exported.id, record);
-        let sealed = seal_document(&self.sealer, &key, document);
-        self.batch_bytes += sealed.len();
-        self.batch.push((Bytes::copy_from_slice(&key), Some(sealed)));
+        self.batch_bytes += size_of::<(DocumentKey, Document)>() + document.body.len();
+        self.batch.push((document_key(current.exported.id, record), document));
         Ok(())
     }
 
-    /// Hands what was gathered to the engine.
+    /// Has what was gathered be sealed and handed to the engine, once the batch before it is there; and then noted how far it has
+    /// come.
     fn flush(&mut self) -> Result<(), Error> {
+        self.settle()?;
         self.batch_bytes = 0;
         let batch = std::mem::take(&mut self.batch);
         if batch.is_empty() {
             return Ok(());
         }
         self.spills.check_space()?;
-        self.engine.ingest(Space::Documents, &mut batch.into_iter())
+        let (noted, path) = (self.note()?, progress(&self.layout));
+        let (engine, sealer) = (Arc::clone(&self.engine), self.sealer.clone());
+        let write = move || {
+            let seal = |(key, document): (DocumentKey, Document)| -> Entry {
+                (Bytes::copy_from_slice(&key), Some(seal_document(&sealer, &key, &document)))
+            };
+            engine.ingest(Space::Documents, &mut batch.into_iter().map(seal))?;
+            replace_file(&path, &noted)
+        };
+        let thread = std::thread::Builder::new().name("veddb-stage".to_owned()).spawn(write);
+        self.writing = Some(thread.map_err(|source| io(&self.layout.dir, source))?);
+        Ok(())
     }
 
-    /// Notes how far it has come: what the engine has now is of the chunks so far.
-    fn note(&mut self) -> Result<(), Error> {
+    /// Returns once the engine has the batch before.
+    fn settle(&mut self) -> Result<(), Error> {
+        let Some(writing) = self.writing.take() else { return Ok(()) };
+        writing.join().unwrap_or_else(|_| Err(Error::Engine("the thread that writes a batch has panicked".into())))
+    }
+
+    /// How far it has come once the engine has what was gathered: all of the chunks so far. Sealed.
+    fn note(&mut self) -> Result<Vec<u8>, Error> {
         self.noted.next_chunk = self.next_chunk;
         self.noted.hash = self.hash;
         self.noted.next_page = self.pager.watermark();
         let plain = serde_json::to_vec(&self.noted).map_err(|e| Error::Engine(e.to_string()))?;
         let mut sealed = Vec::new();
         self.sealer.seal(Purpose::Catalog, CONTEXT, &plain, &mut sealed);
-        replace_file(&progress(&self.layout), &sealed)
+        Ok(sealed)
     }
 
     /// What was sorted before another process goes on is in the engine.
@@ -352,6 +373,7 @@ impl Staging {
         }
         self.end_collection()?;
         self.flush()?;
+        self.settle()?;
         let Noted { header, collections, .. } = &self.noted;
         let documents: u64 = collections.iter().map(|collection| collection.count).sum();
         if (collections.len() as u64, documents) != (header.collections, header.documents) {
@@ -377,6 +399,14 @@ impl Staging {
             _ => Err(io(&path, error)),
         })?;
         Ok(Staged::new(sync, master))
+    }
+}
+
+impl Drop for Staging {
+    /// Nothing is written any more once it is gone.
+    fn drop(&mut self) {
+        // What went wrong matters to nobody now.
+        let _ = self.settle();
     }
 }
 

@@ -61,6 +61,8 @@ async fn main() -> Result<()> {
     let seconds = Duration::from_secs(seconds.parse().context("SECONDS")?);
     let mut replica_link = Connection::to(replica).await?;
     let mut primary_link = Connection::to(primary).await?;
+    // Who says nothing at all is not waited for.
+    primary_link.ask(&["PING"]).await?;
 
     let bytes = fill(primary, documents).await?;
     let alone = top_rate(primary, clients, documents, seconds).await?;
