@@ -3,9 +3,9 @@
 //! Owns the clients, the clock and the count. Knows nothing of the servers but their addresses, that DOC.SET and DOC.GET are
 //! answered there, REPLICAOF and two figures of INFO. One thread does it all.
 //!
-//! `veddb-bench-replicas PRIMARY:PORT REPLICA:PORT CLIENTS DOCUMENTS SECONDS`
+//! `veddb-bench-replicas PRIMARY:PORT REPLICA:PORT CLIENTS DOCUMENTS DOCUMENT-BYTES SECONDS`
 //!
-//! Fills the collection and measures, each for that many seconds: the top rate of DOC.SET, where every client sends one, waits for
+//! Fills the collection, with documents of at least so many bytes, and measures, each for that many seconds: the top rate of DOC.SET, where every client sends one, waits for
 //! its answer and sends the next; a full synchronisation, from REPLICAOF to the link being up; the top rate with the replica,
 //! and how long the replica then takes to have all; and at half of that rate the lag. The lag is that of a marker: from the
 //! moment at which the primary's answer to its DOC.SET is read, to the moment at which the answer of a DOC.GET on the replica,
@@ -53,18 +53,19 @@ struct Run {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
     let words: Vec<String> = std::env::args().skip(1).collect();
-    let [primary, replica, clients, documents, seconds] = words.as_slice() else {
-        bail!("arguments: PRIMARY:PORT REPLICA:PORT CLIENTS DOCUMENTS SECONDS");
+    let [primary, replica, clients, documents, document_bytes, seconds] = words.as_slice() else {
+        bail!("arguments: PRIMARY:PORT REPLICA:PORT CLIENTS DOCUMENTS DOCUMENT-BYTES SECONDS");
     };
     let clients: u64 = clients.parse().context("CLIENTS")?;
     let documents: u64 = documents.parse().context("DOCUMENTS")?;
+    let document_bytes: usize = document_bytes.parse().context("DOCUMENT-BYTES")?;
     let seconds = Duration::from_secs(seconds.parse().context("SECONDS")?);
     let mut replica_link = Connection::to(replica).await?;
     let mut primary_link = Connection::to(primary).await?;
     // Who says nothing at all is not waited for.
     primary_link.ask(&["PING"]).await?;
 
-    let bytes = fill(primary, documents).await?;
+    let bytes = fill(primary, documents, document_bytes).await?;
     let alone = top_rate(primary, clients, documents, seconds).await?;
     println!("top rate without a replica: {alone:.0} DOC.SET/s");
 
@@ -98,15 +99,28 @@ async fn main() -> Result<()> {
     Ok(())
 }
 
+/// A document of at least so many bytes, of which nothing can be made smaller.
+fn of_bytes(mut document: String, bytes: usize) -> String {
+    if document.len() < bytes {
+        document.pop();
+        document.push_str(r#","more":""#);
+        while document.len() + 2 < bytes {
+            document.push_str(&format!("{:016x}", rand::random::<u64>()));
+        }
+        document.push_str(r#""}"#);
+    }
+    document
+}
+
 /// Writes all documents; answers how many bytes of JSON they are.
-async fn fill(primary: &str, documents: u64) -> Result<u64> {
+async fn fill(primary: &str, documents: u64, document_bytes: usize) -> Result<u64> {
     let mut connection = Connection::to(primary).await?;
     let mut bytes = 0;
     let ids: Vec<u64> = (0..documents).collect();
     for some in ids.chunks(FILL_BATCH) {
         let mut requests = Vec::new();
         for id in some {
-            let body = document(*id);
+            let body = of_bytes(document(*id), document_bytes);
             bytes += body.len() as u64;
             requests.extend(request(&["DOC.SET", COLLECTION, &id.to_string(), &body]));
         }
