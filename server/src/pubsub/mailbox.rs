@@ -96,7 +96,7 @@ impl Mailbox {
             queue.spans.push_back(span.clone());
         }
         if queue.is_over(limit) {
-            *queue = Queue { closed: true, ..Queue::default() };
+            queue.close();
             self.client.kill();
             return false;
         }
@@ -111,7 +111,7 @@ impl Mailbox {
         let mut queue = self.queue.lock();
         let over = !queue.closed && queue.is_over(limit);
         if over {
-            *queue = Queue { closed: true, ..Queue::default() };
+            queue.close();
         }
         over
     }
@@ -155,6 +155,11 @@ impl Mailbox {
 }
 
 impl Queue {
+    /// Lets go of what waits. How much that was is still shown of the client, which is about to go.
+    fn close(&mut self) {
+        *self = Queue { closed: true, bytes: self.bytes, ..Queue::default() };
+    }
+
     /// Whether it holds more than it may, or has held more than the soft limit for too long.
     fn is_over(&mut self, limit: &OutputLimit) -> bool {
         if limit.soft_bytes == 0 || self.bytes <= limit.soft_bytes {
