@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use veddb_tests::{Client, Options, Server, Value, request, setting};
 
 /// A connection that listens to these channels.
@@ -106,6 +106,37 @@ fn a_publisher_that_does_not_read_is_heard() -> Result<()> {
     requests.extend((0..8).flat_map(|_| request(&["DOC.GET", "c", "large"])));
     publisher.send(&requests)?;
     ensure!(text(&listener.read()?) == "first", "not the message");
+    Ok(())
+}
+
+/// Messages that come right after one another are handed out together, which nobody can tell.
+#[test]
+fn a_pipeline_is_answered_and_heard_in_its_order() -> Result<()> {
+    let server = Options::new().start()?;
+    let mut exact = listener(&server, &["c", "d"])?;
+    let mut both = listener(&server, &["c"])?;
+    let mut publisher = Client::connect(server.port())?;
+    let words = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
+    let send =
+        ["PUBLISH c 1", "publish c 2", "PUBLISH c", "PUBLISH d 3", "SET k v", "PUBLISH c 4", "GET k", "PUBLISH c 5"];
+    let replies = publisher.pipeline(&send.map(words))?;
+    let counts: Vec<_> = [0, 1, 3, 5, 7].iter().map(|at| replies[*at].clone()).collect();
+    ensure!(counts == [2, 2, 1, 2, 2].map(Value::Integer), "{replies:?}");
+    ensure!(replies[2].is_error("ERR") && replies[6].expect_text() == "v", "{replies:?}");
+    for wanted in ["1", "2", "3", "4", "5"] {
+        ensure!(text(&exact.read()?) == wanted, "not in the order of the pipeline");
+    }
+    for wanted in ["1", "2", "4", "5"] {
+        ensure!(text(&both.read()?) == wanted, "not in the order of the pipeline");
+    }
+    // With a pattern each message comes from both before the next one.
+    both.ask(&["PSUBSCRIBE", "c*"])?;
+    publisher.pipeline(&["PUBLISH c 6", "PUBLISH c 7"].map(words))?;
+    for wanted in [("message", "6"), ("pmessage", "6"), ("message", "7"), ("pmessage", "7")] {
+        let Value::Array(parts) = both.read()? else { bail!("no message") };
+        let found = (parts[0].expect_text(), parts[parts.len() - 1].expect_text());
+        ensure!(found == wanted, "{found:?} came, not {wanted:?}");
+    }
     Ok(())
 }
 
