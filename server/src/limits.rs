@@ -21,15 +21,18 @@ use veddb_commands::{CommandError, ErrorCode};
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the table of settings documents each by its name")]
 pub struct Settings {
+    pub address_bytes: u32,
     pub address_commands: u32,
     pub address_connections: u32,
     pub user_commands: u32,
     pub user_bytes: u32,
+    pub user_connections: u32,
     /// Wrong passwords of one address, not in a second: what comes after them is held up ever longer.
     pub auth_failures: u32,
 }
 
-/// Addresses or users that are known at once. Those that came later wait for a sweep, so that strangers take no more memory than that.
+/// Addresses that are known at once, beside those that are connected. Others wait for a sweep, so that strangers take no more memory
+/// than that.
 const KNOWN_MAX: usize = 100_000;
 
 /// How often those are forgotten who have a whole bucket again.
@@ -59,10 +62,6 @@ impl<K: Hash + Eq + Clone> Bucket<K> {
     fn take(&self, key: &K, count: u32) -> Result<(), Duration> {
         let limiter = self.limiter.load();
         let (Some(limiter), Some(count)) = (&*limiter, NonZeroU32::new(count)) else { return Ok(()) };
-        if limiter.len() >= KNOWN_MAX {
-            self.refused.fetch_add(1, Relaxed);
-            return Err(SWEEP);
-        }
         let taken = match limiter.check_key_n(key, count) {
             Ok(taken) => taken,
             // More than a whole bucket: it takes what there is, so that it passes once in a while.
@@ -77,6 +76,11 @@ impl<K: Hash + Eq + Clone> Bucket<K> {
         })
     }
 
+    /// Whether it knows as many as it may.
+    fn is_full(&self) -> bool {
+        self.limiter.load().as_ref().is_some_and(|limiter| limiter.len() >= KNOWN_MAX)
+    }
+
     fn forget(&self) {
         if let Some(limiter) = &*self.limiter.load() {
             limiter.retain_recent();
@@ -88,10 +92,12 @@ impl<K: Hash + Eq + Clone> Bucket<K> {
 /// The limits of a running server.
 #[derive(Default)]
 pub(crate) struct Limits {
+    address_bytes: Bucket<IpAddr>,
     address_commands: Bucket<IpAddr>,
     address_connections: Bucket<IpAddr>,
     user_commands: Bucket<Bytes>,
     user_bytes: Bucket<Bytes>,
+    user_connections: Bucket<Bytes>,
 }
 
 impl std::fmt::Debug for Limits {
@@ -104,10 +110,12 @@ impl Limits {
     /// Holds to these from now on; everybody's buckets are whole where one changed.
     pub(crate) fn set(&self, before: &Settings, after: &Settings) {
         let changed = |of: fn(&Settings) -> u32| Some(of(after)).filter(|now| *now != of(before));
+        changed(|s| s.address_bytes).into_iter().for_each(|now| self.address_bytes.set(now));
         changed(|s| s.address_commands).into_iter().for_each(|now| self.address_commands.set(now));
         changed(|s| s.address_connections).into_iter().for_each(|now| self.address_connections.set(now));
         changed(|s| s.user_commands).into_iter().for_each(|now| self.user_commands.set(now));
         changed(|s| s.user_bytes).into_iter().for_each(|now| self.user_bytes.set(now));
+        changed(|s| s.user_connections).into_iter().for_each(|now| self.user_connections.set(now));
     }
 
     /// Counts a connection that an address makes.
@@ -115,7 +123,25 @@ impl Limits {
     /// # Errors
     /// `RATELIMIT` where it has made too many.
     pub(crate) fn connect(&self, address: IpAddr) -> Result<(), CommandError> {
-        self.address_connections.take(&network(address), 1).map_err(|wait| refused("limit-address-connections", wait))
+        // Only connections bring addresses that are not known; of users there are no more than the accounts.
+        let is_full = [&self.address_connections, &self.address_commands, &self.address_bytes]
+            .iter()
+            .any(|bucket| bucket.is_full());
+        let taken = if is_full {
+            self.address_connections.refused.fetch_add(1, Relaxed);
+            Err(SWEEP)
+        } else {
+            self.address_connections.take(&network(address), 1)
+        };
+        taken.map_err(|wait| refused("limit-address-connections", wait))
+    }
+
+    /// Counts a connection that becomes a user, whose password or token was right.
+    ///
+    /// # Errors
+    /// `RATELIMIT` where too many have become that one.
+    pub(crate) fn enter(&self, user: &Bytes) -> Result<(), CommandError> {
+        self.user_connections.take(user, 1).map_err(|wait| refused("limit-user-connections", wait))
     }
 
     /// Counts a request of so many bytes. Who has not got in is no user yet, so that strangers use nothing up of anybody's.
@@ -124,24 +150,30 @@ impl Limits {
     /// `RATELIMIT` where the address or the user has asked for too much.
     pub(crate) fn request(&self, address: IpAddr, user: Option<&Bytes>, bytes: usize) -> Result<(), CommandError> {
         self.address_commands.take(&network(address), 1).map_err(|wait| refused("limit-address-commands", wait))?;
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        self.address_bytes.take(&network(address), bytes).map_err(|wait| refused("limit-address-bytes", wait))?;
         let Some(user) = user else { return Ok(()) };
         self.user_commands.take(user, 1).map_err(|wait| refused("limit-user-commands", wait))?;
-        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
         self.user_bytes.take(user, bytes).map_err(|wait| refused("limit-user-bytes", wait))
     }
 
     /// Forgets those who have not asked for anything lately. To be called every [`SWEEP`].
     pub(crate) fn sweep(&self) {
+        self.address_bytes.forget();
         self.address_commands.forget();
         self.address_connections.forget();
         self.user_commands.forget();
         self.user_bytes.forget();
+        self.user_connections.forget();
     }
 
     /// What was refused since the start: connections, and requests.
     pub(crate) fn refused(&self) -> (u64, u64) {
-        let requests = [&self.user_commands.refused, &self.user_bytes.refused, &self.address_commands.refused];
-        (self.address_connections.refused.load(Relaxed), requests.iter().map(|count| count.load(Relaxed)).sum())
+        let connections = [&self.address_connections.refused, &self.user_connections.refused];
+        let by_address = [&self.address_commands.refused, &self.address_bytes.refused];
+        let by_user = [&self.user_commands.refused, &self.user_bytes.refused];
+        let sum = |counts: [&AtomicU64; 2]| counts.iter().map(|count| count.load(Relaxed)).sum::<u64>();
+        (sum(connections), sum(by_address) + sum(by_user))
     }
 }
 

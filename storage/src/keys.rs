@@ -28,8 +28,11 @@ pub const TOKENS: &str = "_tokens";
 /// See [`USERS`]: what tokens are signed with.
 pub const SIGNING_KEYS: &str = "_signing_keys";
 
+/// See [`USERS`]: where the audit log ended, [`crate::AuditEnd`].
+pub const AUDIT: &str = "_audit";
+
 /// The server's own collections that outlive a start.
-pub(crate) const LASTING: &[&str] = &[KEYS, USERS, ROLES, TOKENS, SIGNING_KEYS];
+pub(crate) const LASTING: &[&str] = &[KEYS, USERS, ROLES, TOKENS, SIGNING_KEYS, AUDIT];
 
 /// A longer key stands in its document, and its hash in the index.
 const PLAIN_BYTES_MAX: usize = 511;

@@ -49,7 +49,7 @@ mod verify;
 mod view;
 mod working;
 
-pub use audit::{Audit, Audited};
+pub use audit::{AUDIT_END, Audit, AuditEnd, Audited};
 pub use collection::{CollectionHandle, CollectionId, OWN_PREFIX, check_name};
 pub use commit::Job;
 pub use document::record::Document;
@@ -57,7 +57,7 @@ pub use error::Error;
 pub use index::{
     Entry, FIELDS_BYTES_MAX, FIELDS_MAX, INDEXES_MAX, Index, IndexDefinition, IndexField, IndexSpec, SHORTENED_BYTES,
 };
-pub use keys::{KEYS, KeyValue, ROLES, SIGNING_KEYS, TOKENS, USERS, key_id, key_of, key_value, pack_key};
+pub use keys::{AUDIT, KEYS, KeyValue, ROLES, SIGNING_KEYS, TOKENS, USERS, key_id, key_of, key_value, pack_key};
 pub use kv::fjall::OPENING_THREAD;
 pub use lsn::Lsn;
 pub use note::{Listener, Note, OwnWatcher};

@@ -1,7 +1,7 @@
 //! The audit log: what is in it, that nothing in it can be changed unseen, and what happens when it cannot be written.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -164,6 +164,56 @@ fn what_is_changed_between_two_starts_is_found() -> Result<()> {
     server.stop()
 }
 
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let path = entry?.path();
+        fs::copy(&path, to.join(path.file_name().unwrap_or_default()))?;
+    }
+    Ok(())
+}
+
+#[test]
+fn an_earlier_log_that_was_put_back_is_found_and_stays_found() -> Result<()> {
+    let mut server = killed()?;
+    let (audit, earlier) = (server.dir().join("audit"), tempfile::tempdir()?);
+    copy(&audit, earlier.path())?;
+    server.restart()?;
+    let mut client = server.client()?;
+    for round in 0..20 {
+        client.ask(&["CONFIG", "SET", "timeout", &round.to_string()])?;
+    }
+    records(&mut client, 620)?;
+    // It is said in the store's log a second later at most.
+    std::thread::sleep(Duration::from_millis(1500));
+    ensure!(verify(&mut client)?.0, "before");
+    server.kill()?;
+    for put_back in [Some(earlier.path()), None] {
+        fs::remove_dir_all(&audit)?;
+        if let Some(earlier) = put_back {
+            copy(earlier, &audit)?;
+        }
+        for _ in 0..2 {
+            server.restart()?;
+            let mut client = server.client()?;
+            let (ok, _, said) = verify(&mut client)?;
+            ensure!(!ok, "{put_back:?}: {said}");
+            // What follows is there, and does not hide it.
+            client.ask(&["CONFIG", "SET", "timeout", "7"])?;
+            std::thread::sleep(Duration::from_millis(1500));
+            let (ok, _, said) = verify(&mut client)?;
+            ensure!(!ok, "{put_back:?}, gone on with: {said}");
+            ensure!(
+                lines(&records(&mut client, 1)?).last().is_some_and(|line| line.contains("timeout")),
+                "the last record"
+            );
+            server.kill()?;
+        }
+    }
+    server.restart()?;
+    server.stop()
+}
+
 #[test]
 fn it_is_sealed_and_goes_over_to_a_new_key() -> Result<()> {
     let mut server = Options::new().start()?;
@@ -171,6 +221,7 @@ fn it_is_sealed_and_goes_over_to_a_new_key() -> Result<()> {
     client.ask(&["DOC.CREATE", "sentinel-collection-name"])?;
     records(&mut client, 1)?;
     client.ask(&["KEY.ROTATE", "SYNC"])?;
+    records(&mut client, 2)?;
     let (ok, count, said) = verify(&mut client)?;
     ensure!(ok && count >= 2, "{said}");
     server.stop()?;

@@ -80,6 +80,53 @@ fn bytes_of_a_user_are_bounded_over_all_connections() -> Result<()> {
 }
 
 #[test]
+fn bytes_of_an_address_are_bounded_whoever_sends_them() -> Result<()> {
+    let server = Options::new().start()?;
+    let mut admin = server.client()?;
+    admin.ask(&["ACL", "SETUSER", "ada", "on", "nopass", "allkeys", "+@all"])?;
+    admin.ask(&["CONFIG", "SET", "limit-address-bytes", "100000"])?;
+    let mut other = server.client()?;
+    other.ask_when_let(&["AUTH", "ada", "x"])?;
+    let text = "x".repeat(60_000);
+    admin.ask_when_let(&["SET", "a", &text])?;
+    let wait_ms = wait(&other.run(&["SET", "b", &text])?, "limit-address-bytes")?;
+    ensure!((50..=1000).contains(&wait_ms), "{wait_ms} ms");
+    thread::sleep(Duration::from_millis(wait_ms));
+    other.ask_when_let(&["SET", "b", &text])?;
+    Ok(())
+}
+
+#[test]
+fn a_user_gets_in_so_often_in_a_second() -> Result<()> {
+    let server = Options::new().start()?;
+    let mut admin = server.client()?;
+    admin.ask(&["ACL", "SETUSER", "ada", "on", ">secret", "+@all"])?;
+    let token = admin.ask(&["TOKEN.ISSUE", "USER", "ada", "EX", "600"])?.expect_text().to_owned();
+    admin.ask(&["CONFIG", "SET", "limit-user-connections", "5"])?;
+    let begun = Instant::now();
+    let (mut inside, mut refused) = (0, 0);
+    for attempt in 0..40 {
+        // A wrong password takes nothing out of the bucket.
+        ensure!(server.client()?.run(&["AUTH", "ada", "wrong"])?.is_error("WRONGPASS"), "a wrong password");
+        let password = if attempt % 2 == 0 { "secret" } else { token.as_str() };
+        let mut client = server.client()?;
+        match client.run(&["AUTH", "ada", password])? {
+            Value::Simple(_) => inside += 1,
+            error => {
+                wait(&error, "limit-user-connections")?;
+                ensure!(client.ask(&["ACL", "WHOAMI"])?.expect_text() == "default", "refused, and in");
+                refused += 1;
+            }
+        }
+    }
+    let most = 5 + (begun.elapsed().as_secs_f64() * 5.0).ceil() as usize;
+    ensure!((5..=most).contains(&inside), "{inside} got in in {:?}", begun.elapsed());
+    let counted: usize = admin.figure("stats", "rate_limited_connections")?.parse()?;
+    ensure!(counted == refused, "{counted} are counted of {refused}");
+    Ok(())
+}
+
+#[test]
 fn connections_of_an_address_are_bounded() -> Result<()> {
     let server = Options::new().start()?;
     let mut client = server.client()?;

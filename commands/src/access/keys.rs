@@ -3,12 +3,14 @@
 //! `RO RW OW RM`: reads, changes, overwrites, removes the value; `access update insert delete`: hands it out or lets it decide, changes
 //! it, adds to it, takes of it. Of the latter, `access` wants the right to read, the others the right to write.
 
+use std::sync::LazyLock;
+
 use bytes::Bytes;
 
 use crate::args::Args;
 use crate::changes::ALL;
 use crate::context::Limits;
-use crate::lookup::Entry;
+use crate::lookup::{Entry, entries};
 use crate::spec::{Command, Keys, Run};
 
 /// Where it is not what follows from reading or writing: by name, for each key specification.
@@ -104,6 +106,10 @@ pub fn access(command: &Command, name: &str) -> &'static [&'static [&'static str
     }
 }
 
+/// [`access`] of each entry, for it is asked of every request.
+static ACCESS_BY_ENTRY: LazyLock<Vec<&'static [&'static [&'static str]]>> =
+    LazyLock::new(|| entries().iter().map(|entry| access(entry.command, &entry.name)).collect());
+
 /// Whether an argument says how many keys follow it: the second.
 pub fn counts_keys(command: &Command) -> bool {
     command.flags.contains(&"movablekeys")
@@ -125,7 +131,7 @@ pub fn keys(entry: &Entry, args: &Args, limits: &Limits) -> Vec<KeyUse> {
     } else {
         (first, if last < 0 { count + last } else { last }, usize::try_from(step).unwrap_or(1).max(1))
     };
-    let specifications = access(entry.command, &entry.name);
+    let specifications = ACCESS_BY_ENTRY.get(entry.index).copied().unwrap_or_default();
     let positions = (first..=last).step_by(step).filter_map(|at| usize::try_from(at).ok()).filter(|at| *at > 0);
     let key = |(number, at): (usize, usize)| {
         let flags = specifications.get(number).or(specifications.last()).copied().unwrap_or(&[]);

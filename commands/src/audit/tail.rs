@@ -47,5 +47,10 @@ fn run(args: &Args, context: &ReadContext<'_>) -> Result<Reply, CommandError> {
     } else {
         return Err(CommandError::syntax());
     };
-    Ok(Reply::Array(records.into_iter().map(Reply::text).collect()))
+    Ok(Reply::Array(records.into_iter().map(|(position, text)| Reply::text(placed(position, &text))).collect()))
+}
+
+/// A record as it is shown: with its position before what it says.
+fn placed(position: u64, text: &str) -> String {
+    format!(r#"{{"position":{position},{}"#, text.strip_prefix('{').unwrap_or(text))
 }

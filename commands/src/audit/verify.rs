@@ -22,7 +22,7 @@ pub static SPEC: Command = Command {
 };
 
 fn run(_args: &Args, context: &ReadContext<'_>) -> Result<Reply, CommandError> {
-    let audited = context.view.audit().verify()?;
+    let audited = context.view.verify_audit()?;
     let members = [
         ("ok", Reply::Boolean(audited.bad.is_empty())),
         ("records", Reply::count(audited.records)),

@@ -119,7 +119,7 @@ fn words(rules: &[u8]) -> Vec<Bytes> {
 }
 
 /// What keeps these, or takes them away, all or none.
-pub(super) fn unit(changes: Vec<Kept>) -> Unit {
+pub(crate) fn unit(changes: Vec<Kept>) -> Unit {
     Box::new(move |tx| {
         for change in &changes {
             put(tx, change).map_err(CommandError::from)?;

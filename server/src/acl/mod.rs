@@ -39,7 +39,7 @@ pub use change::start;
 use change::{CHANGES_MAX, Message};
 pub(crate) use change::{attach, commit_kept};
 pub(crate) use denials::Denials;
-pub(crate) use keep::Kept;
+pub(crate) use keep::{Kept, unit};
 pub use passwords::HASHING_MAX;
 pub(crate) use passwords::{Claim, Passwords};
 

@@ -39,6 +39,12 @@ pub(super) const AUDIT_ON_FAILURE: Setting = Setting::live(
     |s| word(s.audit.refuse_on_failure, AUDIT_FAILURE),
     |s, v| put(&mut s.audit.refuse_on_failure, choice(v, AUDIT_FAILURE)),
 );
+pub(super) const LIMIT_ADDRESS_BYTES: Setting = Setting::live(
+    "limit-address-bytes",
+    "Bytes of requests that one address may send in a second, over all its connections; 0 is no limit. Of IPv6 a /64 is one address.",
+    |s| s.rates.address_bytes.to_string(),
+    |s, v| put(&mut s.rates.address_bytes, integer(v, 0..=I32)),
+);
 pub(super) const LIMIT_ADDRESS_COMMANDS: Setting = Setting::live(
     "limit-address-commands",
     "Commands that one address may send in a second, over all its connections; 0 is no limit. Of IPv6 a /64 is one address.",
@@ -68,6 +74,12 @@ pub(super) const LIMIT_USER_COMMANDS: Setting = Setting::live(
     "Commands that one user may send in a second, over all connections; 0 is no limit.",
     |s| s.rates.user_commands.to_string(),
     |s, v| put(&mut s.rates.user_commands, integer(v, 0..=I32)),
+);
+pub(super) const LIMIT_USER_CONNECTIONS: Setting = Setting::live(
+    "limit-user-connections",
+    "Connections that may become one user in a second, by a right password or token; 0 is no limit.",
+    |s| s.rates.user_connections.to_string(),
+    |s, v| put(&mut s.rates.user_connections, integer(v, 0..=I32)),
 );
 pub(super) const TLS_AUTH_CLIENTS: Setting = Setting::live(
     "tls-auth-clients",

@@ -256,11 +256,13 @@ pub static SETTINGS: &[Setting] = &[
         |s| s.latency_percentiles.iter().map(f64::to_string).collect::<Vec<_>>().join(" "),
         |s, v| put(&mut s.latency_percentiles, percentiles(v)),
     ),
+    security::LIMIT_ADDRESS_BYTES,
     security::LIMIT_ADDRESS_COMMANDS,
     security::LIMIT_ADDRESS_CONNECTIONS,
     security::LIMIT_AUTH_FAILURES,
     security::LIMIT_USER_BYTES,
     security::LIMIT_USER_COMMANDS,
+    security::LIMIT_USER_CONNECTIONS,
     Setting::fixed(
         "log-format",
         "text or json.",

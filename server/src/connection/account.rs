@@ -117,10 +117,13 @@ impl Connection {
             // Quick to verify, so it is done here and waits for no slot that passwords are hashed in.
             let (acl, client) = (&self.server.acl, &self.client);
             let claim = Claim { address, name: user, password, failures_max };
-            let mut why = Refused::NoUser;
+            let (mut why, mut let_in) = (Refused::NoUser, Ok(()));
             let verified = acl.passwords.counted(claim, || {
                 match acl.tokens.verify(&self.settings.tokens, user, password, now_ms()) {
-                    Ok(token) => self.state.become_user(user, Some(token), acl, client),
+                    Ok(token) => {
+                        let_in = self.server.limits.enter(user);
+                        let_in.is_err() || self.state.become_user(user, Some(token), acl, client)
+                    }
                     Err(refused) => {
                         why = refused;
                         false
@@ -130,7 +133,7 @@ impl Connection {
             if matches!(verified, Ok(false)) {
                 self.state.refused_token = Some(why);
             }
-            return Ok(verified);
+            return Ok(verified.and_then(|is_in| let_in.map(|()| is_in)));
         }
         let server = Arc::clone(&self.server);
         let (name, password) = (user.clone(), password.clone());
@@ -142,6 +145,11 @@ impl Connection {
             Ok(found) => found,
             Err(refused) => return Ok(Err(refused)),
         };
+        if let Some(found) = &found
+            && let Err(refused) = self.server.limits.enter(found.name())
+        {
+            return Ok(Err(refused));
+        }
         let (acl, client) = (&self.server.acl, &self.client);
         if found.is_some_and(|found| self.state.become_user(found.name(), None, acl, client)) {
             return Ok(Ok(true));
@@ -174,6 +182,6 @@ impl Connection {
             self.note_denial(Reason::Certificate, first.clone(), first.clone());
         }
         let (name, is_in) = (found.as_ref().unwrap_or(&first), found.is_some());
-        self.server.audit.note_certificate(&self.settings.audit, &self.client, name, is_in);
+        self.noted.note_certificate(&self.settings.audit, &self.client, name, is_in);
     }
 }

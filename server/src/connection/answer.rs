@@ -35,7 +35,7 @@ impl Connection {
     }
 
     /// Has the audit log say how it ended, as far as that is for it; and the server's log why a token was refused.
-    pub(super) fn note_end(&mut self, entry: &Entry, args: &Args, error: Option<ErrorCode>) {
+    pub(super) fn note_end(&mut self, entry: &'static Entry, args: &Args, error: Option<ErrorCode>) {
         let refused = self.state.refused_token.take();
         // A wrong password takes its time, so there are not many; a wrong token, and what else a stranger sends, costs nothing.
         let was_noted = match (&refused, error) {
@@ -53,9 +53,9 @@ impl Connection {
     }
 
     /// Has the audit log say how it ended.
-    pub(super) fn audit(&self, entry: &Entry, args: &Args, error: Option<ErrorCode>) {
+    pub(super) fn audit(&mut self, entry: &'static Entry, args: &Args, error: Option<ErrorCode>) {
         let Settings { audit, limits, .. } = &*self.settings;
-        self.server.audit.note(audit, (entry, args), &self.client, limits, error);
+        self.noted.note(audit, (entry, args), &self.client, limits, error);
     }
 
     /// Has it be known where it took long.

@@ -26,6 +26,7 @@ use veddb_commands::spec::{Group, Run};
 use veddb_commands::{Args, CommandError, Reply};
 use veddb_storage::View;
 
+use crate::audit::Noted;
 use crate::client::Client;
 use crate::config::{Protected, Settings};
 use crate::dispatch::{Admission, Standing, admit};
@@ -85,6 +86,8 @@ pub struct Connection {
     published: Published,
     /// Commands of the pipeline at hand that are not counted yet.
     ran: Vec<Ran>,
+    /// What the audit log is to say of them.
+    noted: Noted,
     /// What the next read asks for.
     read_bytes: usize,
     /// What the reads of the pipeline at hand see.
@@ -122,6 +125,7 @@ impl Connection {
             published: Published::default(),
             view: None,
             ran: Vec::new(),
+            noted: Noted::new(Arc::clone(&server)),
             read_bytes: READ_MIN,
             server,
             client,
@@ -135,6 +139,7 @@ impl Connection {
         let ended = self.serve().await;
         self.publish_now();
         self.server.metrics.ran(&mut self.ran, self.settings.latency_tracking);
+        self.noted.hand_over();
         self.client.cancelled.store(true, Relaxed);
         mailbox::wake(&mut self.state.filled);
         self.server.monitors.leave(self.client.id);

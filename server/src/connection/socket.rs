@@ -102,6 +102,7 @@ impl Connection {
     pub(super) async fn flush(&mut self) -> Result<(), Closed> {
         // Whoever published and does not read its replies holds up itself alone.
         mailbox::wake(&mut self.state.filled);
+        self.noted.hand_over();
         let length = self.output.len();
         if length == 0 {
             return Ok(());

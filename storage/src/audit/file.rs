@@ -1,4 +1,4 @@
-//! One file of the audit log: a header and sealed records, each with the hash of the one before it. The bytes are in
+//! One file of the audit log: a header and sealed frames of records, each with the hash of the one before it. The bytes are in
 //! `docs/formats.md`.
 
 use std::fs::{File, OpenOptions};
@@ -18,12 +18,15 @@ const MAGIC: [u8; 8] = *b"VedDBau\x01";
 /// The magic, the position of the first record, the hash of the record before it.
 const PLAIN_BYTES: usize = 8 + 8 + 32;
 const HEADER_BYTES: usize = PLAIN_BYTES + OVERHEAD;
-/// Before a record's sealed bytes: how many they are.
+/// Before a frame's sealed bytes, and before a record's: how many they are.
 const LENGTH_BYTES: usize = 4;
-/// The longest record that is believed, sealed.
-const RECORD_BYTES_MAX: usize = 1 << 20;
+/// The longest frame that is believed, sealed.
+const FRAME_BYTES_MAX: usize = 1 << 20;
+/// So many bytes and records make a frame full; one more may be in it. What is damaged in one is lost with all of it.
+const FRAME_BYTES: usize = 32 << 10;
+const FRAME_RECORDS: usize = 64;
 
-/// Where the chain stands between two records.
+/// Where the chain stands between two frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Link {
     /// The next record.
@@ -32,14 +35,28 @@ pub(super) struct Link {
     pub(super) before: Option<Hash>,
 }
 
-/// A record that was read.
+/// A frame that was read.
 #[derive(Debug)]
-pub(super) struct Record {
-    pub(super) position: u64,
+pub(super) struct Frame {
+    /// The position of its first record.
+    pub(super) first: u64,
+    pub(super) texts: Vec<String>,
+    /// Of all of it, and what is before it.
     pub(super) hash: Hash,
-    pub(super) text: String,
     /// Where it ends in its file.
-    pub(super) end: usize,
+    end: usize,
+}
+
+impl Frame {
+    /// The position behind it.
+    pub(super) fn next(&self) -> u64 {
+        self.first + self.texts.len() as u64
+    }
+
+    /// Its records with their positions.
+    pub(super) fn records(self) -> impl Iterator<Item = (u64, String)> {
+        (self.first..).zip(self.texts)
+    }
 }
 
 /// Every file with the position of its first record, in order.
@@ -57,12 +74,11 @@ pub(super) fn list(dir: &Path) -> Result<Vec<(u64, PathBuf)>, Error> {
     Ok(files)
 }
 
-/// The hash of a record: of its position, of the record before it, and of what it says.
-fn hash(position: u64, before: &Hash, text: &str) -> Hash {
+/// The hash of a frame: of the position of its first record, and of what is in it, which begins with the hash of the one before it.
+fn hash(first: u64, plain: &[u8]) -> Hash {
     let mut hash = Sha256::new();
-    hash.update(position.to_le_bytes());
-    hash.update(before);
-    hash.update(text.as_bytes());
+    hash.update(first.to_le_bytes());
+    hash.update(plain);
     hash.finalize().into()
 }
 
@@ -95,7 +111,7 @@ impl Writer {
         Ok(Writer { file, path, bytes: header.len() as u64, pending: Vec::new() })
     }
 
-    /// Goes on with a file behind the record before `next`, cutting what follows. Why not, where the file is damaged up to there.
+    /// Goes on with a file behind the frame that ends before `next`, cutting what follows. Why not, where the file is damaged up to there.
     pub(super) fn reopen(
         path: &Path,
         sealer: &Sealer,
@@ -126,10 +142,22 @@ impl Writer {
         self.bytes
     }
 
-    /// Adds a record, which [`Writer::sync`] writes; its hash.
-    pub(super) fn push(&mut self, sealer: &Sealer, position: u64, before: &Hash, text: &str) -> Hash {
-        seal(sealer, position, before, text, &mut self.pending);
-        hash(position, before, text)
+    /// Adds records, which [`Writer::sync`] writes, and moves the link behind them.
+    pub(super) fn push(&mut self, sealer: &Sealer, link: (&mut u64, &mut Hash), records: &[&str]) {
+        let (next, before) = link;
+        let mut rest = records;
+        while !rest.is_empty() {
+            let mut bytes = 0;
+            let fits = rest.iter().take(FRAME_RECORDS).take_while(|text| {
+                let room = bytes < FRAME_BYTES;
+                bytes += text.len();
+                room
+            });
+            let (frame, after) = rest.split_at(fits.count());
+            *before = seal(sealer, *next, before, frame.iter().copied(), &mut self.pending);
+            *next += frame.len() as u64;
+            rest = after;
+        }
     }
 
     /// Writes what was added, and syncs.
@@ -159,15 +187,26 @@ fn header(sealer: &Sealer, position: u64, before: &Hash) -> Vec<u8> {
     header
 }
 
-fn seal(sealer: &Sealer, position: u64, before: &Hash, text: &str, out: &mut Vec<u8>) {
-    let mut plain = Vec::with_capacity(before.len() + text.len());
+/// Appends a frame; its hash.
+fn seal<'a>(
+    sealer: &Sealer,
+    first: u64,
+    before: &Hash,
+    texts: impl Iterator<Item = &'a str>,
+    out: &mut Vec<u8>,
+) -> Hash {
+    let mut plain = Vec::with_capacity(FRAME_BYTES);
     plain.extend_from_slice(before);
-    plain.extend_from_slice(text.as_bytes());
+    for text in texts {
+        plain.extend_from_slice(&(text.len() as u32).to_le_bytes());
+        plain.extend_from_slice(text.as_bytes());
+    }
     out.extend_from_slice(&((plain.len() + OVERHEAD) as u32).to_le_bytes());
-    sealer.seal(Purpose::Audit, &context(position), &plain, out);
+    sealer.seal(Purpose::Audit, &context(first), &plain, out);
+    hash(first, &plain)
 }
 
-/// Reads the records of a file, in order. After an error there is nothing more.
+/// Reads the frames of a file, in order. After an error there is nothing more.
 pub(super) struct Reader<'a> {
     path: &'a Path,
     sealer: &'a Sealer,
@@ -203,31 +242,37 @@ impl<'a> Reader<'a> {
         Link { position: self.position, before: Some(self.before) }
     }
 
-    fn read(&mut self) -> Option<Record> {
+    fn read(&mut self) -> Option<Frame> {
         let rest = self.bytes.get(self.at..)?;
         let (length, rest) = rest.split_first_chunk::<LENGTH_BYTES>()?;
         let length = u32::from_le_bytes(*length) as usize;
-        let sealed = rest.get(..length).filter(|_| length <= RECORD_BYTES_MAX)?;
+        let sealed = rest.get(..length).filter(|_| length <= FRAME_BYTES_MAX)?;
         let plain = self.sealer.open(Purpose::Audit, &context(self.position), sealed).ok()?;
-        let (before, text) = plain.split_first_chunk::<32>()?;
-        let text = String::from_utf8(text.to_vec()).ok()?;
-        let follows = *before == self.before;
-        let hash = hash(self.position, before, &text);
-        follows.then_some(Record { position: self.position, hash, text, end: self.at + LENGTH_BYTES + length })
+        let (before, mut rest) = plain.split_first_chunk::<32>()?;
+        let mut texts = Vec::new();
+        while !rest.is_empty() {
+            let (length, behind) = rest.split_first_chunk::<LENGTH_BYTES>()?;
+            let (text, behind) = behind.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+            texts.push(String::from_utf8(text.to_vec()).ok()?);
+            rest = behind;
+        }
+        let is_next = *before == self.before && !texts.is_empty();
+        let (hash, end) = (hash(self.position, &plain), self.at + LENGTH_BYTES + length);
+        is_next.then_some(Frame { first: self.position, texts, hash, end })
     }
 }
 
 impl Iterator for Reader<'_> {
-    type Item = Result<Record, String>;
+    type Item = Result<Frame, String>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.damaged || self.at >= self.bytes.len() {
             return None;
         }
         match self.read() {
-            Some(record) => {
-                (self.at, self.position, self.before) = (record.end, record.position + 1, record.hash);
-                Some(Ok(record))
+            Some(frame) => {
+                (self.at, self.position, self.before) = (frame.end, frame.next(), frame.hash);
+                Some(Ok(frame))
             }
             None => {
                 self.damaged = true;
@@ -245,15 +290,14 @@ pub(super) fn reseal(path: &Path, sealer: &Sealer, to: &Path, other: &Sealer) ->
     let Link { position, before } = reader.link();
     let mut before = before.unwrap_or_default();
     let mut out = header(other, position, &before);
-    for record in reader {
-        let record = record.map_err(damaged)?;
-        seal(other, record.position, &before, &record.text, &mut out);
-        before = record.hash;
+    for frame in reader {
+        let frame = frame.map_err(damaged)?;
+        before = seal(other, frame.first, &before, frame.texts.iter().map(String::as_str), &mut out);
     }
     crate::seal::replace_file(to, &out)
 }
 
-/// Tells which keys the header and the records are under. Ends where no whole record follows.
+/// Tells which keys the header and the frames are under. Ends where no whole frame follows.
 pub(super) fn keys(path: &Path, count: &mut dyn FnMut(u32)) -> Result<(), Error> {
     let bytes = std::fs::read(path).map_err(|e| io(path, e))?;
     bytes.get(PLAIN_BYTES..HEADER_BYTES).and_then(key_id).into_iter().for_each(&mut *count);

@@ -1,17 +1,19 @@
 //! The audit log: what was done, by whom, in the order in which it was done, so that nothing in it can be changed unseen.
 //!
-//! Owns `<dir>/audit/`: files of sealed records, each bound to the one before it by a hash, and the head, which says where the
-//! chain begins and ends. Does not know what is audited: a record is a JSON text.
+//! Owns `<dir>/audit/`: files of sealed frames of records, each bound to the one before it by a hash, and the head, which says where
+//! the chain begins and ends. Does not know what is audited: a record is a text.
 //!
 //! Invariant: a record is synced before the head says that it is there. So whatever is missing before the head was taken
 //! away; what follows it and belongs to the chain is taken over by the next start, and the rest is the torn end of a batch.
 
+mod end;
 mod file;
 mod head;
 
 use std::fs::{DirBuilder, File};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 
 use parking_lot::Mutex;
 
@@ -19,10 +21,11 @@ use crate::Error;
 use crate::error::io;
 use crate::seal::Sealer;
 use crate::view::View;
-use file::{Link, Reader, Writer, list};
+pub use end::{AUDIT_END, AuditEnd};
+use file::{Frame, Link, Reader, Writer, list};
 use head::Head;
 
-/// The hash of a record and all before it.
+/// The hash of a frame and all before it.
 type Hash = [u8; 32];
 
 /// The audit log of a store.
@@ -91,7 +94,7 @@ impl Audit {
     ///
     /// # Errors
     /// `NoSpace`, and what else the file system says; then nothing of it is in the log, and the next call may succeed.
-    pub fn append(&self, records: &[String], file_bytes: u64, files_max: usize) -> Result<(), Error> {
+    pub fn append(&self, records: &[&str], file_bytes: u64, files_max: usize) -> Result<(), Error> {
         if records.is_empty() {
             return Ok(());
         }
@@ -109,10 +112,7 @@ impl Audit {
             }
         };
         let mut next = head.clone();
-        for record in records {
-            next.hash = open.push(&self.sealer, next.next, &next.hash, record);
-            next.next += 1;
-        }
+        open.push(&self.sealer, (&mut next.next, &mut next.hash), records);
         // Where that fails the writer is dropped: what it may have left behind the head is cut when the file is opened again.
         if let Err(error) = open.sync() {
             self.reopen(&mut state)?;
@@ -154,22 +154,17 @@ impl Audit {
         state.recover(&self.dir, &self.sealer)
     }
 
-    /// The last `count` records, oldest first, as far as they can be read.
+    /// The last `count` records with their positions, oldest first, as far as they can be read.
     ///
     /// # Errors
     /// Those of the file system.
-    pub fn tail(&self, count: usize) -> Result<Vec<String>, Error> {
+    pub fn tail(&self, count: usize) -> Result<Vec<(u64, String)>, Error> {
         let state = self.state.lock();
-        let mut found: Vec<String> = Vec::new();
+        let mut found = Vec::new();
         for (_, path) in list_if_there(&self.dir)?.iter().rev() {
             let Ok(reader) = Reader::open(path, &self.sealer)? else { continue };
-            let mut records: Vec<String> = Vec::new();
-            for record in reader {
-                match record {
-                    Ok(record) if record.position < state.head.next => records.push(record.text),
-                    _ => break,
-                }
-            }
+            let whole = reader.map_while(Result::ok).take_while(|frame| frame.first < state.head.next);
+            let mut records: Vec<_> = whole.flat_map(Frame::records).collect();
             let wanted = count - found.len();
             records.drain(..records.len().saturating_sub(wanted));
             records.append(&mut found);
@@ -181,11 +176,11 @@ impl Audit {
         Ok(found)
     }
 
-    /// Up to `count` records from a position on, in order, as far as they can be read.
+    /// Up to `count` records from a position on, in order and with their positions, as far as they can be read.
     ///
     /// # Errors
     /// Those of the file system.
-    pub fn read(&self, from: u64, count: usize) -> Result<Vec<String>, Error> {
+    pub fn read(&self, from: u64, count: usize) -> Result<Vec<(u64, String)>, Error> {
         let state = self.state.lock();
         let files = list_if_there(&self.dir)?;
         // The file with the record begins with it, or with one before it.
@@ -193,10 +188,9 @@ impl Audit {
         let mut found = Vec::new();
         for (_, path) in files.get(begin..).unwrap_or_default() {
             let Ok(reader) = Reader::open(path, &self.sealer)? else { continue };
-            let whole = reader.map_while(Result::ok).take_while(|record| record.position < state.head.next);
-            found.extend(
-                whole.filter(|record| record.position >= from).take(count - found.len()).map(|record| record.text),
-            );
+            let whole = reader.map_while(Result::ok).take_while(|frame| frame.first < state.head.next);
+            let records = whole.flat_map(Frame::records).filter(|(position, _)| *position >= from);
+            found.extend(records.take(count - found.len()));
             if found.len() >= count {
                 break;
             }
@@ -209,12 +203,21 @@ impl Audit {
         self.state.lock().head.next
     }
 
+    /// The hash of the frame that ends with this record, as far as it can be read.
+    fn hash_of(&self, position: u64, head: &Head) -> Result<Option<Hash>, Error> {
+        if position + 1 == head.next {
+            return Ok(Some(head.hash));
+        }
+        let files = list_if_there(&self.dir)?;
+        let Some((_, path)) = files.iter().rev().find(|(first, _)| *first <= position) else { return Ok(None) };
+        let Ok(reader) = Reader::open(path, &self.sealer)? else { return Ok(None) };
+        let found = reader.map_while(Result::ok).find(|frame| frame.next() > position);
+        Ok(found.filter(|frame| frame.next() == position + 1).map(|frame| frame.hash))
+    }
+
     /// Reads everything, in order, and says what is not as it was written: what was changed, swapped, taken out or cut off.
-    /// Appending waits meanwhile.
-    ///
-    /// # Errors
-    /// Those of the file system.
-    pub fn verify(&self) -> Result<Audited, Error> {
+    /// Appending waits meanwhile. `end` is where the store's log says that the chain had ended.
+    fn verify(&self, end: Option<&AuditEnd>) -> Result<Audited, Error> {
         let state = self.state.lock();
         let head = &state.head;
         let mut audited = Audited { from: head.first, to: head.next - 1, ..Audited::default() };
@@ -222,6 +225,11 @@ impl Audit {
             (audited.from, audited.to) = (0, 0);
         }
         audited.bad.extend(state.damage.clone());
+        if let Some(end) = end
+            && state.damage.is_none()
+        {
+            audited.bad.extend(self.differs(head, end)?);
+        }
         // The head that is on disk, not the one in memory: it may have been changed since.
         if head.next > 1 {
             match head::read(&self.dir, &self.sealer)? {
@@ -282,6 +290,17 @@ impl View {
     pub fn audit(&self) -> &Audit {
         &self.shared.audit
     }
+
+    /// Reads the whole audit log, in order, and says what is not as it was written: what was changed, swapped, taken out, cut off,
+    /// or is not what this view's store says of it. Appending waits meanwhile.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn verify_audit(&self) -> Result<Audited, Error> {
+        let is_replica = self.shared.replica.load(Ordering::Acquire);
+        let end = if is_replica { None } else { self.audit_end()? };
+        self.shared.audit.verify(end.as_ref())
+    }
 }
 
 impl State {
@@ -295,9 +314,9 @@ impl State {
             let Ok(mut reader) = Reader::open(path, sealer)? else { break };
             loop {
                 let link = reader.link();
-                let Some(Ok(record)) = reader.next() else { break };
-                if record.position == self.head.next && link.before == Some(self.head.hash) {
-                    (self.head.next, self.head.hash) = (record.position + 1, record.hash);
+                let Some(Ok(frame)) = reader.next() else { break };
+                if frame.first == self.head.next && link.before == Some(self.head.hash) {
+                    (self.head.next, self.head.hash) = (frame.next(), frame.hash);
                 }
             }
         }
@@ -392,16 +411,16 @@ fn check_file(
         audited.bad.push(format!("{}: it does not follow on the file before it", name(path)));
     }
     expected = begins;
-    for record in reader {
-        match record {
-            Ok(record) if record.position >= head.next => {
+    for frame in reader {
+        match frame {
+            Ok(frame) if frame.first >= head.next => {
                 // The torn end of a batch may stand there after a crash, until the next start; nothing vouches for it.
-                audited.bad.push(format!("{}: record {} is behind the head", name(path), record.position));
+                audited.bad.push(format!("{}: record {} is behind the head", name(path), frame.first));
                 break;
             }
-            Ok(record) => {
-                audited.records += 1;
-                expected = Link { position: record.position + 1, before: Some(record.hash) };
+            Ok(frame) => {
+                audited.records += frame.texts.len() as u64;
+                expected = Link { position: frame.next(), before: Some(frame.hash) };
             }
             Err(damage) => {
                 audited.bad.push(damage);
@@ -414,7 +433,7 @@ fn check_file(
 
 fn last_position(path: &Path, sealer: &Sealer) -> Result<Option<u64>, Error> {
     let Ok(reader) = Reader::open(path, sealer)? else { return Ok(None) };
-    Ok(reader.map_while(Result::ok).last().map(|record| record.position))
+    Ok(reader.map_while(Result::ok).last().map(|frame| frame.next() - 1))
 }
 
 fn list_if_there(dir: &Path) -> Result<Vec<(u64, PathBuf)>, Error> {

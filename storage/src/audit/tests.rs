@@ -9,17 +9,23 @@ fn open(dir: &Path, sealer: &Sealer) -> Audit {
     audit
 }
 
-fn records(from: u64, to: u64) -> Vec<String> {
-    (from..=to).map(|n| format!(r#"{{"n":{n},"who":"somebody"}}"#)).collect()
+fn records(from: u64, to: u64) -> Vec<(u64, String)> {
+    (from..=to).map(|n| (n, format!(r#"{{"n":{n},"who":"somebody"}}"#))).collect()
 }
 
-/// Twelve records in four files, and the names of these.
+fn append(audit: &Audit, records: &[(u64, String)], file_bytes: u64, files_max: usize) -> Result<(), Error> {
+    let texts: Vec<&str> = records.iter().map(|(_, text)| text.as_str()).collect();
+    audit.append(&texts, file_bytes, files_max)
+}
+
+/// Twelve records, each in its frame, in four files, and the names of these.
 fn filled() -> (tempfile::TempDir, Sealer, Vec<PathBuf>) {
     let dir = tempfile::tempdir().unwrap();
     let sealer = Sealer::new(&Keyring::create(dir.path(), &MasterKey::generate(), 0).unwrap());
     let audit = open(dir.path(), &sealer);
-    for at in 0..4 {
-        audit.append(&records(at * 3 + 1, at * 3 + 3), 1, 0).unwrap();
+    for at in 1..=12 {
+        // Each a frame of its own; every third begins a file.
+        append(&audit, &records(at, at), if at % 3 == 1 { 1 } else { 1 << 20 }, 0).unwrap();
     }
     let files = list(&dir.path().join("audit")).unwrap().into_iter().map(|(_, path)| path).collect();
     (dir, sealer, files)
@@ -30,24 +36,69 @@ fn records_come_back_over_files_and_starts() {
     let (dir, sealer, files) = filled();
     assert_eq!(files.len(), 4);
     let audit = open(dir.path(), &sealer);
-    audit.append(&records(13, 14), 1 << 20, 0).unwrap();
+    append(&audit, &records(13, 14), 1 << 20, 0).unwrap();
     assert_eq!(audit.tail(4).unwrap(), records(11, 14));
     assert_eq!(audit.tail(100).unwrap(), records(1, 14));
     assert_eq!(audit.read(1, 100).unwrap(), records(1, 14));
     assert_eq!(audit.read(6, 4).unwrap(), records(6, 9));
     assert_eq!((audit.read(15, 4).unwrap(), audit.next_position()), (Vec::new(), 15));
-    assert_eq!(audit.verify().unwrap(), Audited { records: 14, from: 1, to: 14, bad: Vec::new() });
+    assert_eq!(audit.verify(None).unwrap(), Audited { records: 14, from: 1, to: 14, bad: Vec::new() });
     let empty = tempfile::tempdir().unwrap();
     let none = open(empty.path(), &sealer);
-    assert_eq!((none.verify().unwrap(), none.tail(1).unwrap()), (Audited::default(), Vec::new()));
+    assert_eq!((none.verify(None).unwrap(), none.tail(1).unwrap()), (Audited::default(), Vec::new()));
+}
+
+#[test]
+fn many_records_are_many_frames() {
+    let (dir, sealer, _) = filled();
+    let audit = open(dir.path(), &sealer);
+    let long: Vec<(u64, String)> = (13..300).map(|n| (n, "x".repeat(n as usize * 40))).collect();
+    append(&audit, &long, 1 << 30, 0).unwrap();
+    assert_eq!(audit.read(13, 1000).unwrap(), long);
+    assert_eq!(audit.tail(5).unwrap(), long[282..]);
+    assert_eq!(audit.read(150, 2).unwrap(), long[137..139]);
+    drop(audit);
+    assert_eq!(
+        open(dir.path(), &sealer).verify(None).unwrap(),
+        Audited { records: 299, from: 1, to: 299, bad: vec![] }
+    );
+}
+
+#[test]
+fn what_the_store_names_is_there_or_found_missing() {
+    let (dir, sealer, files) = filled();
+    let end = |next, hash| AuditEnd { next, hash, ..AuditEnd::of(&sealer, 7) };
+    let audit = open(dir.path(), &sealer);
+    let head = audit.state.lock().head.clone();
+    // Where it ends, and a place within that a frame ends at.
+    let within = audit.hash_of(7, &head).unwrap().unwrap();
+    for good in [end(13, head.hash), end(8, within)] {
+        audit.meet(&good).unwrap();
+        assert_eq!(audit.verify(Some(&good)).unwrap(), Audited { records: 12, from: 1, to: 12, bad: Vec::new() });
+    }
+    for bad in [end(14, head.hash), end(13, within), end(8, head.hash)] {
+        let (dir, _, _) = filled();
+        std::fs::remove_dir_all(dir.path().join("audit")).unwrap();
+        std::fs::create_dir(dir.path().join("audit")).unwrap();
+        for path in files.iter().chain([&files[0].with_file_name("head")]) {
+            std::fs::copy(path, dir.path().join("audit").join(path.file_name().unwrap())).unwrap();
+        }
+        let audit = open(dir.path(), &sealer);
+        assert!(!audit.verify(Some(&bad)).unwrap().bad.is_empty());
+        audit.meet(&bad).unwrap();
+        append(&audit, &records(20, 20), 1 << 20, 0).unwrap();
+        // Also when the store names another one, or none.
+        drop(audit);
+        assert!(!open(dir.path(), &sealer).verify(None).unwrap().bad.is_empty());
+    }
 }
 
 #[test]
 fn old_files_are_taken_away_and_the_head_says_so() {
     let (dir, sealer, _) = filled();
     let audit = open(dir.path(), &sealer);
-    audit.append(&records(13, 13), 1, 2).unwrap();
-    assert_eq!(audit.verify().unwrap(), Audited { records: 4, from: 10, to: 13, bad: Vec::new() });
+    append(&audit, &records(13, 13), 1, 2).unwrap();
+    assert_eq!(audit.verify(None).unwrap(), Audited { records: 4, from: 10, to: 13, bad: Vec::new() });
     assert_eq!(open(dir.path(), &sealer).tail(9).unwrap(), records(10, 13));
 }
 
@@ -59,16 +110,17 @@ fn is_found(what: &str, change: impl Fn(&[PathBuf])) {
         let before = while_open.then(|| open(dir.path(), &sealer));
         change(&files);
         let audit = before.unwrap_or_else(|| open(dir.path(), &sealer));
-        assert!(!audit.verify().unwrap().bad.is_empty(), "{what} was not found, {while_open}");
+        assert!(!audit.verify(None).unwrap().bad.is_empty(), "{what} was not found, {while_open}");
         // It goes on, and what was found stays found. But for the head, which is written anew from memory.
         let lasts = !(while_open && what == "a changed head");
-        audit.append(&records(13, 15), 1 << 20, 0).unwrap();
-        assert!(!lasts || !audit.verify().unwrap().bad.is_empty(), "{what} was forgotten");
+        append(&audit, &records(13, 15), 1 << 20, 0).unwrap();
+        assert!(!lasts || !audit.verify(None).unwrap().bad.is_empty(), "{what} was forgotten");
         // What is appended to a file that was changed meanwhile shares its lot.
-        assert!(while_open || audit.tail(3).unwrap() == records(13, 15), "{what}");
+        let texts = |records: Vec<(u64, String)>| records.into_iter().map(|(_, text)| text).collect::<Vec<_>>();
+        assert!(while_open || texts(audit.tail(3).unwrap()) == texts(records(13, 15)), "{what}");
         drop(audit);
         assert!(
-            !lasts || !open(dir.path(), &sealer).verify().unwrap().bad.is_empty(),
+            !lasts || !open(dir.path(), &sealer).verify(None).unwrap().bad.is_empty(),
             "{what} was forgotten by a start"
         );
     }
@@ -145,13 +197,13 @@ fn what_follows_the_head_after_a_crash_is_cut() {
     let (dir, sealer, files) = filled();
     edit(&files[3], |bytes| bytes.extend_from_slice(&[9; 50]));
     let audit = open(dir.path(), &sealer);
-    assert_eq!(audit.verify().unwrap(), Audited { records: 12, from: 1, to: 12, bad: Vec::new() });
+    assert_eq!(audit.verify(None).unwrap(), Audited { records: 12, from: 1, to: 12, bad: Vec::new() });
     // A file that was begun, and nothing in it acknowledged.
     drop(audit);
     std::fs::write(files[3].with_file_name(format!("{:016x}.audit", 13)), b"begun").unwrap();
     let audit = open(dir.path(), &sealer);
-    audit.append(&records(13, 13), 1, 0).unwrap();
-    assert_eq!(audit.verify().unwrap(), Audited { records: 13, from: 1, to: 13, bad: Vec::new() });
+    append(&audit, &records(13, 13), 1, 0).unwrap();
+    assert_eq!(audit.verify(None).unwrap(), Audited { records: 13, from: 1, to: 13, bad: Vec::new() });
 }
 
 #[test]
@@ -167,8 +219,8 @@ fn resealing_keeps_the_chain() {
     assert_eq!(keys(), [1; 18]);
     audit.reseal().unwrap();
     assert_eq!(keys().len(), 18);
-    audit.append(&records(13, 13), 1 << 20, 0).unwrap();
-    assert_eq!(audit.verify().unwrap(), Audited { records: 13, from: 1, to: 13, bad: Vec::new() });
+    append(&audit, &records(13, 13), 1 << 20, 0).unwrap();
+    assert_eq!(audit.verify(None).unwrap(), Audited { records: 13, from: 1, to: 13, bad: Vec::new() });
 }
 
 #[test]
@@ -182,8 +234,8 @@ fn a_store_with_other_keys_gets_the_chain_as_it_is() {
         let other = Sealer::new(&Keyring::create(other_dir.path(), &MasterKey::generate(), 0).unwrap());
         carry(&dir.path().join("audit"), &sealer, &other_dir.path().join("audit"), &other).unwrap();
         let audit = open(other_dir.path(), &other);
-        audit.append(&records(13, 13), 1 << 20, 0).unwrap();
-        assert_eq!(audit.verify().unwrap().bad.is_empty(), !damaged);
+        append(&audit, &records(13, 13), 1 << 20, 0).unwrap();
+        assert_eq!(audit.verify(None).unwrap().bad.is_empty(), !damaged);
         assert_eq!(audit.tail(4).unwrap(), records(10, 13));
     }
 }
@@ -195,12 +247,12 @@ fn an_old_head_that_is_put_back_has_no_record_go() {
     let old = std::fs::read(&head).unwrap();
     let audit = open(dir.path(), &sealer);
     for at in 4..9 {
-        audit.append(&records(at * 3 + 1, at * 3 + 3), if at % 2 == 0 { 1 } else { 1 << 20 }, 0).unwrap();
+        append(&audit, &records(at * 3 + 1, at * 3 + 3), if at % 2 == 0 { 1 } else { 1 << 20 }, 0).unwrap();
     }
     drop(audit);
     std::fs::write(&head, old).unwrap();
     let audit = open(dir.path(), &sealer);
-    assert_eq!(audit.verify().unwrap(), Audited { records: 27, from: 1, to: 27, bad: Vec::new() });
-    audit.append(&records(28, 28), 1 << 20, 0).unwrap();
+    assert_eq!(audit.verify(None).unwrap(), Audited { records: 27, from: 1, to: 27, bad: Vec::new() });
+    append(&audit, &records(28, 28), 1 << 20, 0).unwrap();
     assert_eq!(audit.tail(100).unwrap(), records(1, 28));
 }
