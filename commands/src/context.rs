@@ -9,7 +9,10 @@ use veddb_storage::{Transaction, View};
 use crate::access::User;
 use crate::error::CommandError;
 use crate::queries::Queries;
+use crate::query::exec::Examined;
+use crate::query::plan::Plan;
 use crate::reply::Reply;
+use crate::worked::Worked;
 
 pub use crate::session::Session;
 
@@ -65,6 +68,8 @@ pub struct Asker<'a> {
     pub started: Instant,
     /// The connection speaks RESP3, which some answers depend on in more than their encoding.
     pub resp3: bool,
+    /// Where a query says how it came to its answer.
+    pub worked: &'a Worked,
 }
 
 /// What a reading command works with.
@@ -90,6 +95,8 @@ pub struct ReadContext<'a> {
     pub started: Instant,
     /// The connection speaks RESP3.
     pub resp3: bool,
+    /// Where a query says how it came to its answer.
+    pub worked: &'a Worked,
     /// What a read may cost here, ns; none where it may take its time.
     pub patience_ns: Option<f64>,
     /// When the run began: a request may have waited for those before it.
@@ -103,7 +110,7 @@ pub struct ReadContext<'a> {
 impl<'a> ReadContext<'a> {
     /// A context of the view's time, in which a read may take its own.
     pub fn new(view: &'a View, asker: Asker<'a>) -> ReadContext<'a> {
-        let Asker { db, client, user, limits, queries, cancelled, started, resp3 } = asker;
+        let Asker { db, client, user, limits, queries, cancelled, started, resp3, worked } = asker;
         ReadContext {
             view,
             db,
@@ -115,6 +122,7 @@ impl<'a> ReadContext<'a> {
             cancelled,
             started,
             resp3,
+            worked,
             patience_ns: None,
             begun: Instant::now(),
             deferred: Cell::new(false),
@@ -124,8 +132,25 @@ impl<'a> ReadContext<'a> {
 
     /// The same for what a query of this database and moment left, where a read may take its time.
     pub fn resumed<'b>(&'b self, view: &'b View, db: u8) -> ReadContext<'b> {
-        let ReadContext { client, user, limits, queries, cancelled, started, resp3, .. } = *self;
-        ReadContext::new(view, Asker { db, client, user, limits, queries, cancelled, started, resp3 })
+        let ReadContext { client, user, limits, queries, cancelled, started, resp3, worked, .. } = *self;
+        ReadContext::new(view, Asker { db, client, user, limits, queries, cancelled, started, resp3, worked })
+    }
+
+    /// Notes the plan by which documents are found.
+    pub(crate) fn planned(&self, plan: &Plan) {
+        self.worked.note(self.started, |work| {
+            if work.plan.is_empty() {
+                work.plan = plan.summary();
+            }
+        });
+    }
+
+    /// Notes what was looked at.
+    pub(crate) fn examined(&self, examined: Examined) {
+        self.worked.note(self.started, |work| {
+            work.examined.keys += examined.keys;
+            work.examined.documents += examined.documents;
+        });
     }
 
     /// Ends a read that would cost too much here. Asked before anything is done.

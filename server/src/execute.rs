@@ -124,6 +124,7 @@ impl Caller {
             cancelled: &self.client.cancelled,
             started: self.started,
             resp3: self.resp3,
+            worked: &self.client.worked,
         };
         ReadContext::new(view, asker)
     }

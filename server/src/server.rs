@@ -249,6 +249,11 @@ impl Server {
         }
     }
 
+    /// Names a request that came then, in this server's log and in SLOWLOG: the connection, and the nanoseconds since the start.
+    pub(crate) fn request_id(&self, client: u64, came: Instant) -> String {
+        format!("{client}-{:x}", came.saturating_duration_since(self.started).as_nanos())
+    }
+
     /// Whether it did, a second ago at most.
     pub(crate) fn is_out_of_memory(&self) -> bool {
         self.out_of_memory.load(Relaxed)

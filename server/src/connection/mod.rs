@@ -33,6 +33,7 @@ use crate::dispatch::{Admission, Standing, admit};
 use crate::encode::Protocol;
 use crate::execute::{Caller, Outcome, ReadFn, commit, now_ms, read};
 use crate::framer::{Bounds, Framer, ProtocolError};
+use crate::limits::Held;
 use crate::metrics::Ran;
 use crate::multi::is_queued;
 use crate::pubsub::mailbox;
@@ -88,6 +89,8 @@ pub struct Connection {
     ran: Vec<Ran>,
     /// What the audit log is to say of them.
     noted: Noted,
+    /// What it has taken of its limits beyond what it has used.
+    held: Held,
     /// What the next read asks for.
     read_bytes: usize,
     /// What the reads of the pipeline at hand see.
@@ -126,6 +129,7 @@ impl Connection {
             view: None,
             ran: Vec::new(),
             noted: Noted::new(Arc::clone(&server)),
+            held: Held::default(),
             read_bytes: READ_MIN,
             server,
             client,
@@ -354,10 +358,10 @@ impl Connection {
 
     /// Refuses what would run where its address or user has asked for too much, or where it cannot be audited. Leaving is always
     /// allowed.
-    fn held_to_limits(&self, args: &Args, admission: Admission) -> Admission {
+    fn held_to_limits(&mut self, args: &Args, admission: Admission) -> Admission {
         let bytes = args.from(0).iter().map(|arg| arg.len()).sum();
         let user = self.state.authenticated.then(|| self.state.user.name());
-        let asked = self.server.limits.request(self.client.addr.ip(), user, bytes);
+        let asked = self.server.limits.request(&mut self.held, self.client.addr.ip(), user, bytes);
         match (admission, asked) {
             (Admission::Run(entry), _) if matches!(entry.name.as_str(), "quit" | "reset") => Admission::Run(entry),
             (Admission::HangUp, _) => Admission::HangUp,
@@ -423,10 +427,15 @@ impl Connection {
             cancelled: &self.client.cancelled,
             started,
             resp3: self.state.protocol == Protocol::Resp3,
+            worked: &self.client.worked,
         };
         let context = ReadContext { patience_ns: Some(PATIENCE_NS), ..ReadContext::new(view, asker) };
         let outcome = read(run, args, &context);
-        if context.deferred.get() { None } else { Some(outcome) }
+        if context.deferred.get() {
+            self.client.worked.forget();
+            return None;
+        }
+        Some(outcome)
     }
 
     async fn run_phased(&mut self, entry: &'static Entry, args: &Args, started: Instant, phased: Box<dyn Phased>) {
