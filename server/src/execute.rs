@@ -60,7 +60,7 @@ impl Caller {
         let caller = self.clone();
         let work = self.on_a_thread(move || {
             let view = caller.server.loaded()?.view(now_ms());
-            read(run, &args, &caller.context(&view))
+            read(run, &args, &ReadContext { max_time_ms, ..caller.context(&view) })
         });
         let answer_by = |ms| self.started.checked_add(Duration::from_millis(ms)).and_then(|at| at.checked_add(GRACE));
         match max_time_ms.and_then(|ms| answer_by(ms).map(|at| (ms, at))) {

@@ -433,6 +433,12 @@ pub static SETTINGS: &[Setting] = &[
         |s, v| put(&mut s.limits.proto_max_bulk_len, memory(v, MIB..=GIB)),
     ),
     Setting::live(
+        "query-max-time",
+        "Milliseconds that a command may take that reads documents, as if MAXTIME said so; 0 is no limit.",
+        |s| s.limits.query_max_time_ms.to_string(),
+        |s, v| put(&mut s.limits.query_max_time_ms, integer(v, 0..=I32)),
+    ),
+    Setting::live(
         "query-memory-limit",
         "Bytes that one query may hold; what is more goes to sealed temporary files.",
         |s| s.query_limits.memory.to_string(),

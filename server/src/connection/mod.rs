@@ -307,7 +307,7 @@ impl Connection {
             }
             Run::Read(run) => {
                 self.finish_runs().await;
-                match self.read_here(run, &args, started) {
+                match self.read_here(entry, run, &args, started) {
                     Some(outcome) => self.answer(entry, &args, started, outcome),
                     None => self.run_long_read(entry, started, run, args).await,
                 }
@@ -410,7 +410,7 @@ impl Connection {
 
     /// Runs a read on this task, at the moment that the reads before it in the pipeline saw: all of them arrived before
     /// the first was answered, and what this connection wrote since makes a new moment. None: it would take too long here.
-    fn read_here(&mut self, run: ReadFn, args: &Args, started: Instant) -> Option<Outcome> {
+    fn read_here(&mut self, entry: &Entry, run: ReadFn, args: &Args, started: Instant) -> Option<Outcome> {
         let view = match &mut self.view {
             Some(view) => view,
             none => match self.server.loaded() {
@@ -429,7 +429,8 @@ impl Connection {
             resp3: self.state.protocol == Protocol::Resp3,
             worked: &self.client.worked,
         };
-        let context = ReadContext { patience_ns: Some(PATIENCE_NS), ..ReadContext::new(view, asker) };
+        let max_time_ms = entry.command.max_time_ms(args, &self.settings.limits);
+        let context = ReadContext { patience_ns: Some(PATIENCE_NS), max_time_ms, ..ReadContext::new(view, asker) };
         let outcome = read(run, args, &context);
         if context.deferred.get() {
             self.client.worked.forget();
@@ -450,7 +451,7 @@ impl Connection {
         let caller = self.caller(started);
         // It sees a later moment, before which the reads after it must not go back.
         self.view = None;
-        let max_time_ms = entry.command.max_time_ms(&args);
+        let max_time_ms = entry.command.max_time_ms(&args, &self.settings.limits);
         let outcome = unless_gone(&self.stream, &self.client, caller.read_long(run, args.clone(), max_time_ms)).await;
         self.answer(entry, &args, started, outcome);
     }
