@@ -1,6 +1,7 @@
 //! Figures of an open store. Every one is counted or measured where it happens.
 
 use crate::lsn::Lsn;
+use crate::measured::Measured;
 
 /// A store's figures at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -21,10 +22,24 @@ pub struct Stats {
     pub units: u64,
     /// Bytes appended to the log since the start.
     pub log_bytes_written: u64,
+    /// Groups that were refused since the disk had no room for them.
+    pub groups_refused: u64,
+    /// The log's segments.
+    pub log_segments: u64,
     /// Bytes of the log's segments.
     pub log_disk_bytes: u64,
     /// Bytes of the engine's files.
     pub engine_disk_bytes: u64,
+    /// The engine's tables.
+    pub engine_tables: u64,
+    /// Compactions of the engine's own that run, and that have ended since the store was opened.
+    pub compactions_running: u64,
+    /// See there.
+    pub compactions: u64,
+    /// What those that have ended took together, microseconds.
+    pub compacting_us: u64,
+    /// Bytes that are free for this process on the disk of the data directory; none where the system does not say.
+    pub disk_free_bytes: Option<u64>,
     /// Checkpoints made since the start.
     pub checkpoints: u64,
     /// When the last one was written, milliseconds since 1970; at first when the store was opened.
@@ -43,6 +58,8 @@ pub struct Stats {
     pub cache_hits: u64,
     /// Documents read from the engine.
     pub cache_misses: u64,
+    /// Cached documents that made room for others; those in runs are not counted.
+    pub cache_evictions: u64,
     /// Documents deleted because their time had come, since the start.
     pub ttl_deleted: u64,
     /// Keys that were deleted since they had expired.
@@ -51,4 +68,15 @@ pub struct Stats {
     pub ttl_sweeps: u64,
     /// Units replayed from the log at the start.
     pub replayed_units: u64,
+}
+
+/// What was measured of each, since the store was opened.
+#[derive(Debug, Clone)]
+pub struct Timings {
+    /// Syncs of the log, microseconds.
+    pub syncs_us: Measured,
+    /// Groups, units.
+    pub group_units: Measured,
+    /// Checkpoints, from their request to their end, microseconds.
+    pub checkpoints_us: Measured,
 }

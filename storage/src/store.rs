@@ -13,7 +13,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use crate::audit::Audit;
 use crate::build::{Builder, ask};
 use crate::collection::{is_own, is_temporary};
-use crate::commit::{Committer, Control, Message};
+use crate::commit::{Committer, Message};
+use crate::control::Control;
 use crate::effect::EffectWriter;
 use crate::log::{self, Log, LogIdentity, Progress};
 use crate::note::{Listener, OwnWatcher};
@@ -25,7 +26,7 @@ use crate::shared::Shared;
 use crate::space::trim_beside;
 use crate::ttl::{Sweeper, Ttl};
 use crate::view::{Names, View};
-use crate::{Error, FsyncPolicy, Job, Options, Stats, checkpoint};
+use crate::{Error, FsyncPolicy, Job, Options, Stats, Timings, checkpoint};
 
 /// An open store. Closing it (or dropping it) writes everything out.
 pub struct Store {
@@ -336,6 +337,9 @@ impl Store {
         let (index_loads, index_evictions) = self.shared.pager.counters();
         let (cache_hits, cache_misses) = self.shared.cache.counters();
         let tables = state.sources.active.bytes() + state.sources.frozen.as_ref().map_or(0, |t| t.bytes());
+        let (log_segments, log_disk_bytes) = log::disk_space(&self.shared.log_dir);
+        let engine = self.shared.engine.activity();
+        let disk = rustix::fs::statvfs(&self.shared.log_dir).ok();
         Stats {
             collections: collections().count() as u64,
             documents: collections().map(|c| c.count()).sum(),
@@ -345,21 +349,40 @@ impl Store {
             groups: self.control.groups.load(Ordering::Relaxed),
             units: self.control.units.load(Ordering::Relaxed),
             log_bytes_written: self.control.log_bytes.load(Ordering::Relaxed),
-            log_disk_bytes: log::disk_space(&self.shared.log_dir),
+            groups_refused: self.control.groups_refused.load(Ordering::Relaxed),
+            log_segments,
+            log_disk_bytes,
             engine_disk_bytes: self.shared.engine.disk_space(),
+            engine_tables: engine.tables,
+            compactions_running: engine.compactions_running,
+            compactions: engine.compactions,
+            compacting_us: engine.compacting_us,
+            disk_free_bytes: disk.map(|disk| disk.f_bavail * disk.f_frsize),
             checkpoints: self.control.checkpoints.load(Ordering::Relaxed),
             checkpointed_ms: self.control.checkpointed_ms.load(Ordering::Relaxed),
-            write_memory_bytes: tables as u64 + self.control.recent_bytes.load(Ordering::Relaxed),
+            write_memory_bytes: tables as u64
+                + self.control.recent_bytes.load(Ordering::Relaxed)
+                + self.control.frozen_bytes.load(Ordering::Relaxed),
             index_memory_bytes: self.shared.pager.resident_bytes() as u64,
             index_loads,
             index_evictions,
             cache_bytes: self.shared.cache.bytes() as u64,
             cache_hits,
             cache_misses,
+            cache_evictions: self.shared.cache.evictions(),
             keys_expired: self.control.keys_expired.load(Ordering::Relaxed),
             ttl_deleted: self.ttl.deleted.load(Ordering::Relaxed),
             ttl_sweeps: self.ttl.sweeps.load(Ordering::Relaxed),
             replayed_units: self.replayed_units,
+        }
+    }
+
+    /// How long its own work took, and how large groups were.
+    pub fn timings(&self) -> Timings {
+        Timings {
+            syncs_us: self.progress.syncs_us(),
+            group_units: self.control.group_units.lock().clone(),
+            checkpoints_us: self.control.checkpoints_us.lock().clone(),
         }
     }
 

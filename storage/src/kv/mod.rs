@@ -63,6 +63,20 @@ pub(crate) trait Engine: Send + Sync + std::fmt::Debug {
     fn pace(&self) -> &Arc<Pace>;
     /// Bytes on disk.
     fn disk_space(&self) -> u64;
+    /// What it has and does by itself.
+    fn activity(&self) -> Activity;
+}
+
+/// What an engine has on disk, and what it does beside what it is asked for. What [`Engine::compact`] does is not counted.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Activity {
+    /// Files that values are in.
+    pub(crate) tables: u64,
+    /// Compactions that run, and that have ended since it was opened.
+    pub(crate) compactions_running: u64,
+    pub(crate) compactions: u64,
+    /// What these took together, microseconds.
+    pub(crate) compacting_us: u64,
 }
 
 /// The order of what is written to the engine.
