@@ -5,7 +5,7 @@
 //! the disk is the store's.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::time::{Duration, Instant};
 
@@ -123,7 +123,7 @@ impl Default for Settings {
 const LISTING: [&str; 5] = ["doc.collections", "doc.cursor|read", "keys", "randomkey", "scan"];
 
 /// Records that wait for the thread.
-const QUEUE: usize = 4096;
+pub(crate) const QUEUE: usize = 4096;
 /// What one append writes at most.
 const BATCH: usize = 1024;
 /// How long a connection waits for a place in the queue. It has a thread of the runtime meanwhile.
@@ -149,6 +149,8 @@ enum Item {
 #[derive(Debug)]
 pub(crate) struct Auditor {
     queue: SyncSender<Item>,
+    /// Records in it, and the one that is being put in.
+    waiting: AtomicUsize,
     /// Until the thread takes it.
     receiver: Mutex<Option<Receiver<Item>>>,
     /// The log could not be written, and has not been since.
@@ -163,6 +165,7 @@ impl Default for Auditor {
         let (queue, receiver) = sync_channel(QUEUE);
         Auditor {
             queue,
+            waiting: AtomicUsize::new(0),
             receiver: Mutex::new(Some(receiver)),
             failing: AtomicBool::new(false),
             written: AtomicU64::new(0),
@@ -218,11 +221,26 @@ impl Auditor {
         }
     }
 
+    /// How many records wait to be written, of [`QUEUE`].
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting.load(Relaxed)
+    }
+
+    fn send(&self, item: Item) -> Result<(), TrySendError<Item>> {
+        // Counted first: the thread may have taken it before this goes on.
+        self.waiting.fetch_add(1, Relaxed);
+        let sent = self.queue.try_send(item);
+        if sent.is_err() {
+            self.waiting.fetch_sub(1, Relaxed);
+        }
+        sent
+    }
+
     /// Waits for a place in the queue; false where there is none in time, or the log cannot be written any more.
     fn push_soon(&self, mut record: Item) -> bool {
         let begun = Instant::now();
         while begun.elapsed() < PATIENCE && !self.is_failing() {
-            match self.queue.try_send(record) {
+            match self.send(record) {
                 Ok(()) => return true,
                 Err(TrySendError::Full(back)) => record = back,
                 Err(TrySendError::Disconnected(_)) => return false,
@@ -233,7 +251,7 @@ impl Auditor {
     }
 
     fn push(&self, settings: &Settings, record: Record) {
-        match self.queue.try_send(Item::Record(record)) {
+        match self.send(Item::Record(record)) {
             Ok(()) => {}
             // The disk is slower than what is audited: who asks waits for it, for a while.
             Err(TrySendError::Full(record)) if settings.refuse_on_failure && !self.is_failing() => {
@@ -370,7 +388,10 @@ pub fn start(server: &Arc<Server>) -> std::io::Result<std::thread::JoinHandle<()
             let (mut batch, mut waiting) = (Vec::new(), Vec::new());
             for item in std::iter::once(first).chain(receiver.try_iter().take(BATCH - 1)) {
                 match item {
-                    Item::Record(record) => batch.push(record),
+                    Item::Record(record) => {
+                        server.audit.waiting.fetch_sub(1, Relaxed);
+                        batch.push(record);
+                    }
                     Item::Flush(done) => waiting.push(done),
                 }
             }

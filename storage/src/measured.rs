@@ -15,7 +15,10 @@ impl Measured {
     /// None yet. Values above `most` are not told apart from it; it is at least 2.
     pub fn up_to(most: u64) -> Measured {
         let histogram = Histogram::new_with_bounds(1, most.max(2), 2);
-        Measured { histogram: histogram.expect("the bounds are 1 and at least twice that, and two digits are few"), sum: 0 }
+        Measured {
+            histogram: histogram.expect("the bounds are 1 and at least twice that, and two digits are few"),
+            sum: 0,
+        }
     }
 
     /// One more.

@@ -339,7 +339,6 @@ impl Store {
         let tables = state.sources.active.bytes() + state.sources.frozen.as_ref().map_or(0, |t| t.bytes());
         let (log_segments, log_disk_bytes) = log::disk_space(&self.shared.log_dir);
         let engine = self.shared.engine.activity();
-        let disk = rustix::fs::statvfs(&self.shared.log_dir).ok();
         Stats {
             collections: collections().count() as u64,
             documents: collections().map(|c| c.count()).sum(),
@@ -357,7 +356,7 @@ impl Store {
             compactions_running: engine.compactions_running,
             compactions: engine.compactions,
             compacting_us: engine.compacting_us,
-            disk_free_bytes: disk.map(|disk| disk.f_bavail * disk.f_frsize),
+            disk_free_bytes: self.disk_free_bytes(),
             checkpoints: self.control.checkpoints.load(Ordering::Relaxed),
             checkpointed_ms: self.control.checkpointed_ms.load(Ordering::Relaxed),
             write_memory_bytes: tables as u64
@@ -375,6 +374,11 @@ impl Store {
             ttl_sweeps: self.ttl.sweeps.load(Ordering::Relaxed),
             replayed_units: self.replayed_units,
         }
+    }
+
+    /// Bytes that are free for this process on the disk of the data directory; none where the system does not say.
+    pub fn disk_free_bytes(&self) -> Option<u64> {
+        rustix::fs::statvfs(&self.shared.log_dir).ok().map(|disk| disk.f_bavail * disk.f_frsize)
     }
 
     /// How long its own work took, and how large groups were.

@@ -75,6 +75,8 @@ pub(crate) struct LinkState {
     /// Bytes of the snapshot, and how many of them have come.
     pub(crate) sync_total: u64,
     pub(crate) sync_read: u64,
+    /// The primary's last unit, as it last said; 0 before.
+    pub(crate) lsn_primary: u64,
 }
 
 impl Link {
@@ -89,6 +91,7 @@ impl Link {
             primary_id: String::new(),
             sync_total: 0,
             sync_read: 0,
+            lsn_primary: 0,
         };
         Link {
             primary,
@@ -149,6 +152,11 @@ impl Link {
     /// The primary has taken this server on: what was to be said once is said.
     pub(crate) fn is_admitted(&self) {
         self.yields.store(false, SeqCst);
+    }
+
+    /// The primary had written up to this unit when it said so.
+    pub(crate) fn note_beat(&self, lsn: u64) {
+        self.state.lock().lsn_primary = lsn;
     }
 
     /// So much of a snapshot has come.
