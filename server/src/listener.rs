@@ -45,7 +45,7 @@ pub fn bind(settings: &Settings) -> Result<(Vec<(TcpListener, Speaks)>, u16), Bi
 }
 
 /// Binds every address of the setting `bind`, all on one port. Port 0 takes a free one, the same for all.
-fn bind_port(settings: &Settings, mut port: u16) -> Result<(Vec<TcpListener>, u16), BindError> {
+pub(crate) fn bind_port(settings: &Settings, mut port: u16) -> Result<(Vec<TcpListener>, u16), BindError> {
     let mut listeners = Vec::new();
     for address in &settings.bind {
         let at = SocketAddr::new(*address, port);
@@ -153,7 +153,8 @@ fn turn_away(server: &Server, socket: &TcpStream, speaks: Speaks, why: &str) {
     let _ = SockRef::from(socket).send(why.as_bytes());
 }
 
-fn is_loopback(address: IpAddr) -> bool {
+/// Whether that is this machine itself.
+pub(crate) fn is_loopback(address: IpAddr) -> bool {
     address.to_canonical().is_loopback()
 }
 

@@ -25,6 +25,7 @@ use crate::pause::Pause;
 use crate::pubsub::PubSub;
 use crate::pubsub::mailbox::Filled;
 use crate::replication::Replication;
+use crate::scrape::Scrapes;
 use crate::slowlog::Slowlog;
 use crate::telemetry::LevelHandle;
 use crate::tls::Tls;
@@ -73,6 +74,8 @@ pub struct Server {
     pub tls: Tls,
     /// What all queries share.
     pub queries: Queries,
+    /// Who reads /metrics.
+    pub(crate) scrapes: Scrapes,
     /// A permit for each group of writes on its way to the committer.
     pub commit_slots: Arc<Semaphore>,
     /// A permit for each long read that runs; the others wait in their connections.
@@ -128,6 +131,7 @@ impl Server {
             limits,
             tls,
             queries: Queries::new(query_limits),
+            scrapes: Scrapes::default(),
             commit_slots: Arc::new(Semaphore::new(COMMIT_QUEUE)),
             read_slots: Arc::new(Semaphore::new(read_slots)),
             started: Instant::now(),
@@ -157,7 +161,7 @@ impl Server {
         filled: &mut Filled,
     ) -> Vec<usize> {
         self.replication.feeds.publish(shard, channel, messages);
-        self.pubsub.publish(shard, channel, messages, limit, filled)
+        self.publish_here(shard, channel, messages, limit, filled)
     }
 
     /// The same of messages of a client: as in Redis, a replica's own replicas get only what its primary sends.
@@ -170,9 +174,23 @@ impl Server {
         filled: &mut Filled,
     ) -> Vec<usize> {
         if self.replication.is_replica() {
-            return self.pubsub.publish(shard, channel, messages, limit, filled);
+            return self.publish_here(shard, channel, messages, limit, filled);
         }
         self.publish(shard, channel, messages, limit, filled)
+    }
+
+    fn publish_here(
+        &self,
+        shard: bool,
+        channel: &[u8],
+        messages: &[&[u8]],
+        limit: &OutputLimit,
+        filled: &mut Filled,
+    ) -> Vec<usize> {
+        let counts = self.pubsub.publish(shard, channel, messages, limit, filled);
+        self.metrics.messages_published.fetch_add(counts.len() as u64, Relaxed);
+        self.metrics.messages_delivered.fetch_add(counts.iter().sum::<usize>() as u64, Relaxed);
+        counts
     }
 
     /// Begins to stop. The first caller says how.
