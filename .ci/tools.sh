@@ -32,6 +32,13 @@ openssl_tools() {
     fi
 }
 
+prometheus_tools() {
+    if ! command -v promtool >/dev/null; then
+        step "installing prometheus"
+        apt_install prometheus
+    fi
+}
+
 # Makes .venv with compat's Python clients and the spelling checker, once for each version of requirements.txt.
 python_tools() {
     local wanted=compat/requirements.txt

@@ -4,6 +4,7 @@
 mod clients;
 mod commands;
 mod data;
+mod ops;
 mod port;
 mod replication;
 mod security;
