@@ -73,8 +73,8 @@ impl Scrape {
         if self.kinds.contains_key(name) {
             return Some(name);
         }
-        let parts = ["_bucket", "_sum", "_count"].into_iter().filter_map(|part| name.strip_suffix(part));
-        parts.into_iter().find(|name| self.kinds.get(*name).is_some_and(|kind| kind == "histogram"))
+        let mut parts = ["_bucket", "_sum", "_count"].into_iter().filter_map(|part| name.strip_suffix(part));
+        parts.find(|name| self.kinds.get(*name).is_some_and(|kind| kind == "histogram"))
     }
 
     /// A figure; none where it is not shown.

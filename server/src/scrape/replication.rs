@@ -86,7 +86,6 @@ pub(super) const FAMILIES: &[Family] = &[
     }),
 ];
 
-#[allow(clippy::unnecessary_wraps, reason = "as figures are read")]
 fn yes(holds: bool) -> Option<f64> {
     Some(f64::from(u8::from(holds)))
 }

@@ -7,6 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, ensure};
+use veddb_tests::http::Scrape;
 use veddb_tests::{Client, Options, Value, request};
 
 use super::watch::{Check, Seen, Watched, free_port, run, until};
@@ -251,7 +252,7 @@ fn process(seen: &Seen) -> Result<()> {
     seen.comes_to(&watched, "veddb_process_open_files", &[], idle + 9.0, idle + 11.0)?;
     // Memory and threads as the system tells somebody else.
     client.ask(&["SET", "k", &"x".repeat(20_000_000)])?;
-    let near = |scrape: &_, name: &str, told: f64| seen.within(scrape, name, &[], told * 0.8, told * 1.25);
+    let near = |scrape: &Scrape, name: &str, told: f64| seen.within(scrape, name, &[], told * 0.8, told * 1.25);
     let scrape = watched.scrape()?;
     near(&scrape, "veddb_process_anonymous_memory_bytes", status(pid, "RssAnon")? * 1024.0)?;
     near(&scrape, "veddb_process_resident_memory_bytes", status(pid, "VmRSS")? * 1024.0)?;

@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result, ensure};
 use veddb_tests::{Client, Options, Value};
 
-use super::watch::{Check, Seen, Watched, run, until};
+use super::watch::{Check, Labels, Seen, Watched, run, until};
 
 pub(crate) const CHECKS: &[Check] = &[
     Check {
@@ -109,7 +109,7 @@ fn commits(seen: &Seen) -> Result<()> {
         client.ask(&["DOC.SET", "c", &at.to_string(), "{}"])?;
     }
     let (after, (segments, bytes)) = (watched.scrape()?, log_files(&watched)?);
-    let grew = |name: &str, labels, by: f64| seen.grew(&before, &after, name, labels, by);
+    let grew = |name: &str, labels: Labels<'_>, by: f64| seen.grew(&before, &after, name, labels, by);
     grew("veddb_commit_groups_total", &[], 10.0)?;
     grew("veddb_commit_units_total", &[], 10.0)?;
     grew("veddb_commit_group_units_count", &[], 10.0)?;
@@ -340,7 +340,11 @@ fn indexes(seen: &Seen) -> Result<()> {
     // By everybody at once: what they are told is whole, and of the time when they asked.
     thread::scope(|scope| {
         let scrapers: Vec<_> = (0..50)
-            .map(|_| scope.spawn(|| Ok(watched.scrape()?.get("veddb_index_entries", &labels("by_n")) == Some(5.0))))
+            .map(|_| {
+                scope.spawn(|| -> Result<bool> {
+                    Ok(watched.scrape()?.get("veddb_index_entries", &labels("by_n")) == Some(5.0))
+                })
+            })
             .collect();
         let all: Result<Vec<bool>> = scrapers
             .into_iter()

@@ -4,6 +4,7 @@ use std::fs;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, ensure};
+use veddb_tests::http::Scrape;
 use veddb_tests::{Client, Options, SmallDisk, Value};
 
 use super::watch::{Check, Seen, Watched, free_port, run, until};
@@ -178,7 +179,7 @@ fn rotation(seen: &Seen) -> Result<()> {
     }
     client.ask(&["DOC.SET", "c", "1", r#"{"n":1}"#])?;
     client.ask(&["IDX.CREATE", "c", "by_n", r#"{"n":1}"#, "SYNC"])?;
-    let state = |scrape: &_, now: &str| {
+    let state = |scrape: &Scrape, now: &str| {
         ["idle", "re-encrypting", "completed", "failed"].iter().try_for_each(|state| {
             seen.is(scrape, "veddb_rotation_state", &[("state", state)], f64::from(u8::from(*state == now)))
         })
