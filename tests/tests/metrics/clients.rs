@@ -71,6 +71,14 @@ fn connections(seen: &Seen) -> Result<()> {
         seen.grew(&before, &after, CONNECTIONS, &[("class", class)], by)?;
     }
     seen.grew(&before, &after, "veddb_connections_received_total", &[], 4.0)?;
+    // Whoever was answered holds nothing of its request, and whoever does not read its answer holds all of that.
+    others[3].send("x".repeat(1_000_000).as_bytes())?;
+    others[3].send(b"\r\n")?;
+    others[3].read()?;
+    memory(0.0, 900_000.0)?;
+    first.ask(&["SET", "large", &"x".repeat(30_000_000)])?;
+    others[3].send(&request(&["GET", "large"]))?;
+    memory(20_000_000.0, 80_000_000.0)?;
     drop(others);
     seen.comes_to(&watched, CONNECTIONS, &[("class", "normal")], 1.0, 1.0)?;
     memory(0.0, 900_000.0)
