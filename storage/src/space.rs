@@ -7,7 +7,8 @@ use std::path::Path;
 use std::sync::atomic::Ordering;
 
 use crate::checkpoint;
-use crate::commit::{Committer, Control};
+use crate::commit::Committer;
+use crate::control::Control;
 use crate::log::{AppendError, Kept, takes};
 use crate::shared::Shared;
 

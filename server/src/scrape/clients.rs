@@ -140,7 +140,7 @@ fn queues(s: &Sight<'_>) -> [(&'static str, usize, usize); 4] {
 
 /// The same of those that are counted in bytes.
 fn bytes(s: &Sight<'_>) -> [(&'static str, usize, usize); 2] {
-    let messages = s.clients.iter().map(|client| client.message_memory.load(Relaxed)).max().unwrap_or(0);
+    let messages = s.clients.iter().map(|client| client.message_memory()).max().unwrap_or(0);
     let outbox = s.server.replication.feeds.list().iter().map(|feed| feed.waiting_bytes()).max().unwrap_or(0);
     [
         ("pubsub", messages, s.settings.client_output_buffer_limit.pubsub.hard_bytes),

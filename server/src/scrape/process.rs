@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::{Family, Kind, counter, gauge, many};
+use super::{Family, Kind, gauge, many};
 use crate::{memory, process};
 
 pub(super) const FAMILIES: &[Family] = &[
