@@ -132,9 +132,9 @@ fn serve(arguments: &[String]) -> anyhow::Result<()> {
         // Bound first: a port that is taken should not cost a recovery.
         let (listeners, port) = listener::bind(&settings)?;
         // Answers while the data are opened, which may take long.
-        let (started, slots) = (http::Started::default(), http::slots());
+        let watched = Arc::new(http::Port::default());
         for listener in http::bind(&settings)? {
-            tokio::spawn(http::accept(listener, Arc::clone(&slots), Arc::clone(&started)));
+            tokio::spawn(http::accept(listener, Arc::clone(&watched)));
         }
         let tls = Tls::default();
         tls.load(&settings.tls).map_err(anyhow::Error::msg).context("cannot set TLS up")?;
@@ -153,8 +153,7 @@ fn serve(arguments: &[String]) -> anyhow::Result<()> {
         audit::start(&server)?;
         server.begin_role();
         tokio::spawn(Arc::clone(&server).sample());
-        // Nobody has set it before: this is the only place.
-        let _ = started.set(Arc::clone(&server));
+        watched.started(&server);
         for (listener, speaks) in listeners {
             tokio::spawn(listener::accept(Arc::clone(&server), listener, speaks));
         }

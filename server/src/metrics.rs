@@ -51,7 +51,8 @@ pub struct Metrics {
 /// The counters of one command.
 #[derive(Debug, Default)]
 struct CommandMetrics {
-    calls: AtomicU64,
+    /// Calls that ended well. Each call is counted in this or in `failed`, once and for all: neither ever goes back.
+    ok: AtomicU64,
     usec: AtomicU64,
     rejected: AtomicU64,
     failed: AtomicU64,
@@ -75,7 +76,9 @@ pub struct Ran {
 #[allow(missing_docs)]
 pub struct CommandFigures {
     pub name: &'static str,
+    /// Those that ended well and those that failed.
     pub calls: u64,
+    pub ok: u64,
     pub usec: u64,
     pub rejected: u64,
     pub failed: u64,
@@ -121,9 +124,10 @@ impl Metrics {
         self.commands_processed.fetch_add(commands.len() as u64, Relaxed);
         for run in commands.chunk_by(|a, b| a.index == b.index) {
             let Some(command) = run.first().and_then(|ran| self.commands.get(ran.index)) else { continue };
-            command.calls.fetch_add(run.len() as u64, Relaxed);
+            let failed = run.iter().filter(|ran| ran.error.is_some()).count();
+            command.ok.fetch_add((run.len() - failed) as u64, Relaxed);
+            command.failed.fetch_add(failed as u64, Relaxed);
             command.usec.fetch_add(run.iter().map(|ran| ran.took_us).sum(), Relaxed);
-            command.failed.fetch_add(run.iter().filter(|ran| ran.error.is_some()).count() as u64, Relaxed);
             if !timed {
                 continue;
             }
@@ -172,17 +176,22 @@ impl Metrics {
 
     /// The commands that were called or turned away.
     pub fn commands(&self, percentiles: &[f64]) -> Vec<CommandFigures> {
-        let figures = entries().iter().zip(&self.commands).map(|(entry, command)| CommandFigures {
-            name: &entry.name,
-            calls: command.calls.load(Relaxed),
-            usec: command.usec.load(Relaxed),
-            rejected: command.rejected.load(Relaxed),
-            failed: command.failed.load(Relaxed),
-            percentiles_us: command
-                .latency_us
-                .lock()
-                .as_ref()
-                .map(|latency| percentiles.iter().map(|at| latency.percentile(*at)).collect()),
+        let told = |command: &CommandMetrics| {
+            // Whoever answers a command waits for this lock, so it is not taken for nothing.
+            let latency = (!percentiles.is_empty()).then(|| command.latency_us.lock())?;
+            latency.as_ref().map(|latency| percentiles.iter().map(|at| latency.percentile(*at)).collect())
+        };
+        let figures = entries().iter().zip(&self.commands).map(|(entry, command)| {
+            let (ok, failed) = (command.ok.load(Relaxed), command.failed.load(Relaxed));
+            CommandFigures {
+                name: &entry.name,
+                calls: ok + failed,
+                ok,
+                usec: command.usec.load(Relaxed),
+                rejected: command.rejected.load(Relaxed),
+                failed,
+                percentiles_us: told(command),
+            }
         });
         figures.filter(|figures| figures.calls + figures.rejected > 0).collect()
     }
@@ -244,7 +253,7 @@ impl Metrics {
         }
         self.errors.lock().clear();
         for command in &self.commands {
-            for counter in [&command.calls, &command.usec, &command.rejected, &command.failed] {
+            for counter in [&command.ok, &command.usec, &command.rejected, &command.failed] {
                 counter.store(0, Relaxed);
             }
             *command.latency_us.lock() = None;
@@ -266,6 +275,22 @@ mod tests {
         let latencies = metrics.latencies(0).unwrap();
         assert_eq!(latencies.calls, 6);
         assert_eq!(latencies.cumulative, [(1, 1), (4, 2), (33, 4), (132, 5), (69_256_347, 6)]);
+    }
+
+    /// What Prometheus takes for a restart where it goes back.
+    #[test]
+    fn what_ended_well_never_goes_back() {
+        let metrics = Metrics::default();
+        let failing = Ran { index: 0, took_us: 1, error: Some(ErrorCode::Err) };
+        std::thread::scope(|scope| {
+            let counting = scope.spawn(|| (0..20_000).for_each(|_| metrics.ran(&mut vec![failing; 3], false)));
+            while !counting.is_finished() {
+                for figures in metrics.commands(&[]) {
+                    assert_eq!((figures.ok, figures.calls), (0, figures.failed));
+                }
+            }
+        });
+        assert_eq!(metrics.commands(&[]).first().map(|figures| figures.failed), Some(60_000));
     }
 
     #[test]

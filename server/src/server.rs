@@ -1,7 +1,7 @@
 //! What all connections share, from the start of the server to its end.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Semaphore, watch};
@@ -15,6 +15,7 @@ use crate::changes::Waiters;
 use crate::client::Clients;
 use crate::config::{Config, OutputLimit, Settings};
 use crate::current::Current;
+use crate::execute::now_ms;
 use crate::latency::Latency;
 use crate::limits::Limits;
 use crate::memory;
@@ -25,7 +26,6 @@ use crate::pause::Pause;
 use crate::pubsub::PubSub;
 use crate::pubsub::mailbox::Filled;
 use crate::replication::Replication;
-use crate::scrape::Scrapes;
 use crate::slowlog::Slowlog;
 use crate::telemetry::LevelHandle;
 use crate::tls::Tls;
@@ -74,14 +74,16 @@ pub struct Server {
     pub tls: Tls,
     /// What all queries share.
     pub queries: Queries,
-    /// Who reads /metrics.
-    pub(crate) scrapes: Scrapes,
     /// A permit for each group of writes on its way to the committer.
     pub commit_slots: Arc<Semaphore>,
     /// A permit for each long read that runs; the others wait in their connections.
     pub read_slots: Arc<Semaphore>,
+    /// Long reads that wait for such a permit.
+    pub(crate) reads_waiting: AtomicUsize,
     /// When it started.
     pub started: Instant,
+    /// The same, milliseconds since 1970, as the clock was then.
+    pub(crate) started_ms: u64,
     /// 40 random hexadecimal digits, others at each start.
     pub run_id: String,
     /// The port it listens on.
@@ -131,10 +133,11 @@ impl Server {
             limits,
             tls,
             queries: Queries::new(query_limits),
-            scrapes: Scrapes::default(),
             commit_slots: Arc::new(Semaphore::new(COMMIT_QUEUE)),
             read_slots: Arc::new(Semaphore::new(read_slots)),
+            reads_waiting: AtomicUsize::new(0),
             started: Instant::now(),
+            started_ms: now_ms(),
             run_id: hex::encode(random),
             port,
             out_of_memory: AtomicBool::new(false),

@@ -100,7 +100,6 @@ pub(crate) struct Committer {
     /// Writes are refused while less than this is free beside what the next checkpoint will write.
     pub(crate) disk_reserve_bytes: u64,
     pub(crate) space_checked_at: u64,
-    pub(crate) space_low: bool,
     /// The last unit of the group being made; the last one logged between groups.
     pub(crate) group_lsn: Lsn,
     pub(crate) effects: EffectWriter,
@@ -322,6 +321,7 @@ impl Committer {
             self.shared.pace.note(u64::from(units));
             self.control.log_bytes.store(self.log.bytes_written(), Ordering::Relaxed);
             self.control.recent_bytes.store(self.working.recent_bytes as u64, Ordering::Relaxed);
+            self.control.dirty_bytes.store(self.working.dirty_bytes as u64, Ordering::Relaxed);
         } else if std::mem::take(&mut self.working.publish_due) {
             self.publish();
         }
@@ -426,6 +426,7 @@ impl Committer {
         self.working.sources.frozen =
             Some(std::mem::replace(&mut self.working.sources.active, Arc::new(Memtable::default())));
         self.working.dirty_bytes = 0;
+        self.control.dirty_bytes.store(0, Ordering::Relaxed);
         self.forget_names();
         self.control.frozen_bytes.store(self.working.recent_bytes as u64, Ordering::Relaxed);
         self.control.recent_bytes.store(0, Ordering::Relaxed);

@@ -5,7 +5,7 @@
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
@@ -34,8 +34,14 @@ pub(crate) struct Control {
     pub(crate) recent_bytes: AtomicU64,
     /// Bytes of those that one is writing.
     pub(crate) frozen_bytes: AtomicU64,
+    /// Bytes of index pages that are changed and not written.
+    pub(crate) dirty_bytes: AtomicU64,
     /// Groups that the disk had no room for.
     pub(crate) groups_refused: AtomicU64,
+    /// Less is free than the reserve and what is still to be written, so groups are refused.
+    pub(crate) space_low: AtomicBool,
+    /// What was free when it was looked last; `u64::MAX` where the system does not say.
+    pub(crate) disk_free: AtomicU64,
     /// Units of each group.
     pub(crate) group_units: Mutex<Measured>,
     /// What checkpoints took, from their request to their end, microseconds.
@@ -56,7 +62,10 @@ impl Control {
             keys_expired: AtomicU64::new(0),
             recent_bytes: AtomicU64::new(0),
             frozen_bytes: AtomicU64::new(0),
+            dirty_bytes: AtomicU64::new(0),
             groups_refused: AtomicU64::new(0),
+            space_low: AtomicBool::new(false),
+            disk_free: AtomicU64::new(u64::MAX),
             // A job may have more units than end a group.
             group_units: Mutex::new(Measured::up_to(64 * GROUP_UNITS_MAX as u64)),
             checkpoints_us: Mutex::new(Measured::up_to(CHECKPOINT_US_MAX)),

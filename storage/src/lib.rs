@@ -60,6 +60,7 @@ pub use index::{
     Entry, FIELDS_BYTES_MAX, FIELDS_MAX, INDEXES_MAX, Index, IndexDefinition, IndexField, IndexSpec, SHORTENED_BYTES,
 };
 pub use keys::{KEYS, KeyValue, ROLES, SIGNING_KEYS, TOKENS, USERS, key_id, key_of, key_value, pack_key};
+pub use kv::Activity;
 pub use kv::fjall::OPENING_THREAD;
 pub use lsn::Lsn;
 pub use measured::Measured;

@@ -30,16 +30,6 @@ pub struct Stats {
     pub log_disk_bytes: u64,
     /// Bytes of the engine's files.
     pub engine_disk_bytes: u64,
-    /// The engine's tables.
-    pub engine_tables: u64,
-    /// Compactions of the engine's own that run, and that have ended since the store was opened.
-    pub compactions_running: u64,
-    /// See there.
-    pub compactions: u64,
-    /// What those that have ended took together, microseconds.
-    pub compacting_us: u64,
-    /// Bytes that are free for this process on the disk of the data directory; none where the system does not say.
-    pub disk_free_bytes: Option<u64>,
     /// Checkpoints made since the start.
     pub checkpoints: u64,
     /// When the last one was written, milliseconds since 1970; at first when the store was opened.

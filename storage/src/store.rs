@@ -16,6 +16,7 @@ use crate::collection::{is_own, is_temporary};
 use crate::commit::{Committer, Message};
 use crate::control::Control;
 use crate::effect::EffectWriter;
+use crate::kv::Activity;
 use crate::log::{self, Log, LogIdentity, Progress};
 use crate::note::{Listener, OwnWatcher};
 use crate::recover::{Layout, Recovered, recover};
@@ -23,7 +24,7 @@ use crate::replicate::{Exports, Staging, finish_install, is_install_begun, next_
 use crate::rotate::{self, DataKeys, Rotator};
 use crate::seal::{Keyring, MasterKeySource, Sealer, resolve};
 use crate::shared::Shared;
-use crate::space::trim_beside;
+use crate::space::{look, trim_beside};
 use crate::ttl::{Sweeper, Ttl};
 use crate::view::{Names, View};
 use crate::{Error, FsyncPolicy, Job, Options, Stats, Timings, checkpoint};
@@ -140,7 +141,6 @@ impl Store {
             checkpoint_running: false,
             disk_reserve_bytes: options.disk_reserve_bytes,
             space_checked_at: 0,
-            space_low: false,
             group_lsn: last_lsn,
             effects: EffectWriter::default(),
             group: Vec::new(),
@@ -200,10 +200,12 @@ impl Store {
             let (control, progress, closing) = (Arc::clone(&control), Arc::clone(&progress), Arc::clone(&closing));
             let (on_fatal, shared) = (Arc::clone(&options.on_fatal), Arc::clone(&shared));
             let (pinned_bytes_max, reserve) = (options.log_pinned_bytes_max, options.disk_reserve_bytes);
+            look(&shared, &control, reserve);
             spawn("veddb-fsync", move || {
                 while !closing.load(Ordering::Acquire) {
                     std::thread::park_timeout(SYNC_INTERVAL);
                     exports.expire();
+                    look(&shared, &control, reserve);
                     if shared.feed.take_trim_wanted() {
                         trim_beside(&shared, &control, pinned_bytes_max, reserve);
                     }
@@ -338,7 +340,6 @@ impl Store {
         let (cache_hits, cache_misses) = self.shared.cache.counters();
         let tables = state.sources.active.bytes() + state.sources.frozen.as_ref().map_or(0, |t| t.bytes());
         let (log_segments, log_disk_bytes) = log::disk_space(&self.shared.log_dir);
-        let engine = self.shared.engine.activity();
         Stats {
             collections: collections().count() as u64,
             documents: collections().map(|c| c.count()).sum(),
@@ -352,11 +353,6 @@ impl Store {
             log_segments,
             log_disk_bytes,
             engine_disk_bytes: self.shared.engine.disk_space(),
-            engine_tables: engine.tables,
-            compactions_running: engine.compactions_running,
-            compactions: engine.compactions,
-            compacting_us: engine.compacting_us,
-            disk_free_bytes: self.disk_free_bytes(),
             checkpoints: self.control.checkpoints.load(Ordering::Relaxed),
             checkpointed_ms: self.control.checkpointed_ms.load(Ordering::Relaxed),
             write_memory_bytes: tables as u64
@@ -376,9 +372,19 @@ impl Store {
         }
     }
 
-    /// Bytes that are free for this process on the disk of the data directory; none where the system does not say.
+    /// Bytes that are free for this process on the disk of the data directory, a second ago at most; none where the system does not say.
     pub fn disk_free_bytes(&self) -> Option<u64> {
-        rustix::fs::statvfs(&self.shared.log_dir).ok().map(|disk| disk.f_bavail * disk.f_frsize)
+        Some(self.control.disk_free.load(Ordering::Relaxed)).filter(|free| *free < u64::MAX)
+    }
+
+    /// Whether writes are refused since too little of the disk is free beside what is still to be written, as of a second ago at most.
+    pub fn is_out_of_space(&self) -> bool {
+        self.control.space_low.load(Ordering::Relaxed)
+    }
+
+    /// What the engine has and does by itself.
+    pub fn engine_activity(&self) -> Activity {
+        self.shared.engine.activity()
     }
 
     /// How long its own work took, and how large groups were.

@@ -232,6 +232,7 @@ pub static SETTINGS: &[Setting] = &[
         |s| s.handshake_timeout_s.to_string(),
         |s, v| put(&mut s.handshake_timeout_s, integer(v, 0..=I32)),
     ),
+    http::HTTP_BIND,
     http::HTTP_PORT,
     Setting::fixed(
         "io-threads",

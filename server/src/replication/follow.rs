@@ -229,7 +229,7 @@ async fn obey(shared: &Shared, said: Said, bootstrap: &mut Bootstrap, filled: &m
                 return Err(End::Broken("the primary follows this server: that would be a cycle".to_owned()));
             }
             link.set_chain(chain);
-            link.note_beat(lsn);
+            link.note_primary(lsn, server.position().lsn);
         }
         Said::Sync => {
             let (store, progressed) = (server.store_now(), Arc::clone(&shared.progressed));
@@ -258,6 +258,7 @@ async fn obey(shared: &Shared, said: Said, bootstrap: &mut Bootstrap, filled: &m
 /// Has units carried out, once not too much waits.
 async fn apply(shared: &Shared, bytes: Bytes) -> Result<(), End> {
     let units = Units::from_bytes(&bytes).map_err(|error| End::Broken(error.to_string()))?;
+    shared.link.note_primary(units.last_lsn(), shared.server.position().lsn);
     let weight = u32::try_from(bytes.len()).unwrap_or(u32::MAX).clamp(1, APPLYING_BYTES);
     drop(bytes);
     let gone = |_| End::Broken("the server stops".to_owned());

@@ -79,8 +79,20 @@ pub(super) const FAMILIES: &[Family] = &[
     ),
     many(
         Kind::Gauge,
+        "veddb_long_reads",
+        "Long reads, and writes that read first, by whether they have a thread: running, waiting",
+        &["state"],
+        |s, out| {
+            let running = s.settings.io_threads.saturating_sub(s.server.read_slots.available_permits());
+            out.put(&["running"], running as f64);
+            out.put(&["waiting"], s.server.reads_waiting.load(Relaxed) as f64);
+        },
+    ),
+    gauge("veddb_long_reads_limit", "How many may run at once (io-threads)", |s| Some(s.settings.io_threads as f64)),
+    many(
+        Kind::Gauge,
         "veddb_queue_length",
-        "What waits, or is at work: commit (groups of writes), reads (long ones that run), audit (records), apply (pieces of the primary's log)",
+        "What waits, or is at work: commit (groups of writes), audit (records), apply (pieces of the primary's log)",
         &["queue"],
         |s, out| queues(s).into_iter().for_each(|(queue, length, _)| out.put(&[queue], length as f64)),
     ),
@@ -127,12 +139,10 @@ fn by_class(s: &Sight<'_>, out: &mut Samples<'_>, of: fn(&Client) -> usize) {
 }
 
 /// Name, length and limit of each queue that is counted in pieces.
-fn queues(s: &Sight<'_>) -> [(&'static str, usize, usize); 4] {
+fn queues(s: &Sight<'_>) -> [(&'static str, usize, usize); 3] {
     let server = s.server;
-    let reads = s.settings.io_threads;
     [
         ("commit", COMMIT_QUEUE.saturating_sub(server.commit_slots.available_permits()), COMMIT_QUEUE),
-        ("reads", reads.saturating_sub(server.read_slots.available_permits()), reads),
         ("audit", server.audit.waiting(), audit::QUEUE),
         ("apply", server.replication.pieces_waiting(), follow::APPLYING as usize),
     ]

@@ -3,6 +3,7 @@
 //! Reads what is held in memory, and of each index the root of its tree: no index is measured for it.
 
 use std::cmp::Reverse;
+use std::collections::BTreeSet;
 
 use veddb_storage::{CollectionHandle, Index, View};
 
@@ -59,13 +60,25 @@ pub(super) const FAMILIES: &[Family] = &[
     }),
 ];
 
-/// The collections with the most documents, and how many others there are.
-pub(super) fn shown(view: &View, databases: u8, most: usize) -> (Vec<(u8, CollectionHandle)>, usize) {
+/// Who was shown the last time gives way only to one with more than so many hundredths of its documents: a series that comes and goes is none.
+const STAYS: u64 = 125;
+
+/// The collections with the most documents, and how many others there are; `before` are those of the last time.
+pub(super) fn shown(
+    view: &View,
+    databases: u8,
+    most: usize,
+    before: &BTreeSet<(u8, String)>,
+) -> (Vec<(u8, CollectionHandle)>, usize) {
     let of = |db: u8| view.collections(db).into_iter().map(move |collection| (db, collection));
     let mut all: Vec<(u8, CollectionHandle)> = (0..databases).flat_map(of).collect();
     let left_off = all.len().saturating_sub(most);
     // Sorted by database and name before, and the order of equals is kept: of two scrapes the same ones are shown.
-    all.sort_by_key(|(_, collection)| Reverse(collection.count()));
+    let weight = |(db, collection): &(u8, CollectionHandle)| {
+        let stays = before.contains(&(*db, collection.name().to_owned()));
+        collection.count().saturating_mul(if stays { STAYS } else { 100 })
+    };
+    all.sort_by_cached_key(|one| Reverse(weight(one)));
     all.truncate(most);
     (all, left_off)
 }

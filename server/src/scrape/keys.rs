@@ -28,7 +28,7 @@ pub(super) const FAMILIES: &[Family] = &[
         &["state"],
         |s, out| {
             let Some(data) = &s.data else { return };
-            let phase = data.store.data_keys().rotation().phase;
+            let phase = data.keys.rotation.phase;
             for state in STATES {
                 out.put(&[state.as_str()], f64::from(u8::from(state == phase)));
             }
@@ -58,7 +58,7 @@ pub(super) const FAMILIES: &[Family] = &[
 ];
 
 fn status(s: &Sight<'_>, figure: fn(&KeyStatus) -> Option<f64>) -> Option<f64> {
-    figure(&s.data.as_ref()?.store.data_keys().status())
+    figure(&s.data.as_ref()?.keys)
 }
 
 fn moment(ms: u64) -> Option<f64> {

@@ -16,14 +16,15 @@ mod replication;
 mod security;
 mod store;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use prometheus::TextEncoder;
 use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType};
 use tokio::sync::Mutex;
-use veddb_storage::{CollectionHandle, Measured, Stats, Store, Timings, View};
+use veddb_storage::{Activity, CollectionHandle, KeyStatus, Measured, Stats, Store, Timings, View};
 
 use crate::client::Client;
 use crate::config::Settings;
@@ -58,6 +59,8 @@ enum Kind {
 
 /// How it is read.
 enum Read {
+    /// Of the process, with these labels: there is no server to be asked while the data are being opened.
+    Process(&'static [&'static str], fn(&mut Samples<'_>)),
     /// One figure without labels; none where it cannot be said now.
     One(fn(&Sight<'_>) -> Option<f64>),
     /// Several, with these labels.
@@ -81,6 +84,10 @@ const fn gauge(name: &'static str, help: &'static str, read: fn(&Sight<'_>) -> O
     Family { name, help, kind: Kind::Gauge, read: Read::One(read) }
 }
 
+const fn of_process(name: &'static str, help: &'static str, read: fn(&mut Samples<'_>)) -> Family {
+    Family { name, help, kind: Kind::Gauge, read: Read::Process(&[], read) }
+}
+
 const fn many(
     kind: Kind,
     name: &'static str,
@@ -97,6 +104,8 @@ struct Sight<'s> {
     settings: Arc<Settings>,
     stats: Stats,
     clients: Vec<Arc<Client>>,
+    /// None where it follows nobody.
+    link: Option<replication::Followed>,
     /// None while the data are replaced.
     data: Option<Data>,
 }
@@ -106,20 +115,33 @@ struct Data {
     store: Arc<Store>,
     view: View,
     timings: Timings,
+    engine: Activity,
+    keys: KeyStatus,
     /// The collections that are shown one by one, with their databases, and how many others there are.
     shown: Vec<(u8, CollectionHandle)>,
     left_off: usize,
 }
 
 impl<'s> Sight<'s> {
-    fn of(server: &'s Server) -> Sight<'s> {
+    /// `before` are the collections that were shown the last time.
+    fn of(server: &'s Server, before: &BTreeSet<(u8, String)>) -> Sight<'s> {
         let settings = server.config.load();
         let data = server.store_now().map(|store| {
             let view = store.view(now_ms());
-            let (shown, left_off) = collections::shown(&view, settings.databases, settings.http.collections_max);
-            Data { timings: store.timings(), view, shown, left_off, store }
+            let (shown, left_off) =
+                collections::shown(&view, settings.databases, settings.http.collections_max, before);
+            Data {
+                timings: store.timings(),
+                engine: store.engine_activity(),
+                keys: store.data_keys().status(),
+                view,
+                shown,
+                left_off,
+                store,
+            }
         });
-        Sight { settings, stats: server.stats(), clients: server.clients.list(), data, server }
+        let link = replication::Followed::of(server);
+        Sight { settings, stats: server.stats(), clients: server.clients.list(), link, data, server }
     }
 }
 
@@ -149,16 +171,33 @@ impl Samples<'_> {
         self.found.push(metric);
     }
 
-    /// One of a histogram: `measured`, with buckets that end below 2^from, each power of two after that, up to 2^to; so many of its units
-    /// are one of the figure's.
-    fn measured(&mut self, values: &[&str], measured: &Measured, (from, to): (u32, u32), units: f64) {
+    /// One of a histogram of times: `measured` in microseconds, with buckets that end at 2^from of them, each power of two after that, up
+    /// to 2^to. Times are cut to whole microseconds, so what is below a power of two is what took less than that.
+    fn times(&mut self, values: &[&str], measured: &Measured, bounds: (u32, u32)) {
+        self.histogram(values, measured, bounds, MICROSECONDS, |power| power as f64 / MICROSECONDS);
+    }
+
+    /// The same of whole numbers: a bucket has those that are no larger than it says, the last below the power of two.
+    fn numbers(&mut self, values: &[&str], measured: &Measured, bounds: (u32, u32)) {
+        self.histogram(values, measured, bounds, 1.0, |power| (power - 1) as f64);
+    }
+
+    /// So many of the units of `measured` are one of the figure's; a bucket of what is below a power of two is called `bound` of it.
+    fn histogram(
+        &mut self,
+        values: &[&str],
+        measured: &Measured,
+        (from, to): (u32, u32),
+        units: f64,
+        bound: fn(u64) -> f64,
+    ) {
         let mut metric = self.labelled(values);
         let mut histogram = Histogram::default();
         let buckets = (from..=to).map(|shift| {
+            let power = 1_u64 << shift;
             let mut bucket = Bucket::default();
-            // What is measured is cut to whole units, so what is below a power of two is what was less than that.
-            bucket.set_cumulative_count(measured.at_most((1_u64 << shift) - 1));
-            bucket.set_upper_bound((1_u64 << shift) as f64 / units);
+            bucket.set_cumulative_count(measured.at_most(power - 1));
+            bucket.set_upper_bound(bound(power));
             bucket
         });
         histogram.set_bucket(buckets.collect());
@@ -187,20 +226,23 @@ impl Family {
     fn labels(&self) -> &'static [&'static str] {
         match self.read {
             Read::One(_) => &[],
-            Read::Many(labels, _) => labels,
+            Read::Process(labels, _) | Read::Many(labels, _) => labels,
         }
     }
 
-    /// None where there is no figure now: the format has no place for a family without any.
-    fn gather(&self, sight: &Sight<'_>) -> Option<MetricFamily> {
+    /// None where there is no figure now: the format has no place for a family without any. Without a sight there is no server yet.
+    fn gather(&self, sight: Option<&Sight<'_>>) -> Option<MetricFamily> {
         let mut samples = Samples { family: self, labels: self.labels(), found: Vec::new() };
-        match self.read {
-            Read::One(read) => {
+        match (&self.read, sight) {
+            (Read::Process(_, read), _) => read(&mut samples),
+            (Read::One(read), Some(sight)) => {
                 if let Some(value) = read(sight) {
                     samples.put(&[], value);
                 }
             }
-            Read::Many(_, read) => read(sight, &mut samples),
+            (Read::Many(_, read), Some(sight)) => read(sight, &mut samples),
+            (Read::One(_), None) if self.name == replication::IS_LOADING => samples.put(&[], 1.0),
+            (Read::One(_) | Read::Many(..), None) => {}
         }
         if samples.found.is_empty() {
             return None;
@@ -218,37 +260,60 @@ impl Family {
     }
 }
 
+/// How long the figures are left alone after they were read, however many ask for them.
+const INTERVAL: Duration = Duration::from_millis(200);
+
 /// Who reads the figures: one at a time, whoever asks meanwhile is given what was read after it had asked.
 #[derive(Debug, Default)]
-pub struct Scrapes(Arc<Mutex<Option<(Instant, Bytes)>>>);
+pub(crate) struct Scrapes(Arc<Mutex<Last>>);
 
-/// The figures as they are after this was asked for.
+/// The last reading.
+#[derive(Debug, Default)]
+struct Last {
+    reading: Option<Reading>,
+    /// The collections that it showed.
+    shown: BTreeSet<(u8, String)>,
+}
+
+#[derive(Debug, Clone)]
+struct Reading {
+    began: Instant,
+    ended: Instant,
+    text: Bytes,
+}
+
+/// The figures as they are after this was asked for; those of the process alone where there is no server yet.
 ///
 /// # Errors
 /// What cannot be shown.
-pub(crate) async fn text(server: &Arc<Server>) -> Result<Bytes, String> {
+pub(crate) async fn text(scrapes: &Scrapes, server: Option<Arc<Server>>) -> Result<Bytes, String> {
     let asked = Instant::now();
-    let mut last = Arc::clone(&server.scrapes.0).lock_owned().await;
-    if let Some((began, text)) = &*last
-        && *began >= asked
-    {
-        return Ok(text.clone());
+    let mut last = Arc::clone(&scrapes.0).lock_owned().await;
+    if let Some(reading) = &last.reading {
+        if reading.began >= asked {
+            return Ok(reading.text.clone());
+        }
+        // Waited for rather than answered with what is old: nobody is told of a moment before its question.
+        tokio::time::sleep_until((reading.ended + INTERVAL).into()).await;
     }
-    let server = Arc::clone(server);
     // It reads directories, and pages that may not be in memory. The thread keeps the lock, also when nobody waits for it any more: however
     // many come and go, one thread is at it.
     let read = tokio::task::spawn_blocking(move || {
         let began = Instant::now();
-        let text = Bytes::from(gather(&server)?);
-        *last = Some((began, text.clone()));
+        let text = Bytes::from(gather(server.as_deref(), &mut last.shown)?);
+        last.reading = Some(Reading { began, ended: Instant::now(), text: text.clone() });
         Ok(text)
     });
     read.await.map_err(|error| error.to_string())?
 }
 
-fn gather(server: &Server) -> Result<String, String> {
-    let sight = Sight::of(server);
-    let families: Vec<MetricFamily> = TABLES.into_iter().flatten().filter_map(|family| family.gather(&sight)).collect();
+fn gather(server: Option<&Server>, shown: &mut BTreeSet<(u8, String)>) -> Result<String, String> {
+    let sight = server.map(|server| Sight::of(server, shown));
+    let all = TABLES.into_iter().flatten();
+    let families: Vec<MetricFamily> = all.filter_map(|family| family.gather(sight.as_ref())).collect();
+    if let Some(data) = sight.and_then(|sight| sight.data) {
+        *shown = data.shown.iter().map(|(db, collection)| (*db, collection.name().to_owned())).collect();
+    }
     TextEncoder::new().encode_to_string(&families).map_err(|error| error.to_string())
 }
 
@@ -271,8 +336,10 @@ const REFERENCE_HEAD: &str = "\
 # Metrics
 
 What `/metrics` on `http-port` shows. This file is made from the table in `server/src/scrape/`; `UPDATE=1` has a test write it anew. How to
-have it read and watched is in [operations.md](operations.md). Counters begin again at a start, when a replica's data are replaced, and
-those that INFO shows too at `CONFIG RESETSTAT`.
+have it read and watched is in [operations.md](operations.md). All counters begin again at a start, and those of the store (commits, the log,
+checkpoints, caches, the engine, what has expired, hits of indexes) when a replica's data are replaced. `CONFIG RESETSTAT` takes these back to 0
+and no others: commands, their errors and durations, connections received, rejected and cut off, handshakes, bytes of the network, messages and
+deliveries, denials. While the data are being opened only the process and `veddb_is_loading` are shown.
 
 | name | kind | labels | |
 |---|---|---|---|
@@ -281,7 +348,6 @@ those that INFO shows too at `CONFIG RESETSTAT`.
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::BTreeSet;
 
     /// What `promtool check metrics` asks of names, as far as a table can break it.
     #[test]
@@ -309,6 +375,30 @@ mod tests {
         assert_eq!(std::fs::read_to_string(path).unwrap(), reference(), "UPDATE=1 writes it anew");
     }
 
+    /// A bucket has what is no larger than its bound.
+    #[test]
+    fn buckets_of_numbers_have_their_bounds() {
+        let nothing: fn(&Sight<'_>, &mut Samples<'_>) = |_, _| {};
+        let family = many(Kind::Histogram, "veddb_a", "Units of a", &[], nothing);
+        let mut measured = Measured::up_to(1000);
+        [1, 2, 3, 4, 7, 8].into_iter().for_each(|units| measured.note(units));
+        let mut samples = Samples { family: &family, labels: family.labels(), found: Vec::new() };
+        samples.numbers(&[], &measured, (1, 3));
+        let histogram = samples.found[0].get_histogram();
+        let buckets = histogram.get_bucket().iter().map(|bucket| (bucket.upper_bound(), bucket.cumulative_count()));
+        assert_eq!(buckets.collect::<Vec<_>>(), [(1.0, 1), (3.0, 3), (7.0, 5)]);
+        assert_eq!(histogram.get_sample_sum(), 25.0);
+    }
+
+    #[test]
+    fn without_a_server_there_is_the_process() {
+        let text = gather(None, &mut BTreeSet::new()).unwrap();
+        for line in ["veddb_is_loading 1", "veddb_process_threads ", "veddb_build_info{"] {
+            assert!(text.lines().any(|one| one.starts_with(line)), "{text}");
+        }
+        assert!(!text.contains("veddb_connections"), "{text}");
+    }
+
     #[test]
     fn samples_are_shown_in_the_format() {
         let nothing: fn(&Sight<'_>, &mut Samples<'_>) = |_, _| {};
@@ -316,7 +406,7 @@ mod tests {
         let mut measured = Measured::up_to(60_000_000);
         [3, 4, 900].into_iter().for_each(|us| measured.note(us));
         let mut samples = Samples { family: &family, labels: family.labels(), found: Vec::new() };
-        samples.measured(&["x\"y\\z\n"], &measured, (2, 4), MICROSECONDS);
+        samples.times(&["x\"y\\z\n"], &measured, (2, 4));
         let mut shown = MetricFamily::default();
         shown.set_name(family.name.to_owned());
         shown.set_help(family.help.to_owned());

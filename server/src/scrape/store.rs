@@ -1,14 +1,14 @@
 //! Figures of the store: the committer, the log, checkpoints, caches, the engine, the disk.
 
-use veddb_storage::Stats;
+use veddb_storage::{Activity, Stats};
 
-use super::{Data, Family, Kind, MICROSECONDS, counter, gauge, many};
+use super::{Data, Family, Kind, MICROSECONDS, Sight, counter, gauge, many};
 
 /// Buckets of syncs: from 16 us, doubled, to 33.6 s.
 const SYNC_BUCKETS: (u32, u32) = (4, 25);
 /// Of checkpoints: from 1 ms to 4295 s.
 const CHECKPOINT_BUCKETS: (u32, u32) = (10, 32);
-/// Of groups, units: below 2, below 4, and so on up to 4096.
+/// Of groups, units: 1, up to 3, up to 7, and so on up to 4095.
 const GROUP_BUCKETS: (u32, u32) = (1, 12);
 
 /// A figure of [`Stats`] by its name: the closure that reads it would say nothing else, forty times.
@@ -41,7 +41,7 @@ pub(super) const FAMILIES: &[Family] = &[
         &[],
         |s, out| {
             if let Some(Data { timings, .. }) = &s.data {
-                out.measured(&[], &timings.syncs_us, SYNC_BUCKETS, MICROSECONDS);
+                out.times(&[], &timings.syncs_us, SYNC_BUCKETS);
             }
         },
     ),
@@ -58,17 +58,11 @@ pub(super) const FAMILIES: &[Family] = &[
         "Groups that were refused since the disk had no room",
         groups_refused
     ),
-    many(
-        Kind::Histogram,
-        "veddb_commit_group_units",
-        "Units of one group; a bucket has those with fewer units than it says",
-        &[],
-        |s, out| {
-            if let Some(Data { timings, .. }) = &s.data {
-                out.measured(&[], &timings.group_units, GROUP_BUCKETS, 1.0);
-            }
-        },
-    ),
+    many(Kind::Histogram, "veddb_commit_group_units", "Units of one group", &[], |s, out| {
+        if let Some(Data { timings, .. }) = &s.data {
+            out.numbers(&[], &timings.group_units, GROUP_BUCKETS);
+        }
+    }),
     of_stats!(counter, "veddb_checkpoints_total", "Checkpoints", checkpoints),
     many(
         Kind::Histogram,
@@ -77,7 +71,7 @@ pub(super) const FAMILIES: &[Family] = &[
         &[],
         |s, out| {
             if let Some(Data { timings, .. }) = &s.data {
-                out.measured(&[], &timings.checkpoints_us, CHECKPOINT_BUCKETS, MICROSECONDS);
+                out.times(&[], &timings.checkpoints_us, CHECKPOINT_BUCKETS);
             }
         },
     ),
@@ -125,28 +119,33 @@ pub(super) const FAMILIES: &[Family] = &[
     of_stats!(counter, "veddb_index_page_loads_total", "Index pages read from the engine", index_loads),
     of_stats!(counter, "veddb_index_page_evictions_total", "Index pages that made room for others", index_evictions),
     of_stats!(gauge, "veddb_engine_disk_bytes", "The engine's files", engine_disk_bytes),
-    of_stats!(gauge, "veddb_engine_tables", "The engine's tables", engine_tables),
-    of_stats!(
-        gauge,
-        "veddb_engine_compactions_running",
-        "Compactions that the engine is at, but for those of a rotation",
-        compactions_running
+    gauge("veddb_engine_tables", "The engine's tables", |s| engine(s, |engine| engine.tables as f64)),
+    gauge(
+        "veddb_engine_compactor_running",
+        "Runs of the engine's compactor that go on, but for those of a rotation; most find nothing to do",
+        |s| engine(s, |engine| engine.compactor_running as f64),
     ),
-    of_stats!(
-        counter,
-        "veddb_engine_compactions_total",
-        "Compactions that have ended, but for those of a rotation",
-        compactions
+    counter(
+        "veddb_engine_compactor_runs_total",
+        "Runs of it that have ended, those that found nothing to do among them",
+        |s| engine(s, |engine| engine.compactor_runs as f64),
     ),
-    counter("veddb_engine_compaction_seconds_total", "What these took", |s| {
-        Some(s.stats.compacting_us as f64 / MICROSECONDS)
+    counter(
+        "veddb_engine_compactor_seconds_total",
+        "What these took, of each a millisecond that it waits; much more than that is work",
+        |s| engine(s, |engine| engine.compactor_us as f64 / MICROSECONDS),
+    ),
+    gauge("veddb_disk_free_bytes", "What is free on the disk of the data directory, looked at once a second", |s| {
+        Some(s.data.as_ref()?.store.disk_free_bytes()? as f64)
     }),
-    gauge("veddb_disk_free_bytes", "What is free on the disk of the data directory", |s| {
-        s.stats.disk_free_bytes.map(|bytes| bytes as f64)
-    }),
-    gauge("veddb_disk_reserve_bytes", "Below this writes are refused (disk-reserve)", |s| {
+    gauge("veddb_disk_reserve_bytes", "What is left free beside what is still to be written (disk-reserve)", |s| {
         Some(s.settings.disk_reserve as f64)
     }),
+    gauge(
+        "veddb_is_out_of_space",
+        "1 while writes are refused since less is free than the reserve and what is still to be written",
+        |s| Some(f64::from(u8::from(s.data.as_ref()?.store.is_out_of_space()))),
+    ),
     of_stats!(gauge, "veddb_collections", "Collections of all databases", collections),
     of_stats!(
         gauge,
@@ -169,3 +168,7 @@ pub(super) const FAMILIES: &[Family] = &[
         super::collections::keys(s, out, |_, expiring| expiring);
     }),
 ];
+
+fn engine(s: &Sight<'_>, figure: fn(&Activity) -> f64) -> Option<f64> {
+    s.data.as_ref().map(|data| figure(&data.engine))
+}

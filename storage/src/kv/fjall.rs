@@ -299,9 +299,9 @@ impl Engine for Fjall {
     fn activity(&self) -> Activity {
         Activity {
             tables: Space::ALL.iter().map(|space| self.keyspace(*space).table_count() as u64).sum(),
-            compactions_running: self.database.active_compactions() as u64,
-            compactions: self.database.compactions_completed() as u64,
-            compacting_us: u64::try_from(self.database.time_compacting().as_micros()).unwrap_or(u64::MAX),
+            compactor_running: self.database.active_compactions() as u64,
+            compactor_runs: self.database.compactions_completed() as u64,
+            compactor_us: u64::try_from(self.database.time_compacting().as_micros()).unwrap_or(u64::MAX),
         }
     }
 }

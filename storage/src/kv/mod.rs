@@ -67,16 +67,17 @@ pub(crate) trait Engine: Send + Sync + std::fmt::Debug {
     fn activity(&self) -> Activity;
 }
 
-/// What an engine has on disk, and what it does beside what it is asked for. What [`Engine::compact`] does is not counted.
+/// What an engine has on disk, and what it does beside what it is asked for. What a rotation has it do is not counted.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Activity {
+pub struct Activity {
     /// Files that values are in.
-    pub(crate) tables: u64,
-    /// Compactions that run, and that have ended since it was opened.
-    pub(crate) compactions_running: u64,
-    pub(crate) compactions: u64,
-    /// What these took together, microseconds.
-    pub(crate) compacting_us: u64,
+    pub tables: u64,
+    /// Runs of its compactor that go on now. A run looks whether anything is to be brought together, and does so where it is.
+    pub compactor_running: u64,
+    /// Runs that have ended since it was opened, those that found nothing to do among them.
+    pub compactor_runs: u64,
+    /// What these took together, microseconds; of each a millisecond is a pause.
+    pub compactor_us: u64,
 }
 
 /// The order of what is written to the engine.
