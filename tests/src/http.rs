@@ -20,9 +20,14 @@ pub struct Answer {
 
 /// Asks for a path, by a connection of its own.
 pub fn get(port: u16, path: &str) -> Result<Answer> {
-    let mut socket = TcpStream::connect(("127.0.0.1", port))?;
+    get_as("127.0.0.1", port, "127.0.0.1", path)
+}
+
+/// The same at another address, by a name.
+pub fn get_as(address: &str, port: u16, host: &str, path: &str) -> Result<Answer> {
+    let mut socket = TcpStream::connect((address, port))?;
     socket.set_read_timeout(Some(Duration::from_secs(30)))?;
-    write!(socket, "GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")?;
+    write!(socket, "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n")?;
     let mut bytes = Vec::new();
     socket.read_to_end(&mut bytes)?;
     let text = String::from_utf8(bytes)?;

@@ -6,6 +6,7 @@ mod commands;
 mod data;
 mod ops;
 mod port;
+mod ready;
 mod replication;
 mod security;
 mod watch;

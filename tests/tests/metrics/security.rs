@@ -4,10 +4,10 @@ use std::fs;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, ensure};
-use veddb_tests::http::Scrape;
+use veddb_tests::http::{Scrape, get};
 use veddb_tests::{Client, Options, SmallDisk, Value};
 
-use super::watch::{Check, Seen, Watched, free_port, run, until};
+use super::watch::{Check, Seen, Watched, run, until};
 
 pub(crate) const CHECKS: &[Check] = &[
     Check { of: &["veddb_denials_total"], run: denials },
@@ -122,13 +122,12 @@ fn audit(seen: &Seen) -> Result<()> {
 }
 
 fn audit_on_a_full_disk(seen: &Seen) -> Result<()> {
-    let http = free_port()?;
-    let options = Options::new().set("disk-reserve", "0").set("http-port", http.to_string());
+    let options = Options::new().set("disk-reserve", "0").http();
     let Some((disk, server)) = SmallDisk::start("64m", options)? else {
         // Said by it; what cannot be caused here is caused where it can.
-        return seen.skip(&["veddb_audit_failing", "veddb_audit_records_lost_total"]);
+        return seen.skip(&["veddb_audit_failing", "veddb_audit_records_lost_total"], "tmpfs");
     };
-    let watched = Watched { server, http };
+    let watched = Watched { server };
     let mut client = watched.server.client()?;
     seen.is(&watched.scrape()?, "veddb_audit_failing", &[], 0.0)?;
     let fill = watched.server.dir().join("tmp").join("fill");
@@ -141,6 +140,13 @@ fn audit_on_a_full_disk(seen: &Seen) -> Result<()> {
         Ok(watched.scrape()?.get("veddb_audit_failing", &[]) == Some(1.0))
     })?;
     seen.is(&watched.scrape()?, "veddb_audit_failing", &[], 1.0)?;
+    let readiness = || get(watched.http(), "/readyz");
+    ensure!(readiness()?.status == 200, "nothing is refused");
+    client.ask(&["CONFIG", "SET", "audit-on-failure", "refuse"])?;
+    let told = readiness()?;
+    ensure!(told.status == 503 && told.body.starts_with("audit: "), "{}: {}", told.status, told.body);
+    client.ask(&["CONFIG", "SET", "audit-on-failure", "continue"])?;
+    asked += 2.0;
     let before = watched.scrape()?;
     for _ in 0..4 {
         client.ask(&["CONFIG", "SET", "timeout", "0"])?;
