@@ -6,6 +6,7 @@
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::runtime::Handle;
@@ -109,7 +110,9 @@ impl Caller {
         &self,
         work: impl FnOnce() -> Result<T, CommandError> + Send + 'static,
     ) -> Result<T, CommandError> {
+        let waiting = Waiting::begin(&self.server.reads_waiting);
         let Ok(slot) = Arc::clone(&self.server.read_slots).acquire_owned().await else { return Err(stopped()) };
+        drop(waiting);
         on_a_thread_with(slot, work).await
     }
 
@@ -127,6 +130,22 @@ impl Caller {
             worked: &self.client.worked,
         };
         ReadContext::new(view, asker)
+    }
+}
+
+/// Counts who waits, for as long as it is there: also whose client goes away meanwhile.
+struct Waiting<'c>(&'c AtomicUsize);
+
+impl Waiting<'_> {
+    fn begin(count: &AtomicUsize) -> Waiting<'_> {
+        count.fetch_add(1, Relaxed);
+        Waiting(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
     }
 }
 

@@ -63,6 +63,11 @@ impl Slowlog {
         self.0.lock().entries.iter().take(most).cloned().collect()
     }
 
+    /// How many there have been since the start, also those that are forgotten.
+    pub(crate) fn count(&self) -> u64 {
+        self.0.lock().next_id
+    }
+
     /// How many there are.
     pub(crate) fn len(&self) -> usize {
         self.0.lock().entries.len()

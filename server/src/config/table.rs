@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::kind::{Refusal, addresses, boolean, choice, integer, memory, only, output_limits, percentiles, word};
 use super::{LogFormat, LogLevel, OutputLimit, Protected, Secret, Settings};
-use super::{replication, security};
+use super::{http, replication, security};
 use crate::notify::KeyEvents;
 use veddb_commands::access::password::PASSWORD_BYTES_MAX;
 use veddb_storage::FsyncPolicy;
@@ -232,6 +232,8 @@ pub static SETTINGS: &[Setting] = &[
         |s| s.handshake_timeout_s.to_string(),
         |s, v| put(&mut s.handshake_timeout_s, integer(v, 0..=I32)),
     ),
+    http::HTTP_BIND,
+    http::HTTP_PORT,
     Setting::fixed(
         "io-threads",
         "How many long reads (scans, queries) may run at once, each on a thread of its own.",
@@ -398,6 +400,7 @@ pub static SETTINGS: &[Setting] = &[
         |s| s.maxmemory_writes.to_string(),
         |s, v| put(&mut s.maxmemory_writes, memory(v, MIB..=i64::MAX)),
     ),
+    http::METRICS_MAX_COLLECTIONS,
     replication::MIN_REPLICAS_MAX_LAG,
     replication::MIN_REPLICAS_TO_WRITE,
     replication::MIN_REPLICAS_MAX_LAG.once_called("min-slaves-max-lag"),
@@ -450,6 +453,7 @@ pub static SETTINGS: &[Setting] = &[
         |s| s.query_limits.memory_total.to_string(),
         |s, v| put(&mut s.query_limits.memory_total, memory(v, MIB..=i64::MAX)),
     ),
+    http::READY_MAX_LAG,
     replication::REPL_LOG_SIZE,
     replication::REPL_PING_REPLICA_PERIOD,
     replication::REPL_PING_REPLICA_PERIOD.once_called("repl-ping-slave-period"),

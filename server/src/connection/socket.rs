@@ -80,6 +80,8 @@ impl Connection {
 
     /// Waits until there is something to do.
     async fn wait(&mut self) -> Result<Woken, Closed> {
+        // All that came is answered, so nothing of it is held any more.
+        self.client.argument_memory.store(0, Relaxed);
         // The server closes those that wait too long, by a look at all of them a second.
         self.client.waits.store(true, Relaxed);
         let woken = tokio::select! {
@@ -108,6 +110,7 @@ impl Connection {
             return Ok(());
         }
         self.client.output_length.store(length, Relaxed);
+        self.client.reply_buffer.store(self.output.capacity(), Relaxed);
         self.client.reply_buffer_peak.fetch_max(length, Relaxed);
         let limits = &self.settings.client_output_buffer_limit;
         let limit = if self.state.listens() { limits.pubsub } else { limits.normal };
