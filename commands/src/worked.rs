@@ -26,6 +26,8 @@ impl Worked {
         let mut last = self.0.lock();
         match &mut *last {
             Some((at, work)) if *at == started => add(work),
+            // A thread that went on when its request had been answered.
+            Some((at, _)) if *at > started => {}
             other => {
                 let mut work = Work::default();
                 add(&mut work);

@@ -86,14 +86,16 @@ impl<K: Hash + Eq + Clone> Bucket<K> {
         }
         let limiter = self.limiter.load();
         let Some(limiter) = &*limiter else { return Ok(()) };
-        let (key, ahead) = (key(), self.ahead.load(Relaxed));
-        if let Some(both) = NonZeroU32::new(count.saturating_add(ahead)).filter(|_| ahead > 0)
+        let (key, missing, ahead) = (key(), count - *held, self.ahead.load(Relaxed));
+        if let Some(both) = NonZeroU32::new(missing.saturating_add(ahead)).filter(|_| ahead > 0)
             && let Ok(Ok(())) = limiter.check_key_n(&key, both)
         {
-            *held = held.saturating_add(ahead).min(ahead);
+            *held = ahead;
             return Ok(());
         }
-        self.take(&key, count)
+        self.take(&key, missing)?;
+        *held = 0;
+        Ok(())
     }
 
     /// Takes so many out of the bucket of `key`; after how long they are there, where they are not.
@@ -179,7 +181,10 @@ impl Limits {
     /// # Errors
     /// `RATELIMIT` where too many have become that one.
     pub(crate) fn enter(&self, user: &Bytes) -> Result<(), CommandError> {
-        self.user_connections.take(user, 1).map_err(|wait| refused("limit-user-connections", wait))
+        // A slice of a request would hold all of it.
+        self.user_connections
+            .take(&Bytes::copy_from_slice(user), 1)
+            .map_err(|wait| refused("limit-user-connections", wait))
     }
 
     /// Counts a request of so many bytes. Who has not got in is no user yet, so that strangers use nothing up of anybody's.

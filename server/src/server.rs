@@ -35,6 +35,9 @@ use crate::token::Tokens;
 /// a connection that finds no slot waits without holding a worker.
 pub const COMMIT_QUEUE: usize = 1024;
 
+/// How long connections have for their end when they are closed with the server.
+const FAREWELL: Duration = Duration::from_millis(500);
+
 /// The running server.
 #[derive(Debug)]
 pub struct Server {
@@ -288,6 +291,11 @@ impl Server {
         }
         for client in self.clients.list() {
             client.kill();
+        }
+        // They have something to say to the audit log yet.
+        let deadline = Instant::now() + FAREWELL;
+        while self.clients.count() > 0 && Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(1)).await;
         }
     }
 

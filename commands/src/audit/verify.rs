@@ -11,7 +11,7 @@ pub static SPEC: Command = Command {
     name: "AUDIT.VERIFY",
     group: Group::Server,
     summary: "Reads the whole audit log and says whether all of it is as it was written.",
-    complexity: "O(N) of all records. New ones wait meanwhile.",
+    complexity: "O(N) of all records.",
     arity: 1,
     flags: &["admin", "no_multi", "slow-read"],
     reply: "Map: ok (nothing is wrong), records (that are there and whole), from and to (the positions of the first and last that \

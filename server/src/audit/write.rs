@@ -119,15 +119,21 @@ impl End {
         }
     }
 
-    /// Says it. A replica does not; whatever keeps it from being said, it is said with a later record.
+    /// Says it, where writes are taken.
     fn mark(&mut self, server: &Server) {
-        if self.behind.take().is_none() || self.met.is_none() || server.replication.is_replica() {
+        let Some(behind) = &mut self.behind else { return };
+        // Again a second later, where it cannot be now.
+        *behind = Instant::now();
+        if self.met.is_none() || server.replication.refuses_writes().is_some() {
             return;
         }
         let kept = kept(&server.store());
         let outcomes = self.runtime.block_on(commit(server, vec![unit(vec![kept])]));
-        if let Some(Err(error)) = outcomes.first() {
-            tracing::debug!(%error, "the end of the audit log could not be said in the store's log");
+        match outcomes.first() {
+            Some(Err(error)) => {
+                tracing::debug!(%error, "the end of the audit log could not be said in the store's log")
+            }
+            _ => self.behind = None,
         }
     }
 }
@@ -162,6 +168,7 @@ fn write(server: &Server, batch: &[Records]) {
                     return;
                 }
                 if server.watch_stop().borrow().is_some() {
+                    auditor.lost.fetch_add(count, Relaxed);
                     return;
                 }
                 std::thread::sleep(RETRY);

@@ -443,6 +443,7 @@ impl Connection {
 
     async fn run_phased(&mut self, entry: &'static Entry, args: &Args, started: Instant, phased: Box<dyn Phased>) {
         self.finish_runs().await;
+        self.noted.hand_over();
         let caller = self.caller(started);
         self.view = None;
         let outcome = unless_gone(&self.stream, &self.client, caller.phased(phased)).await;
@@ -450,6 +451,7 @@ impl Connection {
     }
 
     async fn run_long_read(&mut self, entry: &'static Entry, started: Instant, run: ReadFn, args: Args) {
+        self.noted.hand_over();
         let caller = self.caller(started);
         // It sees a later moment, before which the reads after it must not go back.
         self.view = None;
@@ -465,6 +467,8 @@ impl Connection {
             return;
         }
         self.view = None;
+        // What was done before is not to be forgotten with what may take long.
+        self.noted.hand_over();
         let Writes { units, slots } = std::mem::take(&mut self.writes);
         let outcomes = if units.is_empty() { Vec::new() } else { commit(&self.server, units).await };
         let mut outcomes = outcomes.into_iter();

@@ -237,6 +237,12 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// The same of the first bytes.
+    pub(super) fn up_to(mut self, length: usize) -> Reader<'a> {
+        self.bytes.truncate(length);
+        self
+    }
+
     /// Where it stands.
     pub(super) fn link(&self) -> Link {
         Link { position: self.position, before: Some(self.before) }

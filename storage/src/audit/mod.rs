@@ -42,6 +42,29 @@ struct State {
     writer: Option<Writer>,
     /// What was found wrong when the log was opened; a new file was begun behind it.
     damage: Option<String>,
+    /// An append failed, and what it left could not be cut.
+    owed: bool,
+}
+
+/// The log at a moment.
+struct Seen {
+    head: Head,
+    files: Vec<SeenFile>,
+}
+
+struct SeenFile {
+    /// The position of its first record.
+    first: u64,
+    path: PathBuf,
+    /// What was in it, bytes.
+    length: usize,
+}
+
+impl SeenFile {
+    /// A reader of what was in it.
+    fn open<'a>(&'a self, sealer: &'a Sealer) -> Result<Result<Reader<'a>, String>, Error> {
+        Ok(Reader::open(&self.path, sealer)?.map(|reader| reader.up_to(self.length)))
+    }
 }
 
 /// What looking the whole log over found.
@@ -63,7 +86,11 @@ const BAD_MAX: usize = 100;
 impl Audit {
     /// The log in `dir`, which need not exist. [`Audit::recover`] looks at it before anything else is asked.
     pub(crate) fn new(dir: PathBuf, sealer: Sealer) -> Audit {
-        Audit { dir, sealer, state: Mutex::new(State { head: Head::default(), writer: None, damage: None }) }
+        Audit {
+            dir,
+            sealer,
+            state: Mutex::new(State { head: Head::default(), writer: None, damage: None, owed: false }),
+        }
     }
 
     /// Finds where the log ends. What is damaged is left as it is, for [`Audit::verify`] to tell, and gone on behind.
@@ -99,6 +126,9 @@ impl Audit {
             return Ok(());
         }
         let mut state = self.state.lock();
+        if state.owed {
+            self.reopen(&mut state)?;
+        }
         let State { head, writer, .. } = &mut *state;
         let mut open = match writer.take().filter(|writer| writer.bytes() < file_bytes) {
             Some(open) => open,
@@ -150,8 +180,10 @@ impl Audit {
 
     /// Goes back to what the head says.
     fn reopen(&self, state: &mut State) -> Result<(), Error> {
-        state.writer = None;
-        state.recover(&self.dir, &self.sealer)
+        (state.writer, state.owed) = (None, true);
+        state.recover(&self.dir, &self.sealer)?;
+        state.owed = false;
+        Ok(())
     }
 
     /// The last `count` records with their positions, oldest first, as far as they can be read.
@@ -159,11 +191,11 @@ impl Audit {
     /// # Errors
     /// Those of the file system.
     pub fn tail(&self, count: usize) -> Result<Vec<(u64, String)>, Error> {
-        let state = self.state.lock();
+        let seen = self.seen(&self.state.lock())?;
         let mut found = Vec::new();
-        for (_, path) in list_if_there(&self.dir)?.iter().rev() {
-            let Ok(reader) = Reader::open(path, &self.sealer)? else { continue };
-            let whole = reader.map_while(Result::ok).take_while(|frame| frame.first < state.head.next);
+        for file in seen.files.iter().rev() {
+            let Ok(reader) = file.open(&self.sealer)? else { continue };
+            let whole = reader.map_while(Result::ok).take_while(|frame| frame.first < seen.head.next);
             let mut records: Vec<_> = whole.flat_map(Frame::records).collect();
             let wanted = count - found.len();
             records.drain(..records.len().saturating_sub(wanted));
@@ -181,14 +213,13 @@ impl Audit {
     /// # Errors
     /// Those of the file system.
     pub fn read(&self, from: u64, count: usize) -> Result<Vec<(u64, String)>, Error> {
-        let state = self.state.lock();
-        let files = list_if_there(&self.dir)?;
+        let seen = self.seen(&self.state.lock())?;
         // The file with the record begins with it, or with one before it.
-        let begin = files.partition_point(|(first, _)| *first <= from).saturating_sub(1);
+        let begin = seen.files.partition_point(|file| file.first <= from).saturating_sub(1);
         let mut found = Vec::new();
-        for (_, path) in files.get(begin..).unwrap_or_default() {
-            let Ok(reader) = Reader::open(path, &self.sealer)? else { continue };
-            let whole = reader.map_while(Result::ok).take_while(|frame| frame.first < state.head.next);
+        for file in seen.files.get(begin..).unwrap_or_default() {
+            let Ok(reader) = file.open(&self.sealer)? else { continue };
+            let whole = reader.map_while(Result::ok).take_while(|frame| frame.first < seen.head.next);
             let records = whole.flat_map(Frame::records).filter(|(position, _)| *position >= from);
             found.extend(records.take(count - found.len()));
             if found.len() >= count {
@@ -196,6 +227,16 @@ impl Audit {
             }
         }
         Ok(found)
+    }
+
+    /// What there is at this moment: it can be read without keeping records waiting, for files are only appended to.
+    fn seen(&self, state: &State) -> Result<Seen, Error> {
+        let file = |(first, path): (u64, PathBuf)| {
+            let length = std::fs::metadata(&path).map_err(|e| io(&path, e))?.len();
+            Ok(SeenFile { first, path, length: usize::try_from(length).unwrap_or(usize::MAX) })
+        };
+        let files = list_if_there(&self.dir)?.into_iter().map(file).collect::<Result<_, Error>>()?;
+        Ok(Seen { head: state.head.clone(), files })
     }
 
     /// The position that the next record gets.
@@ -216,9 +257,39 @@ impl Audit {
     }
 
     /// Reads everything, in order, and says what is not as it was written: what was changed, swapped, taken out or cut off.
-    /// Appending waits meanwhile. `end` is where the store's log says that the chain had ended.
+    /// `end` is where the store's log says that the chain had ended.
     fn verify(&self, end: Option<&AuditEnd>) -> Result<Audited, Error> {
-        let state = self.state.lock();
+        let (Seen { head, files }, mut audited) = {
+            let state = self.state.lock();
+            (self.seen(&state)?, self.verify_head(&state, end)?)
+        };
+        let mut expected = Link { position: head.first, before: None };
+        for file in files {
+            if file.first < head.first {
+                audited.bad.push(format!("{}: a file from before the log begins", name(&file.path)));
+                continue;
+            }
+            let kept_from = self.state.lock().head.first;
+            if file.first < kept_from {
+                // It has been taken away since, and what is before the next one with it.
+                expected = Link { position: kept_from, before: None };
+                continue;
+            }
+            expected = check_file(&file, &self.sealer, &head, expected, &mut audited)?;
+            if audited.bad.len() >= BAD_MAX {
+                return Ok(audited);
+            }
+        }
+        if expected.position < head.next {
+            audited.bad.push(format!("records {} to {} are missing", expected.position, head.next - 1));
+        } else if head.next > 1 && expected.before.is_some_and(|last| last != head.hash) {
+            audited.bad.push(format!("record {}: not the one that the head names", head.next - 1));
+        }
+        Ok(audited)
+    }
+
+    /// What can be said without reading all of it.
+    fn verify_head(&self, state: &State, end: Option<&AuditEnd>) -> Result<Audited, Error> {
         let head = &state.head;
         let mut audited = Audited { from: head.first, to: head.next - 1, ..Audited::default() };
         if head.first == head.next {
@@ -238,41 +309,33 @@ impl Audit {
                 Err(damage) => audited.bad.push(damage),
             }
         }
-        let mut expected = Link { position: head.first, before: None };
-        for (first, path) in list_if_there(&self.dir)? {
-            if first < head.first {
-                audited.bad.push(format!("{}: a file from before the log begins", name(&path)));
-                continue;
-            }
-            expected = check_file(&path, &self.sealer, head, expected, &mut audited)?;
-            if audited.bad.len() >= BAD_MAX {
-                return Ok(audited);
-            }
-        }
-        if expected.position < head.next {
-            audited.bad.push(format!("records {} to {} are missing", expected.position, head.next - 1));
-        } else if head.next > 1 && expected.before.is_some_and(|last| last != head.hash) {
-            audited.bad.push(format!("record {}: not the one that the head names", head.next - 1));
-        }
         Ok(audited)
     }
 
-    /// Seals every file anew under the active key. Appending waits meanwhile.
+    /// Seals every file anew under the active key. Appending waits for one file at a time.
     ///
     /// # Errors
     /// `Damaged` where something cannot be opened: it would not be what it was.
     pub(crate) fn reseal(&self) -> Result<(), Error> {
-        let mut state = self.state.lock();
-        state.writer = None;
-        for (_, path) in list_if_there(&self.dir)? {
+        // What is begun from now on is under the active key.
+        for (first, path) in list_if_there(&self.dir)? {
+            let mut state = self.state.lock();
+            if first < state.head.first {
+                // It has been taken away since.
+                continue;
+            }
+            // The last one is being appended to.
+            state.writer = None;
             file::reseal(&path, &self.sealer, &path, &self.sealer)?;
+            state.recover(&self.dir, &self.sealer)?;
         }
         if self.dir.exists() {
+            let mut state = self.state.lock();
             // Once for each of its slots.
             head::write(&self.dir, &self.sealer, &mut state.head)?;
             head::write(&self.dir, &self.sealer, &mut state.head)?;
         }
-        state.recover(&self.dir, &self.sealer)
+        Ok(())
     }
 
     /// Tells which keys its records are under, as their headers say.
@@ -292,7 +355,7 @@ impl View {
     }
 
     /// Reads the whole audit log, in order, and says what is not as it was written: what was changed, swapped, taken out, cut off,
-    /// or is not what this view's store says of it. Appending waits meanwhile.
+    /// or is not what this view's store says of it. Appending goes on meanwhile.
     ///
     /// # Errors
     /// Those of the file system.
@@ -386,13 +449,14 @@ pub(crate) fn carry(from: &Path, sealer: &Sealer, to: &Path, other: &Sealer) -> 
 
 /// Follows the chain through one file; where it stands behind it.
 fn check_file(
-    path: &Path,
+    file: &SeenFile,
     sealer: &Sealer,
     head: &Head,
     mut expected: Link,
     audited: &mut Audited,
 ) -> Result<Link, Error> {
-    let reader = match Reader::open(path, sealer)? {
+    let path = &file.path;
+    let reader = match file.open(sealer)? {
         Ok(reader) => reader,
         Err(damage) => {
             audited.bad.push(damage);

@@ -31,7 +31,7 @@ pub static SPEC: Command = Command {
 
 fn get(args: &Args, session: &mut dyn Session) -> Result<Reply, CommandError> {
     // Some clients read six fields and no more, so there are more only for who asks for them.
-    let full = args.len() == 4 && args.is(3, "FULL");
+    let full = args.len() > 2 && args.is(args.len() - 1, "FULL");
     let count = match args.len() - usize::from(full) {
         2 => 10,
         3 => args
