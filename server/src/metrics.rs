@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
 
 use hdrhistogram::Histogram;
 use parking_lot::Mutex;
@@ -35,9 +36,9 @@ pub struct Metrics {
     pub commands_denied: AtomicU64,
     pub keys_denied: AtomicU64,
     pub channels_denied: AtomicU64,
-    /// Commands in the last whole second.
+    /// Commands a second, from one look at the counters to the next.
     pub ops_per_second: AtomicU64,
-    /// Bytes in it.
+    /// Bytes a second.
     pub input_per_second: AtomicU64,
     pub output_per_second: AtomicU64,
     errors: Mutex<BTreeMap<&'static str, u64>>,
@@ -220,9 +221,21 @@ impl Metrics {
     }
 }
 
+/// What a counter that grew by so much in this time grew by in a second.
+pub(crate) fn per_second(grown: u64, time: Duration) -> u64 {
+    let seconds = time.as_secs_f64();
+    if seconds > 0.0 { (grown as f64 / seconds).round() as u64 } else { 0 }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_rate_is_of_the_time_that_passed() {
+        assert_eq!(per_second(1500, Duration::from_millis(1500)), 1000);
+        assert_eq!(per_second(5, Duration::ZERO), 0);
+    }
 
     #[test]
     fn latencies_are_in_the_buckets_of_redis() {

@@ -161,6 +161,7 @@ impl Connection {
     /// Answers a request that came after the token expired that the connection is in by, and ends it.
     pub(super) async fn refuse_expired(&mut self) -> Result<(), Closed> {
         self.finish_runs().await;
+        self.server.metrics.rejected(None, ErrorCode::NoAuth);
         self.reply(&Reply::Error(CommandError::new(ErrorCode::NoAuth, "the token has expired")));
         self.state.closing = true;
         Ok(())

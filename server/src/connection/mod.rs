@@ -192,7 +192,9 @@ impl Connection {
                 Err(error @ ProtocolError::Bad(_)) => {
                     self.finish_runs().await;
                     tracing::debug!(client = self.client.id, %error, "protocol error");
-                    self.reply(&Reply::Error(CommandError::err(error.to_string())));
+                    let error = CommandError::err(error.to_string());
+                    self.server.metrics.rejected(None, error.code);
+                    self.reply(&Reply::Error(error));
                     self.state.closing = true;
                 }
                 Err(ProtocolError::TooBig) => {
