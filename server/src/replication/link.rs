@@ -72,7 +72,9 @@ pub(crate) struct LinkState {
     pub(crate) chain: Vec<String>,
     /// The run id of the primary, as heard last, also where the link is down; empty before the first contact.
     pub(crate) primary_id: String,
-    /// Bytes of the snapshot, and how many of them have come.
+    /// The last unit that has come, carried out or not; 0 is none.
+    pub(crate) received: u64,
+    /// Bytes of the snapshot's documents, and of those that are written down here.
     pub(crate) sync_total: u64,
     pub(crate) sync_read: u64,
 }
@@ -87,6 +89,7 @@ impl Link {
             error: String::new(),
             chain: Vec::new(),
             primary_id: String::new(),
+            received: 0,
             sync_total: 0,
             sync_read: 0,
         };
@@ -130,6 +133,7 @@ impl Link {
         state.down.get_or_insert_with(Instant::now);
         state.error = why.replace(['\r', '\n'], " ");
         state.chain.clear();
+        state.received = 0;
     }
 
     /// Something came.
@@ -151,7 +155,12 @@ impl Link {
         self.yields.store(false, SeqCst);
     }
 
-    /// So much of a snapshot has come.
+    /// Units up to this one have come.
+    pub(crate) fn note_received(&self, lsn: u64) {
+        self.state.lock().received = lsn;
+    }
+
+    /// So much of a snapshot is written down.
     pub(crate) fn note_sync(&self, total: u64, read: u64) {
         let mut state = self.state.lock();
         (state.sync_total, state.sync_read) = (total, read);

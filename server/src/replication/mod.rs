@@ -109,6 +109,13 @@ impl Replication {
         self.link.lock().clone()
     }
 
+    /// CONFIG RESETSTAT.
+    pub(crate) fn reset_statistics(&self) {
+        for counter in [&self.syncs_full, &self.syncs_partial, &self.syncs_partial_refused] {
+            counter.store(0, SeqCst);
+        }
+    }
+
     /// Whether the data are being replaced.
     pub(crate) fn is_loading(&self) -> bool {
         self.loading.load(SeqCst)
