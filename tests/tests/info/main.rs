@@ -54,7 +54,7 @@ const ALWAYS_NOTHING: &[(&str, &str)] = &[
 ];
 
 /// Checks that run at once: each is a server or two, which mostly wait.
-const AT_ONCE: usize = 4;
+const AT_ONCE: usize = 3;
 
 #[test]
 fn every_field_has_a_check() -> Result<()> {

@@ -60,7 +60,8 @@ fn followers(seen: &mut Seen) -> Result<()> {
 
 fn synchronisations(seen: &mut Seen) -> Result<()> {
     let small = || options().set("log-segment-size", "1mb").set("repl-log-size", "1mb").set("changes-log-size", "0");
-    let (primary, replica) = (small().set("maxmemory-writes", "1mb").start()?, small().start()?);
+    let (primary, replica) =
+        (small().set("maxmemory-writes", "1mb").set("appendfsync", "no").start()?, small().start()?);
     let mut client = primary.client()?;
     client.ask(&["SET", "a", "x"])?;
     let proxy = Proxy::start(primary.port())?;

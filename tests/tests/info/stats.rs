@@ -10,7 +10,7 @@ pub(crate) const CHECKS: &[Check] =
     &[("traffic", traffic), ("errors and limits", errors), ("expiry", expiry), ("queries", queries), ("reset", reset)];
 
 fn traffic(seen: &mut Seen) -> Result<()> {
-    let server = Options::new().start()?;
+    let server = Options::new().set("appendfsync", "no").start()?;
     let mut client = server.client()?;
     // The start was waited for by another connection.
     seen.comes(&mut client, "connected_clients", 1)?;
@@ -40,7 +40,7 @@ fn traffic(seen: &mut Seen) -> Result<()> {
     drop(others);
 
     // What was sent of a reply counts also where its client leaves in the midst of it.
-    client.ask(&["SET", "large", &"x".repeat(32 << 20)])?;
+    client.ask(&["SET", "large", &"x".repeat(16 << 20)])?;
     let mut leaver = server.client()?;
     let before = seen.look(&mut client)?;
     leaver.send(&request(&["GET", "large"]))?;
@@ -50,7 +50,7 @@ fn traffic(seen: &mut Seen) -> Result<()> {
     drop(leaver);
     seen.comes(&mut client, "connected_clients", 1)?;
     let after = seen.look(&mut client)?;
-    seen.grew(&before, &after, "total_net_output_bytes", seen_bytes..=(32 << 20) as f64)
+    seen.grew(&before, &after, "total_net_output_bytes", seen_bytes..=(16 << 20) as f64)
 }
 
 fn errors(seen: &mut Seen) -> Result<()> {
@@ -122,7 +122,7 @@ fn queries(seen: &mut Seen) -> Result<()> {
     const DOCUMENTS: usize = 100;
     const BYTES: usize = 100_000;
     let options = Options::new().set("query-memory-limit", "4mb").set("query-memory-total", "64mb");
-    let server = options.start()?;
+    let server = options.set("appendfsync", "no").start()?;
     let mut client = server.client()?;
     let fill = "x".repeat(BYTES);
     for at in 0..DOCUMENTS {
