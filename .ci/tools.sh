@@ -32,6 +32,20 @@ openssl_tools() {
     fi
 }
 
+# Taken out of Debian's package, which is not installed: it would start a server.
+prometheus_tools() {
+    if ! command -v promtool >/dev/null && [ ! -x .prometheus/usr/bin/promtool ]; then
+        step "unpacking promtool"
+        local sudo=()
+        if [ "$(id -u)" -ne 0 ]; then sudo=(sudo); fi
+        "${sudo[@]}" apt-get update -qq
+        rm -rf .prometheus
+        mkdir .prometheus
+        (cd .prometheus && apt-get download -qq prometheus && dpkg -x prometheus_*.deb . && rm prometheus_*.deb)
+    fi
+    export PATH="$PATH:$PWD/.prometheus/usr/bin"
+}
+
 # Makes .venv with compat's Python clients and the spelling checker, once for each version of requirements.txt.
 python_tools() {
     local wanted=compat/requirements.txt

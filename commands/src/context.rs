@@ -9,7 +9,10 @@ use veddb_storage::{Transaction, View};
 use crate::access::User;
 use crate::error::CommandError;
 use crate::queries::Queries;
+use crate::query::exec::Examined;
+use crate::query::plan::Plan;
 use crate::reply::Reply;
+use crate::worked::Worked;
 
 pub use crate::session::Session;
 
@@ -30,6 +33,8 @@ pub struct Limits {
     pub changes_reply_size: usize,
     /// `max-commit-work`, steps that expressions may take in one unit, while all other writes wait.
     pub max_commit_work: u64,
+    /// `query-max-time`, milliseconds that a command may take that reads documents; 0 is no limit.
+    pub query_max_time_ms: u64,
 }
 
 impl Default for Limits {
@@ -42,6 +47,7 @@ impl Default for Limits {
             max_regex_size: 1 << 20,
             changes_reply_size: 1 << 20,
             max_commit_work: 500_000,
+            query_max_time_ms: 0,
         }
     }
 }
@@ -65,6 +71,8 @@ pub struct Asker<'a> {
     pub started: Instant,
     /// The connection speaks RESP3, which some answers depend on in more than their encoding.
     pub resp3: bool,
+    /// Where a query says how it came to its answer.
+    pub worked: &'a Worked,
 }
 
 /// What a reading command works with.
@@ -90,8 +98,12 @@ pub struct ReadContext<'a> {
     pub started: Instant,
     /// The connection speaks RESP3.
     pub resp3: bool,
+    /// Where a query says how it came to its answer.
+    pub worked: &'a Worked,
     /// What a read may cost here, ns; none where it may take its time.
     pub patience_ns: Option<f64>,
+    /// How long it may take, whatever the request says; MAXTIME may be less. Milliseconds.
+    pub max_time_ms: Option<u64>,
     /// When the run began: a request may have waited for those before it.
     pub begun: Instant,
     /// Set when the read costs more than that: it is to be run again where it may take its time.
@@ -103,7 +115,7 @@ pub struct ReadContext<'a> {
 impl<'a> ReadContext<'a> {
     /// A context of the view's time, in which a read may take its own.
     pub fn new(view: &'a View, asker: Asker<'a>) -> ReadContext<'a> {
-        let Asker { db, client, user, limits, queries, cancelled, started, resp3 } = asker;
+        let Asker { db, client, user, limits, queries, cancelled, started, resp3, worked } = asker;
         ReadContext {
             view,
             db,
@@ -115,7 +127,9 @@ impl<'a> ReadContext<'a> {
             cancelled,
             started,
             resp3,
+            worked,
             patience_ns: None,
+            max_time_ms: None,
             begun: Instant::now(),
             deferred: Cell::new(false),
             within_unit: false,
@@ -124,8 +138,26 @@ impl<'a> ReadContext<'a> {
 
     /// The same for what a query of this database and moment left, where a read may take its time.
     pub fn resumed<'b>(&'b self, view: &'b View, db: u8) -> ReadContext<'b> {
-        let ReadContext { client, user, limits, queries, cancelled, started, resp3, .. } = *self;
-        ReadContext::new(view, Asker { db, client, user, limits, queries, cancelled, started, resp3 })
+        let ReadContext { client, user, limits, queries, cancelled, started, resp3, worked, .. } = *self;
+        let asker = Asker { db, client, user, limits, queries, cancelled, started, resp3, worked };
+        ReadContext { max_time_ms: self.max_time_ms, ..ReadContext::new(view, asker) }
+    }
+
+    /// Notes the plan by which documents are found.
+    pub(crate) fn planned(&self, plan: &Plan) {
+        self.worked.note(self.started, |work| {
+            if work.plan.is_empty() {
+                work.plan = plan.summary();
+            }
+        });
+    }
+
+    /// Notes what was looked at.
+    pub(crate) fn examined(&self, examined: Examined) {
+        self.worked.note(self.started, |work| {
+            work.examined.keys += examined.keys;
+            work.examined.documents += examined.documents;
+        });
     }
 
     /// Ends a read that would cost too much here. Asked before anything is done.
@@ -151,7 +183,7 @@ impl<'a> ReadContext<'a> {
             // An estimate may be wrong.
             self.afford(self.begun.elapsed().as_nanos() as f64)?;
         }
-        if let Some(limit_ms) = max_time_ms
+        if let Some(limit_ms) = max_time_ms.into_iter().chain(self.max_time_ms).min()
             && self.started.elapsed().as_millis() as u64 >= limit_ms
         {
             return Err(CommandError::max_time(limit_ms));

@@ -2,6 +2,8 @@
 
 use bytes::Bytes;
 
+use crate::worked::Work;
+
 /// A command that took long.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SlowCommand {
@@ -17,6 +19,10 @@ pub struct SlowCommand {
     pub addr: String,
     /// The client's name; empty when there is none.
     pub name: String,
+    /// Names the request in the server's log, too.
+    pub request: String,
+    /// How it came to its answer, where it was a query.
+    pub work: Option<Work>,
 }
 
 /// An event that took longer than `latency-monitor-threshold`.

@@ -40,6 +40,7 @@ pub mod string;
 pub mod table;
 pub mod token;
 pub mod transactions;
+pub mod worked;
 
 pub use args::Args;
 pub use error::{CommandError, ErrorCode};

@@ -269,7 +269,7 @@ pub fn all(replies: &mut dyn Replies, running: &Running<'_>) -> Result<Reply, Co
     let mut all = Vec::new();
     // Apart from what the stages hold: theirs does not have to make room for it, nor is it given up for theirs.
     let mut held = Account::new(context.queries.memory()).part();
-    while let Some(reply) = replies.next(running)? {
+    while let Some(reply) = noting(running, replies)? {
         held.force(reply.size() + size_of::<Reply>());
         if held.bytes() > limit {
             let message =
@@ -279,6 +279,15 @@ pub fn all(replies: &mut dyn Replies, running: &Running<'_>) -> Result<Reply, Co
         all.push(reply);
     }
     Ok(Reply::Array(all))
+}
+
+/// The next reply; what was looked at is noted with the last one.
+fn noting(running: &Running<'_>, replies: &mut dyn Replies) -> Result<Option<Reply>, Failure> {
+    let next = replies.next(running);
+    if !matches!(next, Ok(Some(_))) {
+        running.context.examined(*running.examined.borrow());
+    }
+    next
 }
 
 /// All of these replies, as a read gathers them; `TOOBIG` when they are more than a query may hold.
@@ -308,20 +317,26 @@ impl Cursor {
     /// The next replies, and whether there are more.
     fn read(&mut self, context: &ReadContext<'_>, count: u64) -> Result<(Vec<Reply>, bool), CommandError> {
         let examined = RefCell::new(Examined::default());
-        let running = Running::new(context, self.max_time_ms, &self.account, &examined);
-        let mut batch = Vec::new();
-        let mut bytes = 0;
+        let account = Arc::clone(&self.account);
+        let running = Running::new(context, self.max_time_ms, &account, &examined);
+        let outcome = self.batch(&running, count);
+        context.examined(*examined.borrow());
+        outcome
+    }
+
+    fn batch(&mut self, running: &Running<'_>, count: u64) -> Result<(Vec<Reply>, bool), CommandError> {
+        let (mut batch, mut bytes, context) = (Vec::new(), 0, running.context);
         while (batch.len() as u64) < count && bytes < context.limits.max_document_size {
             let next = match self.ahead.take() {
                 Some(reply) => Some(reply),
-                None => self.replies.next(&running)?,
+                None => self.replies.next(running)?,
             };
             let Some(reply) = next else { return Ok((batch, false)) };
             bytes += reply.size();
             batch.push(reply);
         }
         if self.ahead.is_none() {
-            self.ahead = self.replies.next(&running)?;
+            self.ahead = self.replies.next(running)?;
         }
         Ok((batch, self.ahead.is_some()))
     }

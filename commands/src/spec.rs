@@ -77,9 +77,15 @@ impl Command {
         if self.arity < 0 { count >= wanted } else { count == wanted }
     }
 
+    /// How long a read may take, as far as it says so (MAXTIME) or `query-max-time` does, milliseconds.
+    pub fn max_time_ms(&self, args: &Args, limits: &Limits) -> Option<u64> {
+        let set = Some(limits.query_max_time_ms).filter(|ms| *ms > 0 && self.group == Group::Document);
+        self.asked_time_ms(args).into_iter().chain(set).min()
+    }
+
     /// The milliseconds after MAXTIME, where the command takes it and 1 or more are given. What cannot be read is the
     /// command's own to refuse.
-    pub fn max_time_ms(&self, args: &Args) -> Option<u64> {
+    fn asked_time_ms(&self, args: &Args) -> Option<u64> {
         const MAXTIME: &str = "MAXTIME";
         if !self.args.iter().any(|arg| arg.token == MAXTIME) {
             return None;
@@ -376,7 +382,7 @@ mod tests {
         for (words, expected) in cases {
             let words = std::iter::once("DOC.FIND").chain(words.iter().copied());
             let args = Args::new(words.map(|word| Bytes::copy_from_slice(word.as_bytes())).collect());
-            assert_eq!(find.max_time_ms(&args), *expected, "{args:?}");
+            assert_eq!(find.asked_time_ms(&args), *expected, "{args:?}");
         }
     }
 }

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use veddb_commands::context::{Asker, Limits, Phased, Prepared, ReadContext, Step, Unit, WriteContext};
 use veddb_commands::queries::Queries;
 use veddb_commands::spec::Run;
+use veddb_commands::worked::Worked;
 use veddb_commands::{Args, CommandError, ErrorCode, Reply, table};
 use veddb_storage::seal::MasterKeySource;
 use veddb_storage::{Error, FsyncPolicy, Job, Options, Store, Transaction, View};
@@ -93,6 +94,7 @@ impl Database {
             cancelled: &cancelled,
             started: Instant::now(),
             resp3: false,
+            worked: &Worked::default(),
         };
         let context = ReadContext::new(view, asker);
         phased.next(&context, before)
@@ -131,6 +133,7 @@ impl Database {
                 cancelled: &cancelled,
                 started: Instant::now(),
                 resp3: false,
+                worked: &Worked::default(),
             };
             let context = ReadContext::new(&view, asker);
             return run(&args(parts), &context).unwrap();

@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use veddb_commands::lookup;
 use veddb_commands::session::{ClientInfo, Unblock};
+use veddb_commands::worked::Worked;
 
 use crate::config::Settings;
 use crate::execute::now_ms;
@@ -68,6 +69,8 @@ pub struct Client {
     woken: Notify,
     /// Raised when nobody waits for the answer any more; long reads look at it.
     pub cancelled: AtomicBool,
+    /// How its last query came to its answer.
+    pub worked: Worked,
 }
 
 /// What a client says of itself.
@@ -303,6 +306,7 @@ impl Clients {
             killed: AtomicBool::new(false),
             woken: Notify::new(),
             cancelled: AtomicBool::new(false),
+            worked: Worked::default(),
         });
         all.insert(client.id, Arc::clone(&client));
         Some(client)

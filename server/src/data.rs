@@ -1,6 +1,7 @@
 //! Opens the store as the settings ask. The only place where settings meet storage's options.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use veddb_storage::seal::{CIPHER, MasterKeySource, SEALS};
@@ -8,6 +9,14 @@ use veddb_storage::{Error, Options, Store};
 
 use crate::config::Settings;
 use crate::server::COMMIT_QUEUE;
+
+/// Raised when a store has failed; the process ends soon after.
+static FAILED: AtomicBool = AtomicBool::new(false);
+
+/// Whether a store has failed.
+pub(crate) fn has_failed() -> bool {
+    FAILED.load(Relaxed)
+}
 
 /// How long the clients of a failed store have to hear of it.
 const LAST_WORDS: Duration = Duration::from_millis(300);
@@ -72,6 +81,7 @@ pub(crate) fn master_key(settings: &Settings) -> Result<MasterKeySource, Error> 
 /// After a failed sync nobody knows what is on disk. The next start reads what is there, so the best this process can do
 /// is to end.
 pub(crate) fn fatal(error: &Error) {
+    FAILED.store(true, Relaxed);
     tracing::error!(%error, "the store has failed; the server ends, and the next start recovers from the log");
     std::thread::spawn(|| {
         std::thread::sleep(LAST_WORDS);

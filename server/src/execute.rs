@@ -6,6 +6,7 @@
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::runtime::Handle;
@@ -60,7 +61,7 @@ impl Caller {
         let caller = self.clone();
         let work = self.on_a_thread(move || {
             let view = caller.server.loaded()?.view(now_ms());
-            read(run, &args, &caller.context(&view))
+            read(run, &args, &ReadContext { max_time_ms, ..caller.context(&view) })
         });
         let answer_by = |ms| self.started.checked_add(Duration::from_millis(ms)).and_then(|at| at.checked_add(GRACE));
         match max_time_ms.and_then(|ms| answer_by(ms).map(|at| (ms, at))) {
@@ -109,7 +110,9 @@ impl Caller {
         &self,
         work: impl FnOnce() -> Result<T, CommandError> + Send + 'static,
     ) -> Result<T, CommandError> {
+        let waiting = Waiting::begin(&self.server.reads_waiting);
         let Ok(slot) = Arc::clone(&self.server.read_slots).acquire_owned().await else { return Err(stopped()) };
+        drop(waiting);
         on_a_thread_with(slot, work).await
     }
 
@@ -124,8 +127,25 @@ impl Caller {
             cancelled: &self.client.cancelled,
             started: self.started,
             resp3: self.resp3,
+            worked: &self.client.worked,
         };
         ReadContext::new(view, asker)
+    }
+}
+
+/// Counts who waits, for as long as it is there: also whose client goes away meanwhile.
+struct Waiting<'c>(&'c AtomicUsize);
+
+impl Waiting<'_> {
+    fn begin(count: &AtomicUsize) -> Waiting<'_> {
+        count.fetch_add(1, Relaxed);
+        Waiting(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
     }
 }
 

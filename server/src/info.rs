@@ -8,6 +8,7 @@ use veddb_commands::session::{InfoSection, REDIS_VERSION};
 use crate::client::Client;
 use crate::execute::now_ms;
 use crate::memory;
+use crate::process;
 use crate::server::Server;
 
 type Fields = Vec<(String, String)>;
@@ -254,19 +255,14 @@ fn kibibytes(bytes: u64) -> String {
 }
 
 fn cpu() -> Fields {
-    // Fields 14 to 17 of /proc/self/stat, counted after the command's name, which may hold spaces.
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let after_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
-    let mut ticks = after_name.split_whitespace().skip(11).map_while(|word| word.parse::<u64>().ok());
-    let (Some(user), Some(system)) = (ticks.next(), ticks.next()) else { return Vec::new() };
-    let a_second = rustix::param::clock_ticks_per_second().max(1);
-    let seconds = |ticks: u64| format!("{:.6}", ticks as f64 / a_second as f64);
-    let mut fields = vec![field("used_cpu_sys", seconds(system)), field("used_cpu_user", seconds(user))];
-    if let (Some(user), Some(system)) = (ticks.next(), ticks.next()) {
-        fields.push(field("used_cpu_sys_children", seconds(system)));
-        fields.push(field("used_cpu_user_children", seconds(user)));
-    }
-    fields
+    let Some(times) = process::times() else { return Vec::new() };
+    let seconds = |seconds: f64| format!("{seconds:.6}");
+    vec![
+        field("used_cpu_sys", seconds(times.system_s)),
+        field("used_cpu_user", seconds(times.user_s)),
+        field("used_cpu_sys_children", seconds(times.children_system_s)),
+        field("used_cpu_user_children", seconds(times.children_user_s)),
+    ]
 }
 
 fn commandstats(server: &Server) -> Fields {

@@ -7,7 +7,7 @@ use std::hash::Hash;
 use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
@@ -40,22 +40,60 @@ const SWEEP: Duration = Duration::from_secs(1);
 
 type Limiter<K> = RateLimiter<K, DashMapStateStore<K>, DefaultClock>;
 
+/// What a connection has taken out of the buckets beyond what it has used: so that not every request of a pipeline goes to them. Of
+/// each no more than what fills it in a millisecond.
+#[derive(Debug, Default)]
+pub(crate) struct Held {
+    address_commands: u32,
+    address_bytes: u32,
+    user_commands: u32,
+    user_bytes: u32,
+}
+
+impl Held {
+    /// What was taken of a user's buckets is nobody else's.
+    pub(crate) fn forget_user(&mut self) {
+        (self.user_commands, self.user_bytes) = (0, 0);
+    }
+}
+
 /// One limit of many buckets. There is no limiter where there is no limit.
 struct Bucket<K: Hash + Eq + Clone> {
     limiter: ArcSwapOption<Limiter<K>>,
+    /// What a connection may take ahead.
+    ahead: AtomicU32,
     refused: AtomicU64,
 }
 
 impl<K: Hash + Eq + Clone> Default for Bucket<K> {
     fn default() -> Bucket<K> {
-        Bucket { limiter: ArcSwapOption::empty(), refused: AtomicU64::new(0) }
+        Bucket { limiter: ArcSwapOption::empty(), ahead: AtomicU32::new(0), refused: AtomicU64::new(0) }
     }
 }
 
 impl<K: Hash + Eq + Clone> Bucket<K> {
     fn set(&self, a_second: u32) {
+        self.ahead.store(a_second / 1000, Relaxed);
         let quota = NonZeroU32::new(a_second).map(Quota::per_second);
         self.limiter.store(quota.map(|quota| Arc::new(RateLimiter::dashmap(quota))));
+    }
+
+    /// Takes so many of what is held, and where that is not enough out of the bucket of `key`.
+    fn take_of(&self, held: &mut u32, key: impl FnOnce() -> K, count: u32) -> Result<(), Duration> {
+        if let Some(left) = held.checked_sub(count) {
+            *held = left;
+            return Ok(());
+        }
+        let limiter = self.limiter.load();
+        let Some(limiter) = &*limiter else { return Ok(()) };
+        let (key, ahead) = (key(), self.ahead.load(Relaxed));
+        if let Some(both) = NonZeroU32::new(count.saturating_add(ahead)).filter(|_| ahead > 0)
+            && let Ok(Ok(())) = limiter.check_key_n(&key, both)
+        {
+            *held = held.saturating_add(ahead).min(ahead);
+            return Ok(());
+        }
+        self.take(&key, count)
     }
 
     /// Takes so many out of the bucket of `key`; after how long they are there, where they are not.
@@ -148,13 +186,22 @@ impl Limits {
     ///
     /// # Errors
     /// `RATELIMIT` where the address or the user has asked for too much.
-    pub(crate) fn request(&self, address: IpAddr, user: Option<&Bytes>, bytes: usize) -> Result<(), CommandError> {
-        self.address_commands.take(&network(address), 1).map_err(|wait| refused("limit-address-commands", wait))?;
-        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
-        self.address_bytes.take(&network(address), bytes).map_err(|wait| refused("limit-address-bytes", wait))?;
+    pub(crate) fn request(
+        &self,
+        held: &mut Held,
+        address: IpAddr,
+        user: Option<&Bytes>,
+        bytes: usize,
+    ) -> Result<(), CommandError> {
+        let (network, bytes) = (|| network(address), u32::try_from(bytes).unwrap_or(u32::MAX));
+        let over = |limit| move |wait| refused(limit, wait);
+        self.address_commands
+            .take_of(&mut held.address_commands, network, 1)
+            .map_err(over("limit-address-commands"))?;
+        self.address_bytes.take_of(&mut held.address_bytes, network, bytes).map_err(over("limit-address-bytes"))?;
         let Some(user) = user else { return Ok(()) };
-        self.user_commands.take(user, 1).map_err(|wait| refused("limit-user-commands", wait))?;
-        self.user_bytes.take(user, bytes).map_err(|wait| refused("limit-user-bytes", wait))
+        self.user_commands.take_of(&mut held.user_commands, || user.clone(), 1).map_err(over("limit-user-commands"))?;
+        self.user_bytes.take_of(&mut held.user_bytes, || user.clone(), bytes).map_err(over("limit-user-bytes"))
     }
 
     /// Forgets those who have not asked for anything lately. To be called every [`SWEEP`].
@@ -207,15 +254,25 @@ mod tests {
         let (one, other) = (IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 0, 0, 2]));
         let user = Bytes::from_static(b"ada");
         for _ in 0..3 {
-            limits.request(one, Some(&user), 1).unwrap();
+            limits.request(&mut Held::default(), one, Some(&user), 1).unwrap();
         }
-        let error = limits.request(one, Some(&user), 1).unwrap_err().to_string();
+        let error = limits.request(&mut Held::default(), one, Some(&user), 1).unwrap_err().to_string();
         assert!(error.starts_with("RATELIMIT limit-address-commands is reached, try again in "), "{error}");
-        limits.request(other, Some(&user), 97).unwrap();
-        assert!(limits.request(other, Some(&user), 1).unwrap_err().to_string().contains("limit-user-bytes"));
+        limits.request(&mut Held::default(), other, Some(&user), 97).unwrap();
+        assert!(
+            limits
+                .request(&mut Held::default(), other, Some(&user), 1)
+                .unwrap_err()
+                .to_string()
+                .contains("limit-user-bytes")
+        );
         // More than a bucket takes all of it.
-        limits.request(other, Some(&Bytes::from_static(b"eve")), 1_000_000).unwrap();
-        assert!(limits.request(IpAddr::from([10, 0, 0, 3]), Some(&Bytes::from_static(b"eve")), 1).is_err());
+        limits.request(&mut Held::default(), other, Some(&Bytes::from_static(b"eve")), 1_000_000).unwrap();
+        assert!(
+            limits
+                .request(&mut Held::default(), IpAddr::from([10, 0, 0, 3]), Some(&Bytes::from_static(b"eve")), 1)
+                .is_err()
+        );
         assert_eq!(limits.refused(), (0, 3));
     }
 
@@ -239,8 +296,25 @@ mod tests {
     fn without_limits_nothing_is_kept() {
         let limits = limits(Settings::default());
         for _ in 0..1000 {
-            limits.request(IpAddr::from([10, 0, 0, 1]), Some(&Bytes::from_static(b"ada")), 1 << 30).unwrap();
+            limits
+                .request(&mut Held::default(), IpAddr::from([10, 0, 0, 1]), Some(&Bytes::from_static(b"ada")), 1 << 30)
+                .unwrap();
         }
         assert!(limits.user_bytes.limiter.load().is_none());
+    }
+
+    #[test]
+    fn what_is_taken_ahead_is_used_and_no_more_is_let_through() {
+        let limits = limits(Settings { address_commands: 10_000, ..Settings::default() });
+        let address = IpAddr::from([10, 0, 0, 1]);
+        let begun = std::time::Instant::now();
+        let (mut one, mut other, mut through) = (Held::default(), Held::default(), 0_u64);
+        for _ in 0..100_000 {
+            through += u64::from(limits.request(&mut one, address, None, 1).is_ok());
+            through += u64::from(limits.request(&mut other, address, None, 1).is_ok());
+        }
+        let most = 10_000 + begun.elapsed().as_millis() as u64 * 10 + 20;
+        assert!((10_000..=most).contains(&through), "{through} came through, at most {most} may");
+        assert!(one.address_commands <= 10 && other.address_commands <= 10);
     }
 }

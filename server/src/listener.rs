@@ -33,23 +33,27 @@ pub enum Speaks {
 pub fn bind(settings: &Settings) -> Result<(Vec<(TcpListener, Speaks)>, u16), BindError> {
     let (mut listeners, mut port) = (Vec::new(), settings.tls.port);
     if settings.tls.port != 0 {
-        let (secured, _) = bind_port(settings, settings.tls.port)?;
+        let (secured, _) = bind_port(&settings.bind, settings.tls.port, settings.tcp_backlog)?;
         listeners.extend(secured.into_iter().map(|listener| (listener, Speaks::Tls)));
     }
     if settings.port != 0 || settings.tls.port == 0 {
-        let (plain, at) = bind_port(settings, settings.port)?;
+        let (plain, at) = bind_port(&settings.bind, settings.port, settings.tcp_backlog)?;
         listeners.extend(plain.into_iter().map(|listener| (listener, Speaks::Plain)));
         port = at;
     }
     Ok((listeners, port))
 }
 
-/// Binds every address of the setting `bind`, all on one port. Port 0 takes a free one, the same for all.
-fn bind_port(settings: &Settings, mut port: u16) -> Result<(Vec<TcpListener>, u16), BindError> {
+/// Binds all of these addresses on one port. Port 0 takes a free one, the same for all.
+pub(crate) fn bind_port(
+    addresses: &[IpAddr],
+    mut port: u16,
+    backlog: u32,
+) -> Result<(Vec<TcpListener>, u16), BindError> {
     let mut listeners = Vec::new();
-    for address in &settings.bind {
+    for address in addresses {
         let at = SocketAddr::new(*address, port);
-        let listener = bind_one(at, settings.tcp_backlog).map_err(|source| BindError { at, source })?;
+        let listener = bind_one(at, backlog).map_err(|source| BindError { at, source })?;
         port = listener.local_addr().map_err(|source| BindError { at, source })?.port();
         listeners.push(listener);
     }
@@ -153,7 +157,8 @@ fn turn_away(server: &Server, socket: &TcpStream, speaks: Speaks, why: &str) {
     let _ = SockRef::from(socket).send(why.as_bytes());
 }
 
-fn is_loopback(address: IpAddr) -> bool {
+/// Whether that is this machine itself.
+pub(crate) fn is_loopback(address: IpAddr) -> bool {
     address.to_canonical().is_loopback()
 }
 

@@ -11,7 +11,7 @@ use veddb_commands::session::Shutdown;
 use veddb_server::acl::{self, Acl};
 use veddb_server::config::{Config, file, table::SETTINGS};
 use veddb_server::tls::Tls;
-use veddb_server::{Server, audit, changes, data, listener, notify, processor, telemetry};
+use veddb_server::{Server, audit, changes, data, http, listener, notify, processor, scrape, telemetry};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -25,7 +25,7 @@ usage:
                                                   how far a server's rotation of its key is
   veddb rollback show FILE [--SETTING VALUE ...]
                                                   print what a file in <dir>/rollback has, as JSON lines
-  veddb docs [commands|language]                  print a reference as Markdown
+  veddb docs [commands|language|metrics]          print a reference as Markdown
   veddb --version
   veddb --help
 
@@ -65,7 +65,8 @@ fn run(mut arguments: Vec<String>) -> anyhow::Result<()> {
         Some("docs") => match arguments.get(1).map(String::as_str) {
             None | Some("commands") => say(&veddb_commands::reference::render()),
             Some("language") => say(&veddb_commands::language::render()),
-            Some(other) => anyhow::bail!("no reference {other}: it is commands or language"),
+            Some("metrics") => say(&scrape::reference()),
+            Some(other) => anyhow::bail!("no reference {other}: it is commands, language or metrics"),
         },
         first => {
             if first == Some("server") {
@@ -130,6 +131,11 @@ fn serve(arguments: &[String]) -> anyhow::Result<()> {
         let mut signals = Signals::new()?;
         // Bound first: a port that is taken should not cost a recovery.
         let (listeners, port) = listener::bind(&settings)?;
+        // Answers while the data are opened, which may take long.
+        let watched = Arc::new(http::Port::default());
+        for listener in http::bind(&settings)? {
+            tokio::spawn(http::accept(listener, Arc::clone(&watched)));
+        }
         let tls = Tls::default();
         tls.load(&settings.tls).map_err(anyhow::Error::msg).context("cannot set TLS up")?;
         let opening = settings.clone();
@@ -147,6 +153,7 @@ fn serve(arguments: &[String]) -> anyhow::Result<()> {
         audit::start(&server)?;
         server.begin_role();
         tokio::spawn(Arc::clone(&server).sample());
+        watched.started(&server);
         for (listener, speaks) in listeners {
             tokio::spawn(listener::accept(Arc::clone(&server), listener, speaks));
         }

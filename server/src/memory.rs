@@ -65,7 +65,7 @@ pub(crate) fn figures(server: &Server) -> Memory {
 }
 
 /// What a connection holds, bytes.
-fn held(client: &Client) -> usize {
+pub(crate) fn held(client: &Client) -> usize {
     let buffers = [
         &client.query_buffer,
         &client.query_buffer_free,

@@ -1,7 +1,7 @@
 //! What all connections share, from the start of the server to its end.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Semaphore, watch};
@@ -15,6 +15,7 @@ use crate::changes::Waiters;
 use crate::client::Clients;
 use crate::config::{Config, OutputLimit, Settings};
 use crate::current::Current;
+use crate::execute::now_ms;
 use crate::latency::Latency;
 use crate::limits::Limits;
 use crate::memory;
@@ -77,8 +78,12 @@ pub struct Server {
     pub commit_slots: Arc<Semaphore>,
     /// A permit for each long read that runs; the others wait in their connections.
     pub read_slots: Arc<Semaphore>,
+    /// Long reads that wait for such a permit.
+    pub(crate) reads_waiting: AtomicUsize,
     /// When it started.
     pub started: Instant,
+    /// The same, milliseconds since 1970, as the clock was then.
+    pub(crate) started_ms: u64,
     /// 40 random hexadecimal digits, others at each start.
     pub run_id: String,
     /// The port it listens on.
@@ -132,7 +137,9 @@ impl Server {
             queries: Queries::new(query_limits),
             commit_slots: Arc::new(Semaphore::new(COMMIT_QUEUE)),
             read_slots: Arc::new(Semaphore::new(read_slots)),
+            reads_waiting: AtomicUsize::new(0),
             started: Instant::now(),
+            started_ms: now_ms(),
             run_id: hex::encode(random),
             port,
             out_of_memory: AtomicBool::new(false),
@@ -160,7 +167,7 @@ impl Server {
         filled: &mut Filled,
     ) -> Vec<usize> {
         self.replication.feeds.publish(shard, channel, messages);
-        self.pubsub.publish(shard, channel, messages, limit, filled)
+        self.publish_here(shard, channel, messages, limit, filled)
     }
 
     /// The same of messages of a client: as in Redis, a replica's own replicas get only what its primary sends.
@@ -173,9 +180,23 @@ impl Server {
         filled: &mut Filled,
     ) -> Vec<usize> {
         if self.replication.is_replica() {
-            return self.pubsub.publish(shard, channel, messages, limit, filled);
+            return self.publish_here(shard, channel, messages, limit, filled);
         }
         self.publish(shard, channel, messages, limit, filled)
+    }
+
+    fn publish_here(
+        &self,
+        shard: bool,
+        channel: &[u8],
+        messages: &[&[u8]],
+        limit: &OutputLimit,
+        filled: &mut Filled,
+    ) -> Vec<usize> {
+        let counts = self.pubsub.publish(shard, channel, messages, limit, filled);
+        self.metrics.messages_published.fetch_add(counts.len() as u64, Relaxed);
+        self.metrics.messages_delivered.fetch_add(counts.iter().sum::<usize>() as u64, Relaxed);
+        counts
     }
 
     /// Begins to stop. The first caller says how.
@@ -262,6 +283,11 @@ impl Server {
         if over != self.out_of_memory.swap(over, Relaxed) && over {
             tracing::warn!(maxmemory, "the server takes more memory than maxmemory; what takes more is refused");
         }
+    }
+
+    /// Names a request that came then, in this server's log and in SLOWLOG: the connection, and the nanoseconds since the start.
+    pub(crate) fn request_id(&self, client: u64, came: Instant) -> String {
+        format!("{client}-{:x}", came.saturating_duration_since(self.started).as_nanos())
     }
 
     /// Whether it did, a second ago at most.

@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use veddb_commands::Args;
 use veddb_commands::figures::SlowCommand;
 use veddb_commands::lookup::Entry;
+use veddb_commands::worked::Work;
 
 use crate::client::Client;
 use crate::execute::now_ms;
@@ -32,7 +33,14 @@ struct Entries {
 
 impl Slowlog {
     /// Adds a command, and forgets the oldest beyond `most`.
-    pub(crate) fn add(&self, entry: &Entry, args: &Args, client: &Client, took_us: u64, most: usize) {
+    pub(crate) fn add(
+        &self,
+        (entry, args): (&Entry, &Args),
+        client: &Client,
+        (request, took_us): (String, u64),
+        work: Option<Work>,
+        most: usize,
+    ) {
         let slow = SlowCommand {
             id: 0,
             unix_s: now_ms() / 1000,
@@ -40,6 +48,8 @@ impl Slowlog {
             args: shortened(entry, args),
             addr: client.addr.to_string(),
             name: client.texts.lock().name.clone(),
+            request,
+            work,
         };
         let mut log = self.0.lock();
         let id = log.next_id;
@@ -51,6 +61,11 @@ impl Slowlog {
     /// The latest, at most so many.
     pub(crate) fn latest(&self, most: usize) -> Vec<SlowCommand> {
         self.0.lock().entries.iter().take(most).cloned().collect()
+    }
+
+    /// How many there have been since the start, also those that are forgotten.
+    pub(crate) fn count(&self) -> u64 {
+        self.0.lock().next_id
     }
 
     /// How many there are.

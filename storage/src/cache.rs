@@ -47,6 +47,8 @@ pub(crate) struct DocumentCache {
     runs: Runs,
     budget_bytes: AtomicUsize,
     generation: AtomicU64,
+    /// Documents read one by one that made room for others.
+    evictions: AtomicU64,
 }
 
 impl DocumentCache {
@@ -61,6 +63,7 @@ impl DocumentCache {
             runs: Runs::default(),
             budget_bytes: AtomicUsize::new(budget_bytes),
             generation: AtomicU64::new(0),
+            evictions: AtomicU64::new(0),
         }
     }
 
@@ -182,6 +185,7 @@ impl DocumentCache {
             } else {
                 shard.bytes -= old.bytes;
                 self.shard_bytes.fetch_sub(old.bytes, Ordering::Relaxed);
+                self.evictions.fetch_add(1, Ordering::Relaxed);
             }
         }
     }
@@ -193,6 +197,11 @@ impl DocumentCache {
     pub(crate) fn set_budget_bytes(&self, bytes: usize) {
         self.budget_bytes.store(bytes, Ordering::Relaxed);
         self.runs.shrink(self.room_of_runs());
+    }
+
+    /// Documents that made room for others since the store was opened; those in runs are not among them.
+    pub(crate) fn evictions(&self) -> u64 {
+        self.evictions.load(Ordering::Relaxed)
     }
 
     /// Hits and misses since the store was opened.

@@ -10,6 +10,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender};
+use std::time::Instant;
 
 use crate::Error;
 use crate::collection::CollectionHandle;
@@ -68,6 +69,8 @@ pub(crate) struct Done {
     pub(crate) replaced: Vec<PageId>,
     /// Stored pages of the dropped trees, to be freed by the next checkpoint.
     pub(crate) freed: Vec<(PageId, Lsn)>,
+    /// From the request to its end, microseconds.
+    pub(crate) took_us: u64,
 }
 
 /// Reads the checkpoint; none where there is no file.
@@ -192,6 +195,7 @@ pub(crate) fn run(
 }
 
 fn write(shared: &Shared, request: Request, reclaim: &mut Vec<u32>) -> Result<Done, Error> {
+    let began = Instant::now();
     let state = request.state;
     let (file, path, lsn_written) = request.log;
     let (wanted_bytes_max, reserve) = (request.log_pinned_bytes_max, request.disk_reserve_bytes);
@@ -289,6 +293,7 @@ fn write(shared: &Shared, request: Request, reclaim: &mut Vec<u32>) -> Result<Do
         trees: trees.into_iter().map(|((collection, index), tree)| (collection, index, tree)).collect(),
         replaced,
         freed,
+        took_us: u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX),
     })
 }
 

@@ -3,17 +3,15 @@
 //! It takes jobs from a bounded queue, runs their units against its working state, appends the group to the log, syncs it
 //! when `appendfsync` is `always`, publishes the new state, and only then lets the jobs answer.
 
-use parking_lot::Mutex;
 use std::collections::VecDeque;
-use std::fs::File;
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError};
 use std::sync::{Arc, Weak};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::Error;
 use crate::checkpoint;
+use crate::control::Control;
 use crate::effect::{EffectWriter, append_unit};
 use crate::index::{PageId, Phase};
 use crate::log::{AppendError, Log};
@@ -67,64 +65,10 @@ pub(crate) struct WantedCheckpoint {
 }
 
 /// A group is closed when it has this many units or this many bytes.
-const GROUP_UNITS_MAX: usize = 1024;
+pub(crate) const GROUP_UNITS_MAX: usize = 1024;
 const GROUP_BYTES_MAX: usize = 4 << 20;
 /// A checkpoint is made after this much log, whatever is in memory, so that a start has little to replay.
 const LOG_BYTES_REPLAYED_MAX: u64 = 128 << 20;
-
-/// What the committer shares with the store's handle and with the thread that syncs once a second.
-#[derive(Debug)]
-pub(crate) struct Control {
-    pub(crate) fsync: AtomicU8,
-    /// The segment being written, for the background sync. Held while the LSN is read, so that the file is the right one.
-    pub(crate) sync_target: Mutex<Option<(Arc<File>, PathBuf)>>,
-    pub(crate) groups: AtomicU64,
-    pub(crate) units: AtomicU64,
-    pub(crate) log_bytes: AtomicU64,
-    pub(crate) checkpoints: AtomicU64,
-    /// When the last one was written, milliseconds since 1970; at first when the store was opened.
-    pub(crate) checkpointed_ms: AtomicU64,
-    pub(crate) lsn_applied: AtomicU64,
-    pub(crate) keys_expired: AtomicU64,
-    /// Bytes of index entries that no checkpoint has written yet.
-    pub(crate) recent_bytes: AtomicU64,
-}
-
-impl Control {
-    pub(crate) fn new(policy: FsyncPolicy) -> Control {
-        let control = Control {
-            fsync: AtomicU8::new(0),
-            sync_target: Mutex::new(None),
-            groups: AtomicU64::new(0),
-            units: AtomicU64::new(0),
-            log_bytes: AtomicU64::new(0),
-            checkpoints: AtomicU64::new(0),
-            checkpointed_ms: AtomicU64::new(now_ms()),
-            lsn_applied: AtomicU64::new(0),
-            keys_expired: AtomicU64::new(0),
-            recent_bytes: AtomicU64::new(0),
-        };
-        control.set_fsync(policy);
-        control
-    }
-
-    pub(crate) fn set_fsync(&self, policy: FsyncPolicy) {
-        let code = match policy {
-            FsyncPolicy::Always => 0,
-            FsyncPolicy::EverySecond => 1,
-            FsyncPolicy::No => 2,
-        };
-        self.fsync.store(code, Ordering::Release);
-    }
-
-    pub(crate) fn fsync(&self) -> FsyncPolicy {
-        match self.fsync.load(Ordering::Acquire) {
-            0 => FsyncPolicy::Always,
-            1 => FsyncPolicy::EverySecond,
-            _ => FsyncPolicy::No,
-        }
-    }
-}
 
 /// The committer's own things.
 pub(crate) struct Committer {
@@ -156,7 +100,6 @@ pub(crate) struct Committer {
     /// Writes are refused while less than this is free beside what the next checkpoint will write.
     pub(crate) disk_reserve_bytes: u64,
     pub(crate) space_checked_at: u64,
-    pub(crate) space_low: bool,
     /// The last unit of the group being made; the last one logged between groups.
     pub(crate) group_lsn: Lsn,
     pub(crate) effects: EffectWriter,
@@ -170,7 +113,7 @@ pub(crate) struct Committer {
 }
 
 /// Milliseconds since 1970.
-fn now_ms() -> u64 {
+pub(crate) fn now_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64)
 }
 
@@ -356,6 +299,7 @@ impl Committer {
                     let state = Arc::clone(&self.shared.state.read());
                     self.working.roll_back(&state);
                     self.group_lsn = state.lsn;
+                    self.control.groups_refused.fetch_add(1, Ordering::Relaxed);
                     tracing::warn!("no space left for the log; the group was refused");
                     for job in jobs {
                         job.finished(Err(Error::NoSpace));
@@ -373,9 +317,11 @@ impl Committer {
             self.control.keys_expired.fetch_add(keys_expired, Ordering::Relaxed);
             self.control.groups.fetch_add(1, Ordering::Relaxed);
             self.control.units.fetch_add(u64::from(units), Ordering::Relaxed);
+            self.control.group_units.lock().note(u64::from(units));
             self.shared.pace.note(u64::from(units));
             self.control.log_bytes.store(self.log.bytes_written(), Ordering::Relaxed);
             self.control.recent_bytes.store(self.working.recent_bytes as u64, Ordering::Relaxed);
+            self.control.dirty_bytes.store(self.working.dirty_bytes as u64, Ordering::Relaxed);
         } else if std::mem::take(&mut self.working.publish_due) {
             self.publish();
         }
@@ -480,7 +426,10 @@ impl Committer {
         self.working.sources.frozen =
             Some(std::mem::replace(&mut self.working.sources.active, Arc::new(Memtable::default())));
         self.working.dirty_bytes = 0;
+        self.control.dirty_bytes.store(0, Ordering::Relaxed);
         self.forget_names();
+        self.control.frozen_bytes.store(self.working.recent_bytes as u64, Ordering::Relaxed);
+        self.control.recent_bytes.store(0, Ordering::Relaxed);
         self.working.freeze_recent();
         // In this checkpoint: what it says is nobody's must not be theirs.
         self.shared.builds.forget_adopted();
@@ -533,6 +482,7 @@ impl Committer {
         let done = outcome?;
         self.checkpoint_running = false;
         self.working.sources.frozen = None;
+        self.control.frozen_bytes.store(0, Ordering::Relaxed);
         self.working.sources.snapshot = done.snapshot;
         self.working.sources.generation = done.generation;
         // Readers of states up to now may have the trees without what was frozen, and so the pages that it replaced.
@@ -544,6 +494,7 @@ impl Committer {
         self.lsn_applied = done.lsn;
         self.control.lsn_applied.store(done.lsn, Ordering::Relaxed);
         self.control.checkpoints.fetch_add(1, Ordering::Relaxed);
+        self.control.checkpoints_us.lock().note(done.took_us);
         self.control.checkpointed_ms.store(now_ms(), Ordering::Relaxed);
         for (collection, id) in std::mem::take(&mut self.adopted) {
             // It may be gone by now, with its collection or alone.

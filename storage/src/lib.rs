@@ -11,6 +11,7 @@ mod cache;
 mod checkpoint;
 mod collection;
 mod commit;
+mod control;
 #[cfg(test)]
 mod damage;
 pub mod document;
@@ -21,6 +22,7 @@ mod keys;
 mod kv;
 mod log;
 mod lsn;
+mod measured;
 mod memtable;
 mod names;
 mod note;
@@ -58,8 +60,10 @@ pub use index::{
     Entry, FIELDS_BYTES_MAX, FIELDS_MAX, INDEXES_MAX, Index, IndexDefinition, IndexField, IndexSpec, SHORTENED_BYTES,
 };
 pub use keys::{AUDIT, KEYS, KeyValue, ROLES, SIGNING_KEYS, TOKENS, USERS, key_id, key_of, key_value, pack_key};
+pub use kv::Activity;
 pub use kv::fjall::OPENING_THREAD;
 pub use lsn::Lsn;
+pub use measured::Measured;
 pub use note::{Listener, Note, OwnWatcher};
 pub use options::{FsyncPolicy, OnFatal, Options};
 pub use record_id::RecordId;
@@ -71,7 +75,7 @@ pub use replicate::{
 pub use rotate::{DataKeys, Figures, KeyCounts, KeyStatus};
 pub use scan::Scan;
 pub use spill::{SpillReader, SpillWriter, Spills};
-pub use stats::Stats;
+pub use stats::{Stats, Timings};
 pub use store::Store;
 pub use transaction::{Mark, Transaction};
 pub use trees::{KeyRange, Trees, Walk};

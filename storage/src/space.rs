@@ -7,7 +7,8 @@ use std::path::Path;
 use std::sync::atomic::Ordering;
 
 use crate::checkpoint;
-use crate::commit::{Committer, Control};
+use crate::commit::Committer;
+use crate::control::Control;
 use crate::log::{AppendError, Kept, takes};
 use crate::shared::Shared;
 
@@ -31,7 +32,8 @@ impl Committer {
     /// full disk, the log can.
     pub(crate) fn check_space(&mut self) -> Result<(), AppendError> {
         let written = self.log.bytes_written();
-        let due = self.space_low || written >= self.space_checked_at + SPACE_CHECK_BYTES || written == 0;
+        let was_low = self.control.space_low.load(Ordering::Relaxed);
+        let due = was_low || written >= self.space_checked_at + SPACE_CHECK_BYTES || written == 0;
         if self.disk_reserve_bytes == 0 || !due {
             return Ok(());
         }
@@ -45,7 +47,7 @@ impl Committer {
         let is_low = || free_bytes(&self.shared.log_dir) < self.disk_reserve_bytes.saturating_add(pending as u64);
         // Without writes there are no checkpoints, which would do it.
         let space_low = is_low() && (!self.give_up_kept() || is_low());
-        self.space_low = space_low;
+        self.control.space_low.store(space_low, Ordering::Relaxed);
         if space_low { Err(AppendError::NoSpace) } else { Ok(()) }
     }
 
@@ -77,6 +79,20 @@ impl Committer {
             }
         }
     }
+}
+
+/// Looks how much is free beside the committer, which looks only when it writes: whoever asks whether writes are refused is told of
+/// now, and while they would be the committer looks again before each group.
+pub(crate) fn look(shared: &Shared, control: &Control, disk_reserve_bytes: u64) {
+    let free = free_bytes(&shared.log_dir);
+    control.disk_free.store(free, Ordering::Relaxed);
+    let tables = {
+        let state = shared.state.read();
+        state.sources.active.bytes() + state.sources.frozen.as_ref().map_or(0, |table| table.bytes())
+    };
+    let indexes = control.recent_bytes.load(Ordering::Relaxed) + control.dirty_bytes.load(Ordering::Relaxed);
+    let wanted = disk_reserve_bytes.saturating_add(tables as u64).saturating_add(indexes);
+    control.space_low.store(disk_reserve_bytes > 0 && free < wanted, Ordering::Relaxed);
 }
 
 /// Trims the log beside the committer, after less of it is to be kept.

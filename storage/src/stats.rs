@@ -1,6 +1,7 @@
 //! Figures of an open store. Every one is counted or measured where it happens.
 
 use crate::lsn::Lsn;
+use crate::measured::Measured;
 
 /// A store's figures at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -21,6 +22,10 @@ pub struct Stats {
     pub units: u64,
     /// Bytes appended to the log since the start.
     pub log_bytes_written: u64,
+    /// Groups that were refused since the disk had no room for them.
+    pub groups_refused: u64,
+    /// The log's segments.
+    pub log_segments: u64,
     /// Bytes of the log's segments.
     pub log_disk_bytes: u64,
     /// Bytes of the engine's files.
@@ -43,6 +48,8 @@ pub struct Stats {
     pub cache_hits: u64,
     /// Documents read from the engine.
     pub cache_misses: u64,
+    /// Cached documents that made room for others; those in runs are not counted.
+    pub cache_evictions: u64,
     /// Documents deleted because their time had come, since the start.
     pub ttl_deleted: u64,
     /// Keys that were deleted since they had expired.
@@ -51,4 +58,15 @@ pub struct Stats {
     pub ttl_sweeps: u64,
     /// Units replayed from the log at the start.
     pub replayed_units: u64,
+}
+
+/// What was measured of each, since the store was opened.
+#[derive(Debug, Clone)]
+pub struct Timings {
+    /// Syncs of the log, microseconds.
+    pub syncs_us: Measured,
+    /// Groups, units.
+    pub group_units: Measured,
+    /// Checkpoints, from their request to their end, microseconds.
+    pub checkpoints_us: Measured,
 }

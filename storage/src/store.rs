@@ -13,8 +13,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use crate::audit::Audit;
 use crate::build::{Builder, ask};
 use crate::collection::{is_own, is_temporary};
-use crate::commit::{Committer, Control, Message};
+use crate::commit::{Committer, Message};
+use crate::control::Control;
 use crate::effect::EffectWriter;
+use crate::kv::Activity;
 use crate::log::{self, Log, LogIdentity, Progress};
 use crate::note::{Listener, OwnWatcher};
 use crate::recover::{Layout, Recovered, recover};
@@ -22,10 +24,10 @@ use crate::replicate::{Exports, Staging, finish_install, is_install_begun, next_
 use crate::rotate::{self, DataKeys, Rotator};
 use crate::seal::{Keyring, MasterKeySource, Sealer, resolve};
 use crate::shared::Shared;
-use crate::space::trim_beside;
+use crate::space::{look, trim_beside};
 use crate::ttl::{Sweeper, Ttl};
 use crate::view::{Names, View};
-use crate::{Error, FsyncPolicy, Job, Options, Stats, checkpoint};
+use crate::{Error, FsyncPolicy, Job, Options, Stats, Timings, checkpoint};
 
 /// An open store. Closing it (or dropping it) writes everything out.
 pub struct Store {
@@ -139,7 +141,6 @@ impl Store {
             checkpoint_running: false,
             disk_reserve_bytes: options.disk_reserve_bytes,
             space_checked_at: 0,
-            space_low: false,
             group_lsn: last_lsn,
             effects: EffectWriter::default(),
             group: Vec::new(),
@@ -199,10 +200,12 @@ impl Store {
             let (control, progress, closing) = (Arc::clone(&control), Arc::clone(&progress), Arc::clone(&closing));
             let (on_fatal, shared) = (Arc::clone(&options.on_fatal), Arc::clone(&shared));
             let (pinned_bytes_max, reserve) = (options.log_pinned_bytes_max, options.disk_reserve_bytes);
+            look(&shared, &control, reserve);
             spawn("veddb-fsync", move || {
                 while !closing.load(Ordering::Acquire) {
                     std::thread::park_timeout(SYNC_INTERVAL);
                     exports.expire();
+                    look(&shared, &control, reserve);
                     if shared.feed.take_trim_wanted() {
                         trim_beside(&shared, &control, pinned_bytes_max, reserve);
                     }
@@ -336,6 +339,7 @@ impl Store {
         let (index_loads, index_evictions) = self.shared.pager.counters();
         let (cache_hits, cache_misses) = self.shared.cache.counters();
         let tables = state.sources.active.bytes() + state.sources.frozen.as_ref().map_or(0, |t| t.bytes());
+        let (log_segments, log_disk_bytes) = log::disk_space(&self.shared.log_dir);
         Stats {
             collections: collections().count() as u64,
             documents: collections().map(|c| c.count()).sum(),
@@ -345,21 +349,50 @@ impl Store {
             groups: self.control.groups.load(Ordering::Relaxed),
             units: self.control.units.load(Ordering::Relaxed),
             log_bytes_written: self.control.log_bytes.load(Ordering::Relaxed),
-            log_disk_bytes: log::disk_space(&self.shared.log_dir),
+            groups_refused: self.control.groups_refused.load(Ordering::Relaxed),
+            log_segments,
+            log_disk_bytes,
             engine_disk_bytes: self.shared.engine.disk_space(),
             checkpoints: self.control.checkpoints.load(Ordering::Relaxed),
             checkpointed_ms: self.control.checkpointed_ms.load(Ordering::Relaxed),
-            write_memory_bytes: tables as u64 + self.control.recent_bytes.load(Ordering::Relaxed),
+            write_memory_bytes: tables as u64
+                + self.control.recent_bytes.load(Ordering::Relaxed)
+                + self.control.frozen_bytes.load(Ordering::Relaxed),
             index_memory_bytes: self.shared.pager.resident_bytes() as u64,
             index_loads,
             index_evictions,
             cache_bytes: self.shared.cache.bytes() as u64,
             cache_hits,
             cache_misses,
+            cache_evictions: self.shared.cache.evictions(),
             keys_expired: self.control.keys_expired.load(Ordering::Relaxed),
             ttl_deleted: self.ttl.deleted.load(Ordering::Relaxed),
             ttl_sweeps: self.ttl.sweeps.load(Ordering::Relaxed),
             replayed_units: self.replayed_units,
+        }
+    }
+
+    /// Bytes that are free for this process on the disk of the data directory, a second ago at most; none where the system does not say.
+    pub fn disk_free_bytes(&self) -> Option<u64> {
+        Some(self.control.disk_free.load(Ordering::Relaxed)).filter(|free| *free < u64::MAX)
+    }
+
+    /// Whether writes are refused since too little of the disk is free beside what is still to be written, as of a second ago at most.
+    pub fn is_out_of_space(&self) -> bool {
+        self.control.space_low.load(Ordering::Relaxed)
+    }
+
+    /// What the engine has and does by itself.
+    pub fn engine_activity(&self) -> Activity {
+        self.shared.engine.activity()
+    }
+
+    /// How long its own work took, and how large groups were.
+    pub fn timings(&self) -> Timings {
+        Timings {
+            syncs_us: self.progress.syncs_us(),
+            group_units: self.control.group_units.lock().clone(),
+            checkpoints_us: self.control.checkpoints_us.lock().clone(),
         }
     }
 

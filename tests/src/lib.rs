@@ -5,6 +5,7 @@
 
 pub mod client;
 pub mod disk;
+pub mod http;
 pub mod linear;
 pub mod network;
 pub mod proxy;

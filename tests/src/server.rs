@@ -29,6 +29,7 @@ pub struct Options {
     home: Option<Arc<TempDir>>,
     file: Option<PathBuf>,
     machine: Option<Machine>,
+    has_http: bool,
 }
 
 /// One of a [`Network`].
@@ -88,6 +89,21 @@ impl Options {
         self.set("bind", format!("{address} 127.0.0.1")).set("protected-mode", "no")
     }
 
+    /// Gives it an `http-port`.
+    #[must_use]
+    pub fn http(mut self) -> Options {
+        self.has_http = true;
+        self
+    }
+
+    /// Starts the server and does not wait, for a start that is to take long: [`Server::until_ready`] does.
+    pub fn spawn(self) -> Result<Server> {
+        let mut server = Server::new(self)?;
+        server.take_ports()?;
+        server.child = Some(server.spawn()?);
+        Ok(server)
+    }
+
     /// Starts the server and waits until it answers.
     pub fn start(self) -> Result<Server> {
         Server::start(self)
@@ -101,6 +117,7 @@ pub struct Server {
     home: Arc<TempDir>,
     child: Option<Child>,
     port: u16,
+    http_port: Option<u16>,
 }
 
 /// The binary under test: `VEDDB_BIN`, else `veddb` of the release build beside this test.
@@ -118,14 +135,31 @@ pub fn binary() -> Result<PathBuf> {
 }
 
 impl Server {
-    fn start(mut options: Options) -> Result<Server> {
+    fn new(mut options: Options) -> Result<Server> {
         let home = match options.home.take() {
             Some(home) => home,
             None => Arc::new(tempfile::Builder::new().prefix("veddb-test-").tempdir()?),
         };
-        let mut server = Server { options, home, child: None, port: 0 };
+        Ok(Server { options, home, child: None, port: 0, http_port: None })
+    }
+
+    fn start(options: Options) -> Result<Server> {
+        let mut server = Server::new(options)?;
         server.begin()?;
         Ok(server)
+    }
+
+    /// Waits until a server that was spawned answers.
+    pub fn until_ready(&mut self) -> Result<()> {
+        if self.wait_until_ready()? { Ok(()) } else { bail!("its port was taken meanwhile; log:\n{}", self.log()) }
+    }
+
+    fn take_ports(&mut self) -> Result<()> {
+        // Held together, so that they are not the same.
+        let (port, http) = (TcpListener::bind("127.0.0.1:0")?, TcpListener::bind("127.0.0.1:0")?);
+        self.port = port.local_addr()?.port();
+        self.http_port = self.options.has_http.then(|| http.local_addr().map(|at| at.port())).transpose()?;
+        Ok(())
     }
 
     /// Starts the process again after [`Server::stop`] or [`Server::kill`].
@@ -149,7 +183,7 @@ impl Server {
 
     /// Starts the process and kills it after this time, wherever its start has come to.
     pub fn start_and_kill(&mut self, after: Duration) -> Result<()> {
-        self.port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        self.take_ports()?;
         self.child = Some(self.spawn()?);
         thread::sleep(after);
         self.kill()
@@ -159,7 +193,7 @@ impl Server {
         for _ in 0..5 {
             // The port is free when it is asked for; should another process take it before the server does, the
             // server ends with a message and the next attempt asks for another.
-            self.port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+            self.take_ports()?;
             self.child = Some(self.spawn()?);
             if self.wait_until_ready()? {
                 return Ok(());
@@ -186,6 +220,9 @@ impl Server {
             .arg(self.port.to_string())
             .arg("--dir")
             .arg(self.dir());
+        if let Some(port) = self.http_port {
+            command.arg("--http-port").arg(port.to_string());
+        }
         command.args(&self.options.arguments).envs(self.options.environment.iter().cloned());
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         command.spawn().with_context(|| format!("cannot start {}", command.get_program().display()))
@@ -219,6 +256,11 @@ impl Server {
     /// The port it listens on.
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Its `http-port`; 0 where it has none.
+    pub fn http_port(&self) -> u16 {
+        self.http_port.unwrap_or(0)
     }
 
     /// The address that it is reached at.

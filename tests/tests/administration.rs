@@ -287,3 +287,60 @@ fn many_slow_commands_are_kept_within_bounds() -> Result<()> {
     ensure!(grown < 30 << 20, "it grew by {grown} bytes");
     Ok(())
 }
+
+/// The map at the end of an entry of SLOWLOG GET .. FULL, of the latest command of this name.
+fn more(client: &mut Client, command: &str) -> Result<Value> {
+    let entries = client.ask(&["SLOWLOG", "GET", "-1", "FULL"])?;
+    let of = |entry: &&Value| entry.expect_array()[3].expect_array()[0].expect_text().eq_ignore_ascii_case(command);
+    let found = entries.expect_array().iter().find(of).with_context(|| format!("no {command} in the slow log"))?;
+    Ok(found.expect_array()[6].clone())
+}
+
+#[test]
+fn a_slow_query_says_how_it_was_answered() -> Result<()> {
+    let server = Options::new().set("slowlog-log-slower-than", "0").set("loglevel", "verbose").start()?;
+    let mut client = server.client()?;
+    client.ask(&["HELLO", "3"])?;
+    for number in 0..300 {
+        client.ask(&["DOC.INSERT", "people", &format!(r#"{{"_id":{number},"age":{},"name":"x"}}"#, number % 100)])?;
+    }
+    client.ask(&["IDX.CREATE", "people", "by_age", r#"{"age":1}"#])?;
+    until("the index is built", || Ok(client.ask(&["IDX.LIST", "people"])?.to_string().contains("ready")))?;
+    let cases: [(&[&str], &str, i64, i64); 9] = [
+        (&["DOC.FIND", "people", r#"{"name":"x"}"#], "COLLSCAN", 0, 300),
+        (&["DOC.FIND", "people", r#"{"age":7}"#], "IXSCAN by_age", 3, 3),
+        // An integer has two forms among ids.
+        (&["DOC.FIND", "people", r#"{"_id":7}"#], "IDLOOKUP", 2, 1),
+        (&["DOC.FIND", "people", r#"{"$or":[{"age":7},{"_id":8}]}"#], "IXSCAN by_age,_id_", 5, 4),
+        (&["DOC.COUNT", "people", r#"{"name":"x"}"#], "COLLSCAN", 0, 300),
+        (&["DOC.AGGREGATE", "people", r#"[{"$match":{"age":7}},{"$count":"n"}]"#], "IXSCAN by_age", 3, 3),
+        (&["DOC.DISTINCT", "people", "name", r#"{"age":7}"#], "IXSCAN by_age", 3, 3),
+        (&["DOC.UPDATE", "people", r#"{"name":"x"}"#, r#"{"$set":{"name":"x"}}"#], "COLLSCAN", 0, 300),
+        (&["DOC.DELETE", "people", r#"{"name":"y"}"#], "COLLSCAN", 0, 300),
+    ];
+    for (request, plan, keys, documents) in cases {
+        client.ask(request)?;
+        let more = more(&mut client, request[0])?;
+        let figure = |name: &str| more.get(name).map(Value::expect_integer);
+        ensure!(more.get("plan").map(Value::expect_text) == Some(plan), "{request:?}: {more}");
+        ensure!(
+            figure("keys-examined") == Some(keys) && figure("docs-examined") == Some(documents),
+            "{request:?}: {more}"
+        );
+        // The server's log has the same request under the same name.
+        let id = more.get("request-id").context("request-id")?.expect_text().to_owned();
+        let log = server.log();
+        let line = log.lines().find(|line| line.contains(&id)).with_context(|| format!("{id} is not in the log"))?;
+        ensure!(line.contains(plan), "{line}");
+    }
+    // A cursor that goes on says what it looked at; what is no query says nothing.
+    let opened = client.ask(&["DOC.FIND", "people", r#"{"name":"x"}"#, "CURSOR", "10"])?;
+    client.ask(&["DOC.CURSOR", "READ", opened.expect_array()[0].to_string().trim_matches(['$', ' ', ':'])])?;
+    ensure!(more(&mut client, "DOC.FIND")?.get("docs-examined").map(Value::expect_integer) < Some(300), "all at once");
+    client.ask(&["PING"])?;
+    ensure!(more(&mut client, "PING")?.get("plan").is_none(), "PING has a plan");
+    // Who does not ask for more gets Redis's six.
+    let plain = client.ask(&["SLOWLOG", "GET", "1"])?;
+    ensure!(plain.expect_array()[0].expect_array().len() == 6, "{plain}");
+    Ok(())
+}

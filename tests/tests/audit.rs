@@ -116,14 +116,20 @@ fn files(server: &Server) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// A server that was killed with some hundred records in three files or more.
+/// Records of a server that is killed.
+const RECORDS: usize = 2000;
+
+/// A server that was killed with some thousand records in three files or more.
 fn killed() -> Result<Server> {
     let mut server = Options::new().set("audit-file-size", "64kb").start()?;
     let mut client = server.client()?;
-    for round in 0..600 {
+    for round in 1..=RECORDS {
         client.ask(&["CONFIG", "SET", "timeout", &round.to_string()])?;
+        if round % 200 == 0 {
+            // A file is only ended between two batches.
+            records(&mut client, round)?;
+        }
     }
-    records(&mut client, 600)?;
     server.kill()?;
     Ok(server)
 }
@@ -133,7 +139,7 @@ fn what_is_changed_between_two_starts_is_found() -> Result<()> {
     let mut server = killed()?;
     server.restart()?;
     let (ok, count, said) = verify(&mut server.client()?)?;
-    ensure!(ok && count >= 600, "after kill -9: {said}");
+    ensure!(ok && count >= RECORDS as i64, "after kill -9: {said}");
     server.kill()?;
     let all = files(&server)?;
     ensure!(all.len() >= 3, "{all:?}");
@@ -183,7 +189,7 @@ fn an_earlier_log_that_was_put_back_is_found_and_stays_found() -> Result<()> {
     for round in 0..20 {
         client.ask(&["CONFIG", "SET", "timeout", &round.to_string()])?;
     }
-    records(&mut client, 620)?;
+    records(&mut client, RECORDS + 20)?;
     // It is said in the store's log a second later at most.
     std::thread::sleep(Duration::from_millis(1500));
     ensure!(verify(&mut client)?.0, "before");

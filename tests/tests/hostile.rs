@@ -249,6 +249,21 @@ fn a_deadline_is_kept() -> Result<()> {
         let reply = client.run(&["DOC.FIND", "c", slow, "MAXTIME", "3"])?;
         assert!(reply.is_error("TIMEOUT"), "{:.200}", reply.to_string());
         assert!(asked.elapsed() < ANSWER_MAX, "MAXTIME 3 took {:?}", asked.elapsed());
+        // What the server says counts for all who ask, unless they ask for less; it is for reads alone.
+        client.ask(&["CONFIG", "SET", "query-max-time", "5"])?;
+        let most: [&[&str]; 5] = [
+            &["DOC.FIND", "c", slow],
+            &["DOC.FIND", "c", slow, "MAXTIME", "60000"],
+            &["DOC.COUNT", "c", slow],
+            &["DOC.DISTINCT", "c", "text", slow],
+            &["DOC.AGGREGATE", "c", &format!(r#"[{{"$match":{slow}}}]"#)],
+        ];
+        for request in most {
+            let reply = client.run(request)?;
+            assert!(reply.is_error("TIMEOUT"), "{request:?}: {:.200}", reply.to_string());
+        }
+        assert_eq!(client.ask(&["DOC.DELETE", "c", slow])?.expect_integer(), 0);
+        client.ask(&["CONFIG", "SET", "query-max-time", "0"])?;
         // Without one the same query runs to its end.
         assert_eq!(client.ask(&["DOC.FIND", "c", slow])?.expect_array().len(), 0);
         Ok(())

@@ -141,7 +141,7 @@ fn nothing_is_left_to_do() -> Result<()> {
 
 #[test]
 fn the_reference_is_in_step() -> Result<()> {
-    for name in ["commands", "language"] {
+    for name in ["commands", "language", "metrics"] {
         let output = Command::new(veddb_tests::server::binary()?).args(["docs", name]).output()?;
         assert!(output.status.success(), "veddb docs {name}: {}", output.status);
         let written = fs::read_to_string(repository().join("docs").join(name).with_extension("md"))?;

@@ -59,12 +59,15 @@ pub(super) fn count(
     if query.filter.is_empty() {
         return Ok(context.view.count(collection)?);
     }
+    context.planned(plan);
     if let Plan::Index(plan) = plan
         && plan.exact
         && context.view.expired(collection)? == 0
     {
         // The tree counts what is between two keys without walking there: two keys are looked up for each range.
-        examined.keys += 2 * plan.ranges.len() as u64;
+        let keys = 2 * plan.ranges.len() as u64;
+        context.examined(Examined { keys, documents: 0 });
+        examined.keys += keys;
         return Ok(plan.entries);
     }
     let mut count = 0;

@@ -229,13 +229,11 @@ fn describe(plan: &Plan, cost: Cost, covered: bool) -> Json {
         Plan::Union(union) => {
             put("stage", json!("IXSCAN"));
             let branch = |plan: &IndexPlan| json!({"index": plan.index.spec().name(), "bounds": bounds(plan)});
-            let mut names: Vec<&str> = union.indexes.iter().map(|plan| plan.index.spec().name()).collect();
             let mut branches: Vec<Json> = union.indexes.iter().map(branch).collect();
             if !union.ids.is_empty() {
-                names.push(ID_INDEX);
                 branches.push(json!({"index": ID_INDEX, "ids": union.ids.len()}));
             }
-            put("index", json!(names.join(",")));
+            put("index", json!(union.names().join(",")));
             put("union", Json::Array(branches));
         }
     }

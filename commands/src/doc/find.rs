@@ -54,6 +54,7 @@ fn run(args: &Args, context: &ReadContext<'_>) -> Result<Reply, CommandError> {
     };
     let choice = query.choose(context, &collection)?;
     context.afford(choice.cost)?;
+    context.planned(&choice.plan);
     let (batch, max_time_ms) = (query.batch, query.max_time_ms);
     let account = Account::new(context.queries.memory());
     let examined = RefCell::new(Examined::default());

@@ -65,6 +65,7 @@ impl Pipeline {
         let wanted = Wanted { sort: sorted.as_deref(), first, hint: None, counting: false };
         let choice =
             Choice::new(running.context.view.trees(), &collection, narrowed.as_ref().unwrap_or(&filter), &wanted)?;
+        running.context.planned(&choice.plan);
         let ordered = choice.plan.is_ordered() || sorted.is_none();
         let (first, rest) = if ordered { (first, rest) } else { (usize::MAX, after(0)) };
         Ok(Source { choice: Some(choice), collection: Some(collection), filter, place, first, rest })

@@ -15,6 +15,7 @@ use crate::context::{Asker, Limits, ReadContext};
 use crate::error::CommandError;
 use crate::queries::Queries;
 use crate::query::exec::Examined;
+use crate::worked::Worked;
 
 /// A store without documents, in which a query may hold so many bytes.
 pub(super) struct Bench {
@@ -49,6 +50,7 @@ impl Bench {
             cancelled: &cancelled,
             started: Instant::now(),
             resp3: false,
+            worked: &Worked::default(),
         };
         let context = ReadContext::new(&view, asker);
         let account = Account::new(&self.memory);

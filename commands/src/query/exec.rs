@@ -83,13 +83,21 @@ pub fn matching(
     each: &mut dyn FnMut(RecordId, Found) -> bool,
 ) -> Result<(), CommandError> {
     let look = Look { context, filter: run.filter, variables: &[], max_time_ms: run.max_time_ms };
-    let mut feed = Feed::new(&look, collection, run.plan, run.first, run.covered, examined)?;
-    while let Some((record, found)) = feed.next(&look, examined)? {
-        if !each(record, found) {
-            break;
+    context.planned(run.plan);
+    let mut here = Examined::default();
+    let outcome = (|| {
+        let mut feed = Feed::new(&look, collection, run.plan, run.first, run.covered, &mut here)?;
+        while let Some((record, found)) = feed.next(&look, &mut here)? {
+            if !each(record, found) {
+                break;
+            }
         }
-    }
-    Ok(())
+        Ok(())
+    })();
+    context.examined(here);
+    examined.keys += here.keys;
+    examined.documents += here.documents;
+    outcome
 }
 
 /// The records of a plan's candidates in natural order, for a unit that looks while nobody else writes.

@@ -1,6 +1,6 @@
 //! REPLICA.FOLLOW: what a replica says to its primary. From the reply on the connection carries their stream.
 
-use super::{FollowRequest, LINK_FORMAT, port};
+use super::{FollowRequest, LINK_FORMAT, is_address, port};
 use crate::args::Args;
 use crate::context::Session;
 use crate::error::CommandError;
@@ -56,9 +56,13 @@ fn follow(args: &Args, session: &mut dyn Session) -> Result<Reply, CommandError>
     if run_id.len() != 40 || !run_id.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return Err(CommandError::err("the run id is not 40 hexadecimal digits"));
     }
+    let ip = args.text(3)?.to_owned();
+    if !ip.is_empty() && !is_address(&ip) {
+        return Err(CommandError::err("the address that is announced is none"));
+    }
     let mut request = FollowRequest {
         run_id,
-        ip: args.text(3)?.to_owned(),
+        ip,
         port: port(args, 4)?,
         history: sixteen(args.bytes(5))?,
         term: args.unsigned(6)?,

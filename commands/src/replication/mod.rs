@@ -115,6 +115,15 @@ pub struct FailoverRequest {
     pub force: bool,
 }
 
+/// The longest address that a replica may announce: that of a name of DNS.
+const ADDRESS_BYTES_MAX: usize = 253;
+
+/// Whether that can be an address that a replica is listed under: a name or a number, of which INFO makes a line and `/metrics` a label.
+pub fn is_address(text: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b".:-_%".contains(&byte);
+    (1..=ADDRESS_BYTES_MAX).contains(&text.len()) && text.bytes().all(fits)
+}
+
 /// A port among the arguments, in Redis's words where it is none.
 fn port(args: &Args, at: usize) -> Result<u16, CommandError> {
     let port = args.integer(at).ok().and_then(|port| u16::try_from(port).ok()).filter(|port| *port > 0);

@@ -7,7 +7,7 @@ mod events;
 mod record;
 mod write;
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::time::{Duration, Instant};
 
@@ -43,7 +43,7 @@ impl Default for Settings {
 }
 
 /// Handfuls of records that wait for the thread, each of some 16 KiB at most.
-const QUEUE: usize = 1024;
+pub(crate) const QUEUE: usize = 1024;
 /// How long a connection waits for a place in the queue. It has a thread of the runtime meanwhile.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -59,6 +59,8 @@ enum Item {
 #[derive(Debug)]
 pub(crate) struct Auditor {
     queue: SyncSender<Item>,
+    /// Handfuls in it, and the one that is being put in.
+    waiting: AtomicUsize,
     /// Until the thread takes it.
     receiver: Mutex<Option<Receiver<Item>>>,
     /// The log could not be written, and has not been since.
@@ -73,6 +75,7 @@ impl Default for Auditor {
         let (queue, receiver) = sync_channel(QUEUE);
         Auditor {
             queue,
+            waiting: AtomicUsize::new(0),
             receiver: Mutex::new(Some(receiver)),
             failing: AtomicBool::new(false),
             written: AtomicU64::new(0),
@@ -101,11 +104,26 @@ impl Auditor {
         Ok(())
     }
 
+    /// How many handfuls of records wait to be written, of [`QUEUE`].
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting.load(Relaxed)
+    }
+
+    fn send(&self, item: Item) -> Result<(), TrySendError<Item>> {
+        // Counted first: the thread may have taken it before this goes on.
+        self.waiting.fetch_add(1, Relaxed);
+        let sent = self.queue.try_send(item);
+        if sent.is_err() {
+            self.waiting.fetch_sub(1, Relaxed);
+        }
+        sent
+    }
+
     /// Waits for a place in the queue; false where there is none in time, or the log cannot be written any more.
     fn push_soon(&self, mut records: Item) -> bool {
         let begun = Instant::now();
         while begun.elapsed() < PATIENCE && !self.is_failing() {
-            match self.queue.try_send(records) {
+            match self.send(records) {
                 Ok(()) => return true,
                 Err(TrySendError::Full(back)) => records = back,
                 Err(TrySendError::Disconnected(_)) => return false,
@@ -117,7 +135,7 @@ impl Auditor {
 
     fn push(&self, records: Records) {
         let count = records.len() as u64;
-        match self.queue.try_send(Item::Records(records)) {
+        match self.send(Item::Records(records)) {
             Ok(()) => {}
             // The disk is slower than what is audited: who asks waits for it, for a while.
             Err(TrySendError::Full(records)) if !self.is_failing() => {

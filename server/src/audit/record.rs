@@ -1,9 +1,11 @@
 //! Records: who did what, from where, on which names, when, and how it ended. Never an argument that may be a secret or a
 //! document. They are made as a command is answered, and handed over together before the client hears of any of it.
 
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use serde::Serialize;
 use veddb_commands::ErrorCode;
 
@@ -12,20 +14,39 @@ use crate::client::Client;
 use crate::execute::now_ms;
 use crate::server::Server;
 
-/// A record without its position, which it gets where it is written.
-#[derive(Debug, Serialize)]
-struct Record<'a> {
-    at: u64,
-    event: &'static str,
-    command: &'static str,
+/// Who a record is of.
+#[derive(Serialize)]
+struct Who<'a> {
     user: &'a str,
     addr: SocketAddr,
     client: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     token: Option<&'a str>,
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    names: &'a [String],
-    outcome: &'static str,
+}
+
+/// The part of a record that is the same in all that follow, until the connection is somebody else.
+#[derive(Debug, Default)]
+struct Shown {
+    user: Bytes,
+    token: Option<Bytes>,
+    /// Members of a JSON object.
+    members: String,
+}
+
+impl Shown {
+    fn of(&mut self, client: &Client) -> &str {
+        let (user, token) = (client.user.lock(), client.token.lock());
+        let jti = token.as_ref().map(|token| &token.jti);
+        if self.members.is_empty() || self.user != *user || self.token.as_ref() != jti {
+            let (name, number) = (text(&user), jti.map(text));
+            let who = Who { user: &name, addr: client.addr, client: client.id, token: number.as_deref() };
+            let object = serde_json::to_string(&who).unwrap_or_default();
+            self.members = object.trim_start_matches('{').trim_end_matches('}').to_owned();
+            // Slices of a request would hold all of the request.
+            (self.user, self.token) = (Bytes::copy_from_slice(&user), jti.map(|jti| Bytes::copy_from_slice(jti)));
+        }
+        &self.members
+    }
 }
 
 /// Records as JSON, one behind the other.
@@ -49,29 +70,20 @@ impl Records {
         begins.zip(&self.ends).filter_map(text)
     }
 
-    fn add(
-        &mut self,
-        event: Event,
-        command: &'static str,
-        client: &Client,
-        names: &[String],
-        error: Option<ErrorCode>,
-    ) {
-        let (user, token) = (client.user.lock().clone(), client.token.lock().clone());
-        let (user, jti) = (text(&user), token.as_ref().map(|token| text(&token.jti)));
-        let record = Record {
-            at: now_ms(),
-            event: event.word(),
-            command,
-            user: &user,
-            addr: client.addr,
-            client: client.id,
-            token: jti.as_deref(),
-            names,
-            outcome: error.map_or("ok", ErrorCode::as_str),
-        };
+    /// Appends `{"at":..,"event":..,"command":..,<who>,"names":[..],"outcome":..}`; the position it gets where it is shown.
+    fn add(&mut self, event: Event, command: &str, who: &str, names: &[String], error: Option<ErrorCode>) {
         self.texts.reserve(RECORD_BYTES);
-        serde_json::to_writer(&mut self.texts, &record).expect("texts and numbers are JSON, and memory takes it");
+        let (at, event, outcome) = (now_ms(), event.word(), error.map_or("ok", ErrorCode::as_str));
+        let mut put = |text: std::fmt::Arguments<'_>| self.texts.write_fmt(text).expect("memory takes it");
+        // Names of commands and codes have nothing in them that JSON would have escaped.
+        put(format_args!(r#"{{"at":{at},"event":"{event}","command":"{command}",{who}"#));
+        if !names.is_empty() {
+            self.texts.extend_from_slice(br#","names":"#);
+            serde_json::to_writer(&mut self.texts, names).expect("texts are JSON, and memory takes it");
+        }
+        self.texts.extend_from_slice(br#","outcome":""#);
+        self.texts.extend_from_slice(outcome.as_bytes());
+        self.texts.extend_from_slice(br#""}"#);
         self.ends.push(self.texts.len());
     }
 }
@@ -86,12 +98,13 @@ const NOTED_BYTES: usize = 16 << 10;
 pub(crate) struct Noted {
     server: Arc<Server>,
     records: Records,
+    shown: Shown,
 }
 
 impl Noted {
     /// Nothing yet.
     pub(crate) fn new(server: Arc<Server>) -> Noted {
-        Noted { server, records: Records::default() }
+        Noted { server, records: Records::default(), shown: Shown::default() }
     }
 
     pub(super) fn add(
@@ -102,7 +115,7 @@ impl Noted {
         names: &[String],
         error: Option<ErrorCode>,
     ) {
-        self.records.add(event, command, client, names, error);
+        self.records.add(event, command, self.shown.of(client), names, error);
         if self.records.texts.len() >= NOTED_BYTES {
             self.hand_over();
         }

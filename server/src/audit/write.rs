@@ -48,7 +48,10 @@ pub fn start(server: &Arc<Server>) -> std::io::Result<std::thread::JoinHandle<()
             }
             for item in first.into_iter().chain(receiver.try_iter().take(BATCH - 1)) {
                 match item {
-                    Item::Records(records) => batch.push(records),
+                    Item::Records(records) => {
+                        server.audit.waiting.fetch_sub(1, Relaxed);
+                        batch.push(records);
+                    }
                     Item::Flush(done) => waiting.push(done),
                 }
             }

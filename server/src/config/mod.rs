@@ -4,6 +4,7 @@
 //! setting once; [`mod@file`] reads redis.conf syntax and the command line; [`rewrite`] writes them back.
 
 pub mod file;
+mod http;
 pub mod kind;
 mod replication;
 pub mod rewrite;
@@ -104,6 +105,7 @@ pub struct Settings {
     pub replica_announced: bool,
     pub replica_priority: u32,
     pub replica_serve_stale_data: bool,
+    pub http: crate::http::Settings,
 }
 
 impl Default for Settings {
@@ -174,6 +176,7 @@ impl Default for Settings {
             replica_announced: true,
             replica_priority: 100,
             replica_serve_stale_data: true,
+            http: crate::http::Settings::default(),
         }
     }
 }

@@ -1,8 +1,9 @@
 //! The settings of replication. Most have two names: Redis has called replicas slaves before.
 
 use super::Secret;
-use super::kind::{boolean, integer, memory, only, primary};
+use super::kind::{Refusal, boolean, integer, memory, only, primary};
 use super::table::{I32, MIB, Setting, put, yes_no};
+use veddb_commands::replication::is_address;
 
 pub(super) const MIN_REPLICAS_MAX_LAG: Setting = Setting::live(
     "min-replicas-max-lag",
@@ -26,7 +27,7 @@ pub(super) const REPLICA_ANNOUNCE_IP: Setting = Setting::live(
     "replica-announce-ip",
     "The address under which the primary lists this server; empty is the one that it connects from.",
     |s| s.replica_announce_ip.clone(),
-    |s, v| put(&mut s.replica_announce_ip, Ok(v.to_owned())),
+    |s, v| put(&mut s.replica_announce_ip, announced(v)),
 );
 pub(super) const REPLICA_ANNOUNCE_PORT: Setting = Setting::live(
     "replica-announce-port",
@@ -97,3 +98,9 @@ pub(super) const REPLICA_READ_ONLY: Setting = Setting::fixed(
     |_| "yes".to_owned(),
     |_, v| only(v, "yes", "a replica never takes writes of its own"),
 );
+
+/// What a primary takes as an address, or nothing.
+fn announced(text: &str) -> Result<String, Refusal> {
+    let is_good = text.is_empty() || is_address(text);
+    if is_good { Ok(text.to_owned()) } else { Err("argument must be an address or a name".to_owned()) }
+}

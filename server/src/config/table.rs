@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::kind::{Refusal, addresses, boolean, choice, integer, memory, only, output_limits, percentiles, word};
 use super::{LogFormat, LogLevel, OutputLimit, Protected, Secret, Settings};
-use super::{replication, security};
+use super::{http, replication, security};
 use crate::notify::KeyEvents;
 use veddb_commands::access::password::PASSWORD_BYTES_MAX;
 use veddb_storage::FsyncPolicy;
@@ -232,6 +232,8 @@ pub static SETTINGS: &[Setting] = &[
         |s| s.handshake_timeout_s.to_string(),
         |s, v| put(&mut s.handshake_timeout_s, integer(v, 0..=I32)),
     ),
+    http::HTTP_BIND,
+    http::HTTP_PORT,
     Setting::fixed(
         "io-threads",
         "How many long reads (scans, queries) may run at once, each on a thread of its own.",
@@ -398,6 +400,7 @@ pub static SETTINGS: &[Setting] = &[
         |s| s.maxmemory_writes.to_string(),
         |s, v| put(&mut s.maxmemory_writes, memory(v, MIB..=i64::MAX)),
     ),
+    http::METRICS_MAX_COLLECTIONS,
     replication::MIN_REPLICAS_MAX_LAG,
     replication::MIN_REPLICAS_TO_WRITE,
     replication::MIN_REPLICAS_MAX_LAG.once_called("min-slaves-max-lag"),
@@ -433,6 +436,12 @@ pub static SETTINGS: &[Setting] = &[
         |s, v| put(&mut s.limits.proto_max_bulk_len, memory(v, MIB..=GIB)),
     ),
     Setting::live(
+        "query-max-time",
+        "Milliseconds that a command may take that reads documents, as if MAXTIME said so; 0 is no limit.",
+        |s| s.limits.query_max_time_ms.to_string(),
+        |s, v| put(&mut s.limits.query_max_time_ms, integer(v, 0..=I32)),
+    ),
+    Setting::live(
         "query-memory-limit",
         "Bytes that one query may hold; what is more goes to sealed temporary files.",
         |s| s.query_limits.memory.to_string(),
@@ -444,6 +453,7 @@ pub static SETTINGS: &[Setting] = &[
         |s| s.query_limits.memory_total.to_string(),
         |s, v| put(&mut s.query_limits.memory_total, memory(v, MIB..=i64::MAX)),
     ),
+    http::READY_MAX_LAG,
     replication::REPL_LOG_SIZE,
     replication::REPL_PING_REPLICA_PERIOD,
     replication::REPL_PING_REPLICA_PERIOD.once_called("repl-ping-slave-period"),

@@ -90,6 +90,7 @@ impl Connection {
                     Err(refused) => return Ok(Err(refused)),
                 };
                 if is_in {
+                    self.held.forget_user();
                     return Ok(self.run_then(then, args));
                 }
                 self.note_denial(Reason::Auth, args.bytes(0).clone(), user);

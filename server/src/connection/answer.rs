@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use veddb_commands::lookup::Entry;
+use veddb_commands::worked::Work;
 use veddb_commands::{Args, ErrorCode, Reply};
 
 use super::Connection;
@@ -20,7 +21,7 @@ impl Connection {
             self.client.greeted.store(true, Relaxed);
         }
         let took = self.count(entry, started, &outcome);
-        self.note_time(entry, args, took);
+        self.note_time(entry, args, started, took);
         self.note_end(entry, args, outcome.as_ref().err().map(|error| error.code));
         self.reply(&outcome.unwrap_or_else(Reply::Error));
         self.tell_monitors(entry, args, self.state.db);
@@ -59,15 +60,29 @@ impl Connection {
     }
 
     /// Has it be known where it took long.
-    pub(super) fn note_time(&self, entry: &Entry, args: &Args, took: Duration) {
+    pub(super) fn note_time(&self, entry: &Entry, args: &Args, started: Instant, took: Duration) {
         if self.settings.is_slow(microseconds(took)) {
-            let most = self.settings.slowlog_max_len;
-            self.server.slowlog.add(entry, args, &self.client, microseconds(took), most);
+            self.note_slow(entry, args, started, took);
         }
         if self.server.latency.is_long(took) {
             let is_fast = entry.command.flags.contains(&"fast");
             self.server.latency.note(if is_fast { FAST_COMMAND } else { COMMAND }, took);
         }
+    }
+
+    fn note_slow(&self, entry: &Entry, args: &Args, started: Instant, took: Duration) {
+        let (took_us, most) = (microseconds(took), self.settings.slowlog_max_len);
+        let request = self.server.request_id(self.client.id, started);
+        let work = self.client.worked.of(started);
+        let (command, addr) = (&entry.name, &self.client.addr);
+        match &work {
+            Some(Work { plan, examined }) => tracing::info!(
+                request, %addr, command, took_us, plan, keys_examined = examined.keys, docs_examined = examined.documents,
+                "slow command"
+            ),
+            None => tracing::info!(request, %addr, command, took_us, "slow command"),
+        }
+        self.server.slowlog.add((entry, args), &self.client, (request, took_us), work, most);
     }
 
     /// Shows it to who hears of every command.

@@ -109,7 +109,7 @@ impl Connection {
             }
             self.state.in_exec = false;
             let took = self.count(entry, started, &outcome);
-            self.note_time(entry, args, took);
+            self.note_time(entry, args, started, took);
             self.note_end(entry, args, outcome.as_ref().err().map(|error| error.code));
             if let Some(slot) = replies.get_mut(place) {
                 *slot = outcome.unwrap_or_else(Reply::Error);

@@ -33,6 +33,7 @@ use crate::dispatch::{Admission, Standing, admit};
 use crate::encode::Protocol;
 use crate::execute::{Caller, Outcome, ReadFn, commit, now_ms, read};
 use crate::framer::{Bounds, Framer, ProtocolError};
+use crate::limits::Held;
 use crate::metrics::Ran;
 use crate::multi::is_queued;
 use crate::pubsub::mailbox;
@@ -88,6 +89,8 @@ pub struct Connection {
     ran: Vec<Ran>,
     /// What the audit log is to say of them.
     noted: Noted,
+    /// What it has taken of its limits beyond what it has used.
+    held: Held,
     /// What the next read asks for.
     read_bytes: usize,
     /// What the reads of the pipeline at hand see.
@@ -126,6 +129,7 @@ impl Connection {
             view: None,
             ran: Vec::new(),
             noted: Noted::new(Arc::clone(&server)),
+            held: Held::default(),
             read_bytes: READ_MIN,
             server,
             client,
@@ -305,7 +309,7 @@ impl Connection {
             }
             Run::Read(run) => {
                 self.finish_runs().await;
-                match self.read_here(run, &args, started) {
+                match self.read_here(entry, run, &args, started) {
                     Some(outcome) => self.answer(entry, &args, started, outcome),
                     None => self.run_long_read(entry, started, run, args).await,
                 }
@@ -356,10 +360,10 @@ impl Connection {
 
     /// Refuses what would run where its address or user has asked for too much, or where it cannot be audited. Leaving is always
     /// allowed.
-    fn held_to_limits(&self, args: &Args, admission: Admission) -> Admission {
+    fn held_to_limits(&mut self, args: &Args, admission: Admission) -> Admission {
         let bytes = args.from(0).iter().map(|arg| arg.len()).sum();
         let user = self.state.authenticated.then(|| self.state.user.name());
-        let asked = self.server.limits.request(self.client.addr.ip(), user, bytes);
+        let asked = self.server.limits.request(&mut self.held, self.client.addr.ip(), user, bytes);
         match (admission, asked) {
             (Admission::Run(entry), _) if matches!(entry.name.as_str(), "quit" | "reset") => Admission::Run(entry),
             (Admission::HangUp, _) => Admission::HangUp,
@@ -408,7 +412,7 @@ impl Connection {
 
     /// Runs a read on this task, at the moment that the reads before it in the pipeline saw: all of them arrived before
     /// the first was answered, and what this connection wrote since makes a new moment. None: it would take too long here.
-    fn read_here(&mut self, run: ReadFn, args: &Args, started: Instant) -> Option<Outcome> {
+    fn read_here(&mut self, entry: &Entry, run: ReadFn, args: &Args, started: Instant) -> Option<Outcome> {
         let view = match &mut self.view {
             Some(view) => view,
             none => match self.server.loaded() {
@@ -425,10 +429,16 @@ impl Connection {
             cancelled: &self.client.cancelled,
             started,
             resp3: self.state.protocol == Protocol::Resp3,
+            worked: &self.client.worked,
         };
-        let context = ReadContext { patience_ns: Some(PATIENCE_NS), ..ReadContext::new(view, asker) };
+        let max_time_ms = entry.command.max_time_ms(args, &self.settings.limits);
+        let context = ReadContext { patience_ns: Some(PATIENCE_NS), max_time_ms, ..ReadContext::new(view, asker) };
         let outcome = read(run, args, &context);
-        if context.deferred.get() { None } else { Some(outcome) }
+        if context.deferred.get() {
+            self.client.worked.forget();
+            return None;
+        }
+        Some(outcome)
     }
 
     async fn run_phased(&mut self, entry: &'static Entry, args: &Args, started: Instant, phased: Box<dyn Phased>) {
@@ -443,7 +453,7 @@ impl Connection {
         let caller = self.caller(started);
         // It sees a later moment, before which the reads after it must not go back.
         self.view = None;
-        let max_time_ms = entry.command.max_time_ms(&args);
+        let max_time_ms = entry.command.max_time_ms(&args, &self.settings.limits);
         let outcome = unless_gone(&self.stream, &self.client, caller.read_long(run, args.clone(), max_time_ms)).await;
         self.answer(entry, &args, started, outcome);
     }

@@ -80,6 +80,8 @@ impl Connection {
 
     /// Waits until there is something to do.
     async fn wait(&mut self) -> Result<Woken, Closed> {
+        // All that came is answered, so nothing of it is held any more.
+        self.client.argument_memory.store(0, Relaxed);
         // The server closes those that wait too long, by a look at all of them a second.
         self.client.waits.store(true, Relaxed);
         let woken = tokio::select! {
@@ -96,8 +98,6 @@ impl Connection {
         self.client.query_buffer.store(self.input.len() + self.framer.held(), Relaxed);
         self.client.query_buffer_free.store(self.input.capacity() - self.input.len(), Relaxed);
         self.client.reply_buffer.store(self.output.capacity(), Relaxed);
-        // Noted between requests: those of the last one are let go of.
-        self.client.argument_memory.store(0, Relaxed);
     }
 
     /// Sends what was replied.

@@ -17,7 +17,7 @@ use super::wire::{Heard, Said};
 use crate::client::Client;
 
 /// Bytes of messages that may wait for one replica.
-const OUTBOX_BYTES: usize = 32 << 20;
+pub(crate) const OUTBOX_BYTES: usize = 32 << 20;
 /// What a message takes beside its text.
 const MESSAGE_BYTES: usize = size_of::<Said>();
 
@@ -134,12 +134,18 @@ impl Feed {
         self.filled.notify_one();
     }
 
+    /// Bytes of messages that wait for it, of [`OUTBOX_BYTES`].
+    pub(crate) fn waiting_bytes(&self) -> usize {
+        self.outbox.lock().bytes
+    }
+
     /// Takes what waits.
     pub(crate) fn take(&self) -> VecDeque<Said> {
         std::mem::take(&mut *self.outbox.lock()).said
     }
 
-    fn info(&self) -> ReplicaInfo {
+    /// What is known of it.
+    pub(crate) fn info(&self) -> ReplicaInfo {
         ReplicaInfo {
             id: self.client.id,
             ip: self.ip.clone(),

@@ -23,7 +23,7 @@ use crate::server::Server;
 use crate::stream::Stream;
 
 /// Pieces of the log that may wait to be carried out.
-const APPLYING: u32 = 64;
+pub(crate) const APPLYING: u32 = 64;
 /// Bytes of them, about: one piece may be larger.
 const APPLYING_BYTES: u32 = 32 << 20;
 
@@ -63,6 +63,13 @@ impl Default for Applying {
             pieces: Arc::new(Semaphore::new(APPLYING as usize)),
             bytes: Arc::new(Semaphore::new(APPLYING_BYTES as usize)),
         }
+    }
+}
+
+impl Applying {
+    /// How many pieces wait, or are being carried out.
+    pub(super) fn waiting(&self) -> usize {
+        (APPLYING as usize).saturating_sub(self.pieces.available_permits())
     }
 }
 
@@ -217,11 +224,12 @@ async fn obey(shared: &Shared, said: Said, bootstrap: &mut Bootstrap, filled: &m
             let limit = server.config.load().client_output_buffer_limit.pubsub;
             server.publish(shard, &channel, &[&message], &limit, filled);
         }
-        Said::Beat { term: _, lsn: _, chain } => {
+        Said::Beat { term: _, lsn, chain } => {
             if chain.contains(&server.run_id) {
                 return Err(End::Broken("the primary follows this server: that would be a cycle".to_owned()));
             }
             link.set_chain(chain);
+            link.note_primary(lsn, server.position().lsn);
         }
         Said::Sync => {
             let (store, progressed) = (server.store_now(), Arc::clone(&shared.progressed));
@@ -251,6 +259,7 @@ async fn obey(shared: &Shared, said: Said, bootstrap: &mut Bootstrap, filled: &m
 async fn apply(shared: &Shared, bytes: Bytes) -> Result<(), End> {
     let units = Units::from_bytes(&bytes).map_err(|error| End::Broken(error.to_string()))?;
     shared.link.note_received(units.last_lsn());
+    shared.link.note_primary(units.last_lsn(), shared.server.position().lsn);
     let weight = u32::try_from(bytes.len()).unwrap_or(u32::MAX).clamp(1, APPLYING_BYTES);
     drop(bytes);
     let gone = |_| End::Broken("the server stops".to_owned());
@@ -334,6 +343,7 @@ async fn answer(shared: &Shared, mut to: WriteHalf<Stream>) -> End {
             (heard.term, heard.written, heard.synced) = (written.term, written.lsn, synced.lsn);
         }
         heard.encode(&mut out);
+        shared.server.metrics.net_output_bytes.fetch_add(out.len() as u64, Relaxed);
         let written = async {
             to.write_all_buf(&mut out).await?;
             to.flush().await

@@ -77,6 +77,47 @@ pub(crate) struct LinkState {
     /// Bytes of the snapshot's documents, and of those that are written down here.
     pub(crate) sync_total: u64,
     pub(crate) sync_read: u64,
+    /// The primary's last unit, as it last said in this attempt; 0 before.
+    pub(crate) lsn_primary: u64,
+    /// A unit that the primary had written at a time, which is not known to be carried out here yet.
+    mark: Option<Mark>,
+    /// When the data were last known to be no older than the primary's, since this link is wanted.
+    in_step: Option<Instant>,
+}
+
+/// Up to where the primary had written when it said so.
+#[derive(Debug, Clone, Copy)]
+struct Mark {
+    lsn: u64,
+    at: Instant,
+}
+
+impl LinkState {
+    /// Notes that so much is carried out here. What was said before units come says nothing of the data that are here: those may be of
+    /// another history, or about to be replaced.
+    fn settle(&mut self, lsn: u64) {
+        if let Some(mark) = self.mark.filter(|mark| self.phase == Phase::Connected && mark.lsn <= lsn) {
+            self.in_step = Some(mark.at);
+            self.mark = None;
+        }
+    }
+
+    /// The same, and that the primary has written up to this unit by now. One that is still waited for stays: how old the data are is
+    /// counted from that.
+    fn note_primary(&mut self, lsn_primary: u64, lsn: u64, now: Instant) {
+        self.settle(lsn);
+        self.lsn_primary = lsn_primary;
+        self.mark.get_or_insert(Mark { lsn: lsn_primary, at: now });
+    }
+
+    fn end(&mut self) {
+        self.phase = Phase::Connect;
+        self.down.get_or_insert_with(Instant::now);
+        self.chain.clear();
+        self.received = 0;
+        self.lsn_primary = 0;
+        self.mark = None;
+    }
 }
 
 impl Link {
@@ -92,6 +133,9 @@ impl Link {
             received: 0,
             sync_total: 0,
             sync_read: 0,
+            lsn_primary: 0,
+            mark: None,
+            in_step: None,
         };
         Link {
             primary,
@@ -129,11 +173,16 @@ impl Link {
     /// The attempt has ended.
     pub(crate) fn ended(&self, why: &str) {
         let mut state = self.state.lock();
-        state.phase = Phase::Connect;
-        state.down.get_or_insert_with(Instant::now);
+        state.end();
         state.error = why.replace(['\r', '\n'], " ");
-        state.chain.clear();
-        state.received = 0;
+    }
+
+    /// Since when the data, which have this unit as their last, are not known to be as new as the primary's; none where they have not been
+    /// since this link is wanted.
+    pub(crate) fn in_step(&self, lsn: u64) -> Option<Instant> {
+        let mut state = self.state.lock();
+        state.settle(lsn);
+        state.in_step
     }
 
     /// Something came.
@@ -158,6 +207,11 @@ impl Link {
     /// Units up to this one have come.
     pub(crate) fn note_received(&self, lsn: u64) {
         self.state.lock().received = lsn;
+    }
+
+    /// The primary has written up to this unit, and this server up to `lsn`.
+    pub(crate) fn note_primary(&self, lsn_primary: u64, lsn: u64) {
+        self.state.lock().note_primary(lsn_primary, lsn, Instant::now());
     }
 
     /// So much of a snapshot is written down.
@@ -210,3 +264,37 @@ pub(crate) fn seconds(since: Option<Instant>) -> i64 {
 
 /// How long is waited before a link is made again.
 pub(crate) const AGAIN: Duration = Duration::from_millis(500);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn link() -> Link {
+        Link::new(Primary { host: "somewhere".to_owned(), port: 1 }, false, false, None)
+    }
+
+    #[test]
+    fn data_are_in_step_once_what_the_primary_had_is_carried_out() {
+        let link = link();
+        link.heard();
+        link.note_primary(10, 10);
+        assert!(link.in_step(10).is_none(), "no units come: the two may have nothing in common");
+        link.reach(Phase::Connected);
+        assert!(link.in_step(9).is_none(), "a unit is missing");
+        let first = link.in_step(10).unwrap();
+        // What waits to be carried out counts from when it was first heard of, whatever comes meanwhile.
+        std::thread::sleep(Duration::from_millis(2));
+        link.note_primary(20, 10);
+        link.note_primary(30, 15);
+        assert_eq!(link.in_step(19), Some(first));
+        let second = link.in_step(20).unwrap();
+        assert!(second > first);
+        // Signs of life of a link whose units cannot be carried out change nothing.
+        link.note_primary(40, 20);
+        link.ended("units cannot be carried out");
+        link.heard();
+        link.note_primary(40, 20);
+        assert_eq!(link.in_step(40), Some(second), "it is not connected");
+        assert_eq!(link.state().phase, Phase::Connect);
+    }
+}

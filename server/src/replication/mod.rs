@@ -9,8 +9,8 @@ mod bootstrap;
 mod dial;
 pub(crate) mod failover;
 pub(crate) mod feed;
-mod feeds;
-mod follow;
+pub(crate) mod feeds;
+pub(crate) mod follow;
 mod greeting;
 mod handover;
 pub(crate) mod info;
@@ -114,6 +114,11 @@ impl Replication {
         for counter in [&self.syncs_full, &self.syncs_partial, &self.syncs_partial_refused] {
             counter.store(0, SeqCst);
         }
+    }
+
+    /// Pieces of the primary's log that wait to be carried out, of [`follow::APPLYING`].
+    pub(crate) fn pieces_waiting(&self) -> usize {
+        self.applying.waiting()
     }
 
     /// Whether the data are being replaced.

@@ -300,6 +300,24 @@ impl Tokens {
         self.known.read().stands(token, self.foreign.load().as_deref()).is_ok()
     }
 
+    /// How many of what TOKEN.LIST shows are good, and how many are revoked.
+    pub(crate) fn count(&self, now_ms: u64) -> (u64, u64) {
+        let known = self.known.read();
+        let mut counts = (0, 0);
+        for (jti, record) in &known.records {
+            if record.expires_ms <= now_ms || jti.starts_with(b"\0") {
+                continue;
+            }
+            let is_dead = known.keys.get(&record.key).is_some_and(|key| key.dead_ms.is_some());
+            if record.revoked_ms.is_some() || is_dead {
+                counts.1 += 1;
+            } else {
+                counts.0 += 1;
+            }
+        }
+        counts
+    }
+
     /// What TOKEN.LIST shows.
     pub(crate) fn list(&self, now_ms: u64) -> Vec<TokenInfo> {
         let known = self.known.read();

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use lsm_tree::compaction::filter::{CompactionFilter, Context, Factory, ItemAccessor, Verdict};
 
-use super::{Batch, Engine, Entry, Moment, Pairs, Renew, Renewed, Snapshot, Space};
+use super::{Activity, Batch, Engine, Entry, Moment, Pairs, Renew, Renewed, Snapshot, Space};
 use crate::pace::{COMPACTING, Pace, Turns};
 use crate::{Error, error::io};
 
@@ -294,6 +294,15 @@ impl Engine for Fjall {
 
     fn disk_space(&self) -> u64 {
         self.database.disk_space().unwrap_or(0)
+    }
+
+    fn activity(&self) -> Activity {
+        Activity {
+            tables: Space::ALL.iter().map(|space| self.keyspace(*space).table_count() as u64).sum(),
+            compactor_running: self.database.active_compactions() as u64,
+            compactor_runs: self.database.compactions_completed() as u64,
+            compactor_us: u64::try_from(self.database.time_compacting().as_micros()).unwrap_or(u64::MAX),
+        }
     }
 }
 

@@ -63,6 +63,21 @@ pub(crate) trait Engine: Send + Sync + std::fmt::Debug {
     fn pace(&self) -> &Arc<Pace>;
     /// Bytes on disk.
     fn disk_space(&self) -> u64;
+    /// What it has and does by itself.
+    fn activity(&self) -> Activity;
+}
+
+/// What an engine has on disk, and what it does beside what it is asked for. What a rotation has it do is not counted.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Activity {
+    /// Files that values are in.
+    pub tables: u64,
+    /// Runs of its compactor that go on now. A run looks whether anything is to be brought together, and does so where it is.
+    pub compactor_running: u64,
+    /// Runs that have ended since it was opened, those that found nothing to do among them.
+    pub compactor_runs: u64,
+    /// What these took together, microseconds; of each a millisecond is a pause.
+    pub compactor_us: u64,
 }
 
 /// The order of what is written to the engine.

@@ -21,8 +21,12 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use parking_lot::Mutex;
 
 use crate::lsn::Lsn;
+use crate::measured::Measured;
 use crate::seal::Sealer;
 use crate::{Error, error::io};
 
@@ -34,10 +38,22 @@ pub(crate) struct LogIdentity {
 }
 
 /// How far the log is on disk. Shared with the thread that syncs once a second.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Progress {
     written: AtomicU64,
     durable: AtomicU64,
+    /// What syncs of segments take, whoever asks for them.
+    syncs_us: Mutex<Measured>,
+}
+
+/// The longest sync that is told apart, microseconds.
+const SYNC_US_MAX: u64 = 60_000_000;
+
+impl Default for Progress {
+    fn default() -> Progress {
+        let syncs_us = Mutex::new(Measured::up_to(SYNC_US_MAX));
+        Progress { written: AtomicU64::new(0), durable: AtomicU64::new(0), syncs_us }
+    }
 }
 
 impl Progress {
@@ -46,6 +62,10 @@ impl Progress {
     }
     pub(crate) fn lsn_durable(&self) -> Lsn {
         self.durable.load(Ordering::Acquire)
+    }
+    /// What syncs took since the log was opened, microseconds.
+    pub(crate) fn syncs_us(&self) -> Measured {
+        self.syncs_us.lock().clone()
     }
 }
 
@@ -221,7 +241,9 @@ pub(crate) fn sync_handle(file: &File, path: &Path, lsn: Lsn, progress: &Progres
     if progress.lsn_durable() >= lsn {
         return Ok(());
     }
+    let began = Instant::now();
     file.sync_data().map_err(|e| io(path, e))?;
+    progress.syncs_us.lock().note(u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX));
     progress.durable.fetch_max(lsn, Ordering::AcqRel);
     Ok(())
 }
@@ -283,10 +305,12 @@ pub(crate) fn largest_segment(dir: &Path) -> Result<u64, Error> {
     Ok(segments.iter().filter_map(|(_, path)| path.metadata().ok()).map(|m| m.len()).max().unwrap_or_default())
 }
 
-/// Bytes of all segments.
-pub(crate) fn disk_space(dir: &Path) -> u64 {
+/// How many segments there are, and their bytes.
+pub(crate) fn disk_space(dir: &Path) -> (u64, u64) {
     let segments = segment::list(dir).unwrap_or_default();
-    segments.iter().filter_map(|(_, path)| path.metadata().ok()).map(|m| m.len()).sum()
+    // A checkpoint may trim one meanwhile.
+    let sizes = segments.iter().filter_map(|(_, path)| path.metadata().ok()).map(|m| m.len());
+    sizes.fold((0, 0), |(count, bytes), size| (count + 1, bytes + size))
 }
 
 #[cfg(test)]

@@ -38,6 +38,15 @@ pub struct Union {
     pub ids: Vec<Vec<u8>>,
 }
 
+impl Union {
+    /// The indexes that it uses.
+    pub fn names(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = self.indexes.iter().map(|plan| plan.index.spec().name()).collect();
+        names.extend((!self.ids.is_empty()).then_some(ID_INDEX));
+        names
+    }
+}
+
 /// The index on `_id`, by which HINT may name it.
 pub const ID_INDEX: &str = "_id_";
 /// HINT's name for looking at every document, as in MongoDB.
@@ -163,6 +172,16 @@ impl Choice {
 }
 
 impl Plan {
+    /// In the words of DOC.EXPLAIN, with the indexes that it uses: `IXSCAN by_age`.
+    pub fn summary(&self) -> String {
+        match self {
+            Plan::Scan => "COLLSCAN".to_owned(),
+            Plan::IdLookup(_) => "IDLOOKUP".to_owned(),
+            Plan::Index(plan) => format!("IXSCAN {}", plan.index.spec().name()),
+            Plan::Union(union) => format!("IXSCAN {}", union.names().join(",")),
+        }
+    }
+
     /// Entries that it walks.
     pub fn entries(&self) -> u64 {
         match self {

@@ -3,6 +3,7 @@
 use crate::args::Args;
 use crate::context::Session;
 use crate::error::CommandError;
+use crate::figures::SlowCommand;
 use crate::reply::Reply;
 use crate::server::help::wrong_count;
 use crate::spec::{Arg, Command, Group, Run};
@@ -15,10 +16,11 @@ pub static SPEC: Command = Command {
               The time includes waiting for the disk; of a transaction EXEC is listed, with the time of all of it.",
     complexity: "O(n), n being the number of commands answered",
     arity: -2,
-    args: &[Arg::integer("count").optional()],
+    args: &[Arg::integer("count").optional(), Arg::word("FULL")],
     flags: &["admin", "loading", "stale"],
     reply: "array of arrays: id, time in seconds since 1970, microseconds, the request (32 arguments of 128 bytes at most), the \
-            client's address, its name",
+            client's address, its name; with `FULL` also a map: `request-id`, which names the request in the server's log, and of queries \
+            `plan` (as DOC.EXPLAIN names it, with the index), `keys-examined` and `docs-examined`",
     examples: &[(
         "SLOWLOG GET 1",
         "1) 1) (integer) 14 2) (integer) 1309448221 3) (integer) 15000 4) 1) \"DOC.FIND\" ...",
@@ -28,7 +30,9 @@ pub static SPEC: Command = Command {
 };
 
 fn get(args: &Args, session: &mut dyn Session) -> Result<Reply, CommandError> {
-    let count = match args.len() {
+    // Some clients read six fields and no more, so there are more only for who asks for them.
+    let full = args.len() == 4 && args.is(3, "FULL");
+    let count = match args.len() - usize::from(full) {
         2 => 10,
         3 => args
             .integer(2)
@@ -39,14 +43,27 @@ fn get(args: &Args, session: &mut dyn Session) -> Result<Reply, CommandError> {
     };
     let most = usize::try_from(count).unwrap_or(usize::MAX);
     let entries = session.slow_commands(most).into_iter().map(|slow| {
-        Reply::Array(vec![
+        let more = full.then(|| more(&slow));
+        let mut fields = vec![
             Reply::count(slow.id),
             Reply::count(slow.unix_s),
             Reply::count(slow.took_us),
             Reply::Array(slow.args.into_iter().map(Reply::Bulk).collect()),
             Reply::text(slow.addr),
             Reply::text(slow.name),
-        ])
+        ];
+        fields.extend(more);
+        Reply::Array(fields)
     });
     Ok(Reply::Array(entries.collect()))
+}
+
+fn more(slow: &SlowCommand) -> Reply {
+    let mut more = vec![(Reply::constant("request-id"), Reply::text(slow.request.clone()))];
+    if let Some(work) = &slow.work {
+        more.push((Reply::constant("plan"), Reply::text(work.plan.clone())));
+        more.push((Reply::constant("keys-examined"), Reply::count(work.examined.keys)));
+        more.push((Reply::constant("docs-examined"), Reply::count(work.examined.documents)));
+    }
+    Reply::Map(more)
 }
