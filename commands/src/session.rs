@@ -342,6 +342,8 @@ pub struct ClientInfo {
     pub protocol: u8,
     /// Bytes of messages that wait for it.
     pub message_memory: usize,
+    /// Pieces that they wait in.
+    pub messages: usize,
     /// How many commands are queued; none outside a transaction.
     pub queued: Option<usize>,
     /// Bytes of their arguments.

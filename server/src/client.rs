@@ -2,7 +2,7 @@
 //!
 //! The connection's task is the only writer but for `kill`; figures are atomics so that listing never waits for it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Weak};
@@ -161,6 +161,16 @@ impl Client {
         self.mailbox.lock().upgrade().map_or(0, |mailbox| mailbox.bytes())
     }
 
+    /// What was read of it and not yet carried out takes, bytes.
+    fn input_buffer(&self) -> usize {
+        [&self.query_buffer, &self.query_buffer_free, &self.argument_memory].iter().map(|part| part.load(Relaxed)).sum()
+    }
+
+    /// What it has not taken yet, bytes.
+    fn output_buffer(&self) -> usize {
+        self.output_length.load(Relaxed) + self.message_memory()
+    }
+
     /// Notes that a request arrived, or that a reply was taken.
     pub fn touch(&self) {
         self.last_request_ms.store(self.connected.elapsed().as_millis() as u64, Relaxed);
@@ -221,6 +231,7 @@ impl Client {
             user: String::from_utf8_lossy(&self.user.lock()).into_owned(),
             protocol: self.protocol.load(Relaxed),
             message_memory: self.message_memory(),
+            messages: self.mailbox.lock().upgrade().map_or(0, |mailbox| mailbox.len()),
             queued: self.queued.load(Relaxed).checked_sub(1),
             queued_memory: self.queued_memory.load(Relaxed),
             watched: self.watched.load(Relaxed),
@@ -241,7 +252,15 @@ impl Client {
 pub struct Clients {
     all: Mutex<BTreeMap<u64, Arc<Client>>>,
     last_id: AtomicU64,
+    /// The largest buffers at each of the last looks.
+    buffers: Mutex<VecDeque<Buffers>>,
 }
+
+/// The largest buffer of requests and of replies that any connection has, bytes.
+type Buffers = (usize, usize);
+
+/// Looks at the buffers, one a second, that count as recent. As many as Redis's.
+const RECENT_LOOKS: usize = 8;
 
 impl Clients {
     /// Adds a connection, unless there are `max` already.
@@ -308,9 +327,22 @@ impl Clients {
         self.all.lock().values().cloned().collect()
     }
 
-    /// Closes those whose time is up. Asked once a second, as Redis does.
+    /// The largest buffers of late, and now.
+    pub(crate) fn recent_buffers(&self) -> Buffers {
+        let now = largest(&self.list());
+        self.buffers.lock().iter().fold(now, |most, seen| (most.0.max(seen.0), most.1.max(seen.1)))
+    }
+
+    /// Closes those whose time is up, and looks at the buffers. Asked once a second, as Redis does.
     pub(crate) fn sweep(&self, settings: &Settings) {
-        for client in self.list() {
+        let all = self.list();
+        let mut buffers = self.buffers.lock();
+        buffers.push_back(largest(&all));
+        if buffers.len() > RECENT_LOOKS {
+            buffers.pop_front();
+        }
+        drop(buffers);
+        for client in all {
             if let Some(why) = client.overdue(settings) {
                 tracing::debug!(client = client.id, addr = %client.addr, "closed: {why}");
                 client.kill();
@@ -322,4 +354,9 @@ impl Clients {
     pub fn count(&self) -> usize {
         self.all.lock().len()
     }
+}
+
+fn largest(clients: &[Arc<Client>]) -> Buffers {
+    let most = |bytes: fn(&Client) -> usize| clients.iter().map(|client| bytes(client)).max().unwrap_or(0);
+    (most(Client::input_buffer), most(Client::output_buffer))
 }

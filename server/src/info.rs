@@ -93,13 +93,12 @@ fn encryption(server: &Server) -> Fields {
 fn about_clients(server: &Server) -> Fields {
     let clients = server.clients.list();
     let count = |holds: &dyn Fn(&Client) -> bool| clients.iter().filter(|client| holds(client)).count();
-    let input = |client: &Client| client.query_buffer.load(Relaxed) + client.query_buffer_free.load(Relaxed);
-    let output = |client: &Client| client.output_length.load(Relaxed) + client.message_memory();
+    let (input, output) = server.clients.recent_buffers();
     vec![
         field("connected_clients", clients.len()),
         field("maxclients", server.config.load().maxclients),
-        field("client_recent_max_input_buffer", clients.iter().map(|client| input(client)).max().unwrap_or(0)),
-        field("client_recent_max_output_buffer", clients.iter().map(|client| output(client)).max().unwrap_or(0)),
+        field("client_recent_max_input_buffer", input),
+        field("client_recent_max_output_buffer", output),
         field("blocked_clients", count(&Client::is_blocked)),
         field("pubsub_clients", count(&Client::is_subscriber)),
         field("monitor_clients", server.monitors.count()),
@@ -137,12 +136,12 @@ fn about_server(server: &Server) -> Fields {
 
 fn about_memory(server: &Server) -> Fields {
     let settings = server.config.load();
-    let mut fields = Vec::new();
+    let (mut fields, used) = (Vec::new(), server.memory());
     // Anonymous memory is what the server itself took; the rest of the resident set is files the kernel caches.
     for (name, value) in [
-        ("used_memory", memory::total()),
+        ("used_memory", used),
         ("used_memory_rss", memory::resident()),
-        ("used_memory_peak", memory::peak()),
+        ("used_memory_peak", used.map(|_| server.memory_peak())),
         ("total_system_memory", memory::of_the_machine()),
     ] {
         if let Some(bytes) = value {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use veddb_commands::ErrorCode;
@@ -38,9 +39,9 @@ pub struct Metrics {
     /// Messages that were published here or came from the primary, and how often they were handed to who listens here.
     pub messages_published: AtomicU64,
     pub messages_delivered: AtomicU64,
-    /// Commands in the last whole second.
+    /// Commands a second, from one look at the counters to the next.
     pub ops_per_second: AtomicU64,
-    /// Bytes in it.
+    /// Bytes a second.
     pub input_per_second: AtomicU64,
     pub output_per_second: AtomicU64,
     /// By code, and by the place in the table of the command that ended so; none where the request named no command.
@@ -261,9 +262,21 @@ impl Metrics {
     }
 }
 
+/// What a counter that grew by so much in this time grew by in a second.
+pub(crate) fn per_second(grown: u64, time: Duration) -> u64 {
+    let seconds = time.as_secs_f64();
+    if seconds > 0.0 { (grown as f64 / seconds).round() as u64 } else { 0 }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_rate_is_of_the_time_that_passed() {
+        assert_eq!(per_second(1500, Duration::from_millis(1500)), 1000);
+        assert_eq!(per_second(5, Duration::ZERO), 0);
+    }
 
     #[test]
     fn latencies_are_in_the_buckets_of_redis() {

@@ -1,7 +1,7 @@
 //! What all connections share, from the start of the server to its end.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Semaphore, watch};
@@ -19,7 +19,7 @@ use crate::execute::now_ms;
 use crate::latency::Latency;
 use crate::limits::Limits;
 use crate::memory;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, per_second};
 use crate::monitor::Monitors;
 use crate::notify::Notes;
 use crate::pause::Pause;
@@ -93,6 +93,8 @@ pub struct Server {
     pub port: u16,
     /// It takes more than `maxmemory`.
     out_of_memory: AtomicBool,
+    /// The most that it took at any look, bytes.
+    memory_peak: AtomicU64,
     log_level: LevelHandle,
     stopping: watch::Sender<Option<Shutdown>>,
 }
@@ -144,6 +146,7 @@ impl Server {
             run_id: hex::encode(random),
             port,
             out_of_memory: AtomicBool::new(false),
+            memory_peak: AtomicU64::new(0),
             log_level,
             stopping: watch::Sender::new(None),
         })
@@ -265,9 +268,21 @@ impl Server {
         Ok(())
     }
 
+    /// What memory the server itself takes, bytes; a look at it may find a new peak.
+    pub(crate) fn memory(&self) -> Option<u64> {
+        let bytes = memory::total()?;
+        self.memory_peak.fetch_max(bytes, Relaxed);
+        Some(bytes)
+    }
+
+    /// The most that it took whenever that was looked at, which is once a second at least.
+    pub(crate) fn memory_peak(&self) -> u64 {
+        self.memory_peak.load(Relaxed)
+    }
+
     /// Looks whether the server takes more memory than it may; 0 is no bound.
     fn look_at_memory(&self, maxmemory: usize) {
-        let over = maxmemory > 0 && memory::total().is_some_and(|bytes| bytes > maxmemory as u64);
+        let over = self.memory().is_some_and(|bytes| maxmemory > 0 && bytes > maxmemory as u64);
         if over != self.out_of_memory.swap(over, Relaxed) && over {
             tracing::warn!(maxmemory, "the server takes more memory than maxmemory; what takes more is refused");
         }
@@ -309,6 +324,7 @@ impl Server {
             (&metrics.net_output_bytes, &metrics.output_per_second),
         ];
         let mut before = rates.map(|(total, _)| total.load(Relaxed));
+        let mut looked = Instant::now();
         loop {
             tokio::select! {
                 () = tokio::time::sleep(Duration::from_secs(1)) => {}
@@ -320,10 +336,12 @@ impl Server {
             let settings = self.config.load();
             self.clients.sweep(&settings);
             self.look_at_memory(settings.maxmemory);
+            // On a busy machine more than a second may have passed.
+            let time = std::mem::replace(&mut looked, Instant::now()).elapsed();
             for ((total, rate), before) in rates.iter().zip(&mut before) {
                 let now = total.load(Relaxed);
                 // The counters go back to 0 at CONFIG RESETSTAT.
-                rate.store(now.saturating_sub(*before), Relaxed);
+                rate.store(per_second(now.saturating_sub(*before), time), Relaxed);
                 *before = now;
             }
         }

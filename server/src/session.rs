@@ -421,6 +421,7 @@ impl Session for ConnectionSession<'_> {
 
     fn reset_statistics(&mut self) {
         self.server.metrics.reset();
+        self.server.replication.reset_statistics();
         self.server.metrics.keys_expired_before.store(self.server.stats().keys_expired, Relaxed);
     }
 

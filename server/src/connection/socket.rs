@@ -128,19 +128,20 @@ impl Connection {
         self.client.waits.store(true, Relaxed);
         let sent = tokio::select! {
             biased;
-            sent = write_all(&mut self.stream, &mut self.output) => Some(sent),
-            () = self.client.killed() => return Err(Closed::Server),
+            sent = write_all(&mut self.stream, &mut self.output) => Some(sent.map_err(|_| Closed::Peer)),
+            () = self.client.killed() => Some(Err(Closed::Server)),
             () = patience => None,
         };
         self.client.waits.store(false, Relaxed);
+        // Also where the rest was not taken.
+        self.server.metrics.net_output_bytes.fetch_add((length - self.output.len()) as u64, Relaxed);
         match sent {
-            Some(sent) => sent.map_err(|_| Closed::Peer)?,
+            Some(sent) => sent?,
             None => return Err(self.output_limit_passed()),
         }
         if self.output.capacity() > KEEP_BYTES {
             self.output = BytesMut::new();
         }
-        self.server.metrics.net_output_bytes.fetch_add(length as u64, Relaxed);
         self.server.metrics.writes_processed.fetch_add(1, Relaxed);
         self.client.output_length.store(0, Relaxed);
         self.client.touch();

@@ -126,6 +126,11 @@ impl Mailbox {
         self.queue.lock().bytes
     }
 
+    /// How many pieces they are in: what was published one after the other is one.
+    pub(crate) fn len(&self) -> usize {
+        self.queue.lock().spans.len()
+    }
+
     /// Whether there are messages.
     pub(crate) fn is_filled(&self) -> bool {
         self.filled.load(SeqCst)

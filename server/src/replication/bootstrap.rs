@@ -45,8 +45,6 @@ enum Piece {
 pub(super) struct Bootstrap {
     staging: Option<Staging>,
     reading: Option<Thread>,
-    total: u64,
-    read: u64,
 }
 
 struct Thread {
@@ -94,8 +92,7 @@ impl Bootstrap {
             _ if first > 0 => return Err("the primary goes on with a snapshot that is not here".to_owned()),
             _ => None,
         };
-        (self.total, self.read) = (header.bytes, 0);
-        shared.link.note_sync(self.total, 0);
+        shared.link.note_sync(header.bytes, staging.as_ref().map_or(0, Staging::bytes));
         let (pieces, queue) = mpsc::channel(CHUNKS);
         let (done, ended) = oneshot::channel();
         let (server, link) = (Arc::clone(&shared.server), Arc::clone(&shared.link));
@@ -109,9 +106,7 @@ impl Bootstrap {
     }
 
     /// The next chunk.
-    pub(super) async fn chunk(&mut self, link: &Link, bytes: Bytes) -> Result<(), String> {
-        self.read += bytes.len() as u64;
-        link.note_sync(self.total.max(self.read), self.read);
+    pub(super) async fn chunk(&mut self, bytes: Bytes) -> Result<(), String> {
         self.tell(Piece::Chunk(bytes)).await
     }
 
@@ -159,7 +154,10 @@ fn read(
     };
     while let Some(piece) = queue.blocking_recv() {
         match piece {
-            Piece::Chunk(bytes) => staging.write(&bytes)?,
+            Piece::Chunk(bytes) => {
+                staging.write(&bytes)?;
+                link.note_sync(header.bytes, staging.bytes());
+            }
             Piece::Whole(hash) => {
                 let staged = staging.finish(hash)?;
                 return swap::put_in_place(server, link, &staged);

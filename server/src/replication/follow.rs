@@ -204,7 +204,7 @@ async fn obey(shared: &Shared, said: Said, bootstrap: &mut Bootstrap, filled: &m
             move_tail_off_line(shared, &header).await.map_err(End::Broken)?;
             bootstrap.begin(shared, id, first, header).await.map_err(End::Broken)?;
         }
-        Said::Chunk { number: _, bytes } => bootstrap.chunk(link, bytes).await.map_err(End::Broken)?,
+        Said::Chunk { number: _, bytes } => bootstrap.chunk(bytes).await.map_err(End::Broken)?,
         Said::Whole { hash } => {
             bootstrap.finish(hash).await.map_err(End::Broken)?;
             link.full.store(false, SeqCst);
@@ -258,6 +258,7 @@ async fn obey(shared: &Shared, said: Said, bootstrap: &mut Bootstrap, filled: &m
 /// Has units carried out, once not too much waits.
 async fn apply(shared: &Shared, bytes: Bytes) -> Result<(), End> {
     let units = Units::from_bytes(&bytes).map_err(|error| End::Broken(error.to_string()))?;
+    shared.link.note_received(units.last_lsn());
     shared.link.note_primary(units.last_lsn(), shared.server.position().lsn);
     let weight = u32::try_from(bytes.len()).unwrap_or(u32::MAX).clamp(1, APPLYING_BYTES);
     drop(bytes);

@@ -23,7 +23,7 @@ pub(crate) fn fields(server: &Server) -> Vec<(String, String)> {
                 field("master_link_status", if state.phase == Phase::Connected { "up" } else { "down" }),
                 field("master_last_io_seconds_ago", if state.down.is_some() { -1 } else { seconds(state.heard) }),
                 field("master_sync_in_progress", u8::from(state.phase == Phase::Sync)),
-                field("slave_read_repl_offset", position.lsn),
+                field("slave_read_repl_offset", state.received.max(position.lsn)),
                 field("slave_repl_offset", position.lsn),
             ]);
             fields.extend(trouble(&state));

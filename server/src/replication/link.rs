@@ -72,7 +72,9 @@ pub(crate) struct LinkState {
     pub(crate) chain: Vec<String>,
     /// The run id of the primary, as heard last, also where the link is down; empty before the first contact.
     pub(crate) primary_id: String,
-    /// Bytes of the snapshot, and how many of them have come.
+    /// The last unit that has come, carried out or not; 0 is none.
+    pub(crate) received: u64,
+    /// Bytes of the snapshot's documents, and of those that are written down here.
     pub(crate) sync_total: u64,
     pub(crate) sync_read: u64,
     /// The primary's last unit, as it last said in this attempt; 0 before.
@@ -112,6 +114,7 @@ impl LinkState {
         self.phase = Phase::Connect;
         self.down.get_or_insert_with(Instant::now);
         self.chain.clear();
+        self.received = 0;
         self.lsn_primary = 0;
         self.mark = None;
     }
@@ -127,6 +130,7 @@ impl Link {
             error: String::new(),
             chain: Vec::new(),
             primary_id: String::new(),
+            received: 0,
             sync_total: 0,
             sync_read: 0,
             lsn_primary: 0,
@@ -200,12 +204,17 @@ impl Link {
         self.yields.store(false, SeqCst);
     }
 
+    /// Units up to this one have come.
+    pub(crate) fn note_received(&self, lsn: u64) {
+        self.state.lock().received = lsn;
+    }
+
     /// The primary has written up to this unit, and this server up to `lsn`.
     pub(crate) fn note_primary(&self, lsn_primary: u64, lsn: u64) {
         self.state.lock().note_primary(lsn_primary, lsn, Instant::now());
     }
 
-    /// So much of a snapshot has come.
+    /// So much of a snapshot is written down.
     pub(crate) fn note_sync(&self, total: u64, read: u64) {
         let mut state = self.state.lock();
         (state.sync_total, state.sync_read) = (total, read);

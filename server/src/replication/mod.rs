@@ -109,6 +109,13 @@ impl Replication {
         self.link.lock().clone()
     }
 
+    /// CONFIG RESETSTAT.
+    pub(crate) fn reset_statistics(&self) {
+        for counter in [&self.syncs_full, &self.syncs_partial, &self.syncs_partial_refused] {
+            counter.store(0, SeqCst);
+        }
+    }
+
     /// Pieces of the primary's log that wait to be carried out, of [`follow::APPLYING`].
     pub(crate) fn pieces_waiting(&self) -> usize {
         self.applying.waiting()

@@ -157,7 +157,11 @@ impl Reading {
         let (mut export, first) = match resumed {
             Some(found) => found,
             None => match self.store.export() {
-                Ok(export) => (export, 0),
+                Ok(export) => {
+                    // One that goes on after a cut link is not another.
+                    self.server.replication.syncs_full.fetch_add(1, Relaxed);
+                    (export, 0)
+                }
                 Err(error) => return self.say(Said::Refused(error.to_string())),
             },
         };
@@ -165,7 +169,6 @@ impl Reading {
             Ok(header) => Bytes::from(header),
             Err(error) => return self.say(Said::Refused(error.to_string())),
         };
-        self.server.replication.syncs_full.fetch_add(1, Relaxed);
         let (id, position) = (export.header().id, export.header().position);
         tracing::info!(replica = %self.feed.ip, port = self.feed.port, lsn = position.lsn, first, "a replica gets a snapshot");
         self.say(Said::Snapshot { id, first, header })?;

@@ -49,6 +49,19 @@ impl Inner {
 }
 
 impl Node {
+    /// Lets go of the nodes below that are held for this one alone; how many they were. As deep as the tree at most.
+    pub(super) fn let_go_below(&self) -> u64 {
+        let Node::Inner(inner) = self else { return 0 };
+        let mut count = 0;
+        for child in inner.children.iter().filter(|child| child.is_clean() && Arc::strong_count(child) == 1) {
+            if let Some(node) = child.node.swap(None) {
+                child.account(0);
+                count += 1 + node.let_go_below();
+            }
+        }
+        count
+    }
+
     /// Bytes it takes, about.
     pub(super) fn size(&self) -> usize {
         match self {

@@ -202,10 +202,11 @@ impl Pager {
             if slot.touched.swap(false, Ordering::Relaxed) {
                 clock.push_back(weak);
             } else {
-                // An inner node takes its children's slots with it; they come back with it from the engine.
-                slot.node.store(None);
+                // An inner node takes its children's slots with it, and what they hold; they come back with it from the engine.
+                let dropped = slot.node.swap(None);
                 slot.account(0);
-                self.evictions.fetch_add(1, Ordering::Relaxed);
+                let below = dropped.map_or(0, |node| node.let_go_below());
+                self.evictions.fetch_add(1 + below, Ordering::Relaxed);
             }
         }
     }

@@ -38,7 +38,7 @@ pub struct ExportHeader {
     pub collections: u64,
     /// Documents of all of them.
     pub documents: u64,
-    /// Bytes of these, about as many as the chunks will have.
+    /// Bytes of these, before they are put into chunks.
     pub bytes: u64,
     /// The number that the next collection gets.
     pub(crate) next_collection: u32,

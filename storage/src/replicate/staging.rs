@@ -201,6 +201,12 @@ impl Staging {
         self.next_chunk
     }
 
+    /// Bytes of the documents that have come, as the header counts them.
+    pub fn bytes(&self) -> u64 {
+        let ended: u64 = self.noted.collections.iter().map(|collection| collection.size).sum();
+        ended + self.noted.current.as_ref().map_or(0, |current| current.size)
+    }
+
     /// Takes the next chunk. One that is not whole, or not the next, is refused and changes nothing. After any other error
     /// only [`Staging::resume`] helps. Writes files, and may take its time.
     pub fn write(&mut self, chunk: &[u8]) -> Result<(), Error> {

@@ -37,8 +37,9 @@ const REPORT_INTERVAL: Duration = Duration::from_secs(30);
 const CHECKPOINT_BYTES: u64 = 32 << 20;
 /// What a pass does not reach another one will not either.
 const PASSES_MAX: u32 = 3;
-/// Over how long the rate is measured.
+/// Over how long the rate is measured, and the first time.
 const RATE_INTERVAL: Duration = Duration::from_secs(2);
+const RATE_FIRST: Duration = Duration::from_millis(500);
 
 /// What the thread works with.
 pub(crate) struct Rotator {
@@ -187,6 +188,8 @@ impl<'a> Task<'a> {
         self.progress.records = counts;
         self.progress.done = 0;
         self.progress.advance(Step::Documents, &[]);
+        // Counting is no part of the rate.
+        self.measured = (Instant::now(), 0);
         Ok(())
     }
 
@@ -257,8 +260,8 @@ impl<'a> Task<'a> {
         self.measured.1 = count;
         let elapsed = since.elapsed();
         let mut figures = self.keys.figures.lock();
-        if elapsed > RATE_INTERVAL || figures.rate == 0.0 {
-            figures.rate = count as f64 / elapsed.as_secs_f64().max(0.001);
+        if elapsed > RATE_INTERVAL || figures.rate == 0.0 && elapsed > RATE_FIRST {
+            figures.rate = count as f64 / elapsed.as_secs_f64();
         }
         if elapsed > RATE_INTERVAL {
             self.measured = (Instant::now(), 0);

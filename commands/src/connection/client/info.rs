@@ -64,8 +64,8 @@ pub fn line(client: &ClientInfo, out: &mut String) {
     let written = writeln!(
         out,
         "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={flags} db={} sub={} psub={} ssub={} multi={} \
-         watch={} qbuf={} qbuf-free={} argv-mem={} multi-mem={} rbs={} rbp={} obl={} oll=0 omem={} tot-mem={memory} \
-         events=r cmd={command} user={} redir=-1 resp={} lib-name={} lib-ver={}",
+         watch={} qbuf={} qbuf-free={} argv-mem={} multi-mem={} rbs={} rbp={} obl={} oll={} omem={} tot-mem={memory} \
+         events={} cmd={command} user={} redir=-1 resp={} lib-name={} lib-ver={}",
         client.id,
         client.addr,
         client.laddr,
@@ -86,7 +86,10 @@ pub fn line(client: &ClientInfo, out: &mut String) {
         client.reply_buffer,
         client.reply_buffer_peak,
         client.output_length,
+        client.messages,
         client.message_memory,
+        // Who does not take its replies is not read from.
+        if client.output_length > 0 { 'w' } else { 'r' },
         client.user,
         client.protocol,
         client.library_name,

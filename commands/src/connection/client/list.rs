@@ -25,7 +25,8 @@ pub static SPEC: Command = Command {
         Arg::integer("client-id").after("ID").optional().multiple(),
     ],
     flags: &["admin", "noscript", "loading", "stale"],
-    reply: "text: a line of `field=value` pairs a connection",
+    reply: "text: a line of `field=value` pairs a connection. oll counts the pieces that messages wait in, omem their bytes; \
+            events is w while replies wait to be taken, for who does not take them is not read from, and else r",
     examples: &[("CLIENT LIST ID 7", "id=7 addr=127.0.0.1:52888 ...")],
     run: Run::Session(list),
     ..Command::BLANK
