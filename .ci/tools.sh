@@ -32,6 +32,14 @@ openssl_tools() {
     fi
 }
 
+chromium_tools() {
+    if ! command -v chromium >/dev/null; then
+        step "installing chromium"
+        # Some distributions have it only as a package of another kind; the checks then say that they were left out.
+        apt_install chromium fonts-dejavu-core || true
+    fi
+}
+
 # Taken out of Debian's package, which is not installed: it would start a server.
 prometheus_tools() {
     if ! command -v promtool >/dev/null && [ ! -x .prometheus/usr/bin/promtool ]; then

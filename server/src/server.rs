@@ -16,6 +16,7 @@ use crate::client::Clients;
 use crate::config::{Config, OutputLimit, Settings};
 use crate::current::Current;
 use crate::execute::now_ms;
+use crate::http::console::Sessions;
 use crate::latency::Latency;
 use crate::limits::Limits;
 use crate::memory;
@@ -77,6 +78,8 @@ pub struct Server {
     pub tls: Tls,
     /// What all queries share.
     pub queries: Queries,
+    /// Who is in by the console.
+    pub(crate) console: Sessions,
     /// A permit for each group of writes on its way to the committer.
     pub commit_slots: Arc<Semaphore>,
     /// A permit for each long read that runs; the others wait in their connections.
@@ -138,6 +141,7 @@ impl Server {
             limits,
             tls,
             queries: Queries::new(query_limits),
+            console: Sessions::default(),
             commit_slots: Arc::new(Semaphore::new(COMMIT_QUEUE)),
             read_slots: Arc::new(Semaphore::new(read_slots)),
             reads_waiting: AtomicUsize::new(0),

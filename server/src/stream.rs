@@ -1,4 +1,4 @@
-//! The bytes of one connection, plain or through TLS.
+//! The bytes of one connection: plain, through TLS, or of a client within this process.
 //!
 //! Owns the socket. What waits, and for how long, is decided by who reads and writes.
 
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::{BufMut, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsStream;
 
 /// How often it is looked whether a client is gone that has sent its next request already.
@@ -26,21 +26,24 @@ pub enum Stream {
     Plain(TcpStream),
     /// After a handshake, on either side.
     Tls(Box<TlsStream<TcpStream>>),
+    /// One half of a pair: the other half is within this process.
+    Local(UnixStream),
 }
 
 impl Stream {
-    /// The socket itself.
-    pub fn tcp(&self) -> &TcpStream {
+    /// The socket itself, where it is one of the network.
+    pub fn tcp(&self) -> Option<&TcpStream> {
         match self {
-            Stream::Plain(tcp) => tcp,
-            Stream::Tls(tls) => tls.get_ref().0,
+            Stream::Plain(tcp) => Some(tcp),
+            Stream::Tls(tls) => Some(tls.get_ref().0),
+            Stream::Local(_) => None,
         }
     }
 
     /// The certificate that the other side has shown and that was found to be good, if it did.
     pub fn certificate(&self) -> Option<&[u8]> {
         match self {
-            Stream::Plain(_) => None,
+            Stream::Plain(_) | Stream::Local(_) => None,
             Stream::Tls(tls) => tls.get_ref().1.peer_certificates()?.first().map(AsRef::as_ref),
         }
     }
@@ -51,10 +54,8 @@ impl Stream {
     /// Those of the socket, and whatever is not TLS where TLS is spoken.
     pub async fn read_now(&mut self, into: &mut BytesMut) -> io::Result<Option<usize>> {
         let tls = match self {
-            Stream::Plain(tcp) => match tcp.try_read_buf(into) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
-                read => return read.map(Some),
-            },
+            Stream::Plain(tcp) => return unless_waiting(tcp.try_read_buf(into)),
+            Stream::Local(half) => return unless_waiting(half.try_read_buf(into)),
             Stream::Tls(tls) => tls,
         };
         // Nothing is awaited below, so that the record is not part of every connection's task.
@@ -66,7 +67,11 @@ impl Stream {
     /// # Errors
     /// Those of the socket.
     pub async fn readable(&self) -> io::Result<()> {
-        self.tcp().readable().await
+        match self {
+            Stream::Plain(tcp) => tcp.readable().await,
+            Stream::Tls(tls) => tls.get_ref().0.readable().await,
+            Stream::Local(half) => half.readable().await,
+        }
     }
 
     /// Returns once the client is gone and has sent nothing more that is to be answered.
@@ -80,22 +85,38 @@ impl Stream {
             }
             // Bytes may be TLS's own farewell.
             Stream::Tls(_) => self.gone().await,
+            // Its client asks for one thing at a time, and ends by closing.
+            Stream::Local(_) => self.gone().await,
         }
     }
 
     /// Returns once the client is gone, whatever it has sent before.
     pub async fn gone(&self) {
-        let tcp = self.tcp();
-        if !matches!(tcp.peek(&mut [0]).await, Ok(1..)) {
+        if let Some(tcp) = self.tcp()
+            && !matches!(tcp.peek(&mut [0]).await, Ok(1..))
+        {
             return;
         }
         // Behind bytes that lie there only the system tells of the end.
         loop {
             tokio::time::sleep(LOOK).await;
-            if tcp.ready(Interest::READABLE).await.is_ok_and(|ready| ready.is_read_closed()) {
+            let ready = match self {
+                Stream::Plain(tcp) => tcp.ready(Interest::READABLE).await,
+                Stream::Tls(tls) => tls.get_ref().0.ready(Interest::READABLE).await,
+                Stream::Local(half) => half.ready(Interest::READABLE).await,
+            };
+            if ready.is_ok_and(|ready| ready.is_read_closed()) {
                 return;
             }
         }
+    }
+}
+
+/// None where nothing has come.
+fn unless_waiting(read: io::Result<usize>) -> io::Result<Option<usize>> {
+    match read {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+        read => read.map(Some),
     }
 }
 
@@ -132,6 +153,7 @@ impl AsyncRead for Stream {
         match self.get_mut() {
             Stream::Plain(tcp) => Pin::new(tcp).poll_read(cx, buffer),
             Stream::Tls(tls) => Pin::new(tls.as_mut()).poll_read(cx, buffer),
+            Stream::Local(half) => Pin::new(half).poll_read(cx, buffer),
         }
     }
 }
@@ -141,6 +163,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Stream::Plain(tcp) => Pin::new(tcp).poll_write(cx, bytes),
             Stream::Tls(tls) => Pin::new(tls.as_mut()).poll_write(cx, bytes),
+            Stream::Local(half) => Pin::new(half).poll_write(cx, bytes),
         }
     }
 
@@ -148,6 +171,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Stream::Plain(tcp) => Pin::new(tcp).poll_flush(cx),
             Stream::Tls(tls) => Pin::new(tls.as_mut()).poll_flush(cx),
+            Stream::Local(half) => Pin::new(half).poll_flush(cx),
         }
     }
 
@@ -155,6 +179,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Stream::Plain(tcp) => Pin::new(tcp).poll_shutdown(cx),
             Stream::Tls(tls) => Pin::new(tls.as_mut()).poll_shutdown(cx),
+            Stream::Local(half) => Pin::new(half).poll_shutdown(cx),
         }
     }
 }

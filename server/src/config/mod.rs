@@ -3,6 +3,7 @@
 //! Owns the typed [`Settings`] and [`Config`], the place where the running server reads them. [`table`] declares each
 //! setting once; [`mod@file`] reads redis.conf syntax and the command line; [`rewrite`] writes them back.
 
+mod console;
 pub mod file;
 mod http;
 pub mod kind;
@@ -106,6 +107,7 @@ pub struct Settings {
     pub replica_priority: u32,
     pub replica_serve_stale_data: bool,
     pub http: crate::http::Settings,
+    pub console: crate::http::console::Settings,
 }
 
 impl Default for Settings {
@@ -177,6 +179,7 @@ impl Default for Settings {
             replica_priority: 100,
             replica_serve_stale_data: true,
             http: crate::http::Settings::default(),
+            console: crate::http::console::Settings::default(),
         }
     }
 }

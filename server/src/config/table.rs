@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::kind::{Refusal, addresses, boolean, choice, integer, memory, only, output_limits, percentiles, word};
 use super::{LogFormat, LogLevel, OutputLimit, Protected, Secret, Settings};
-use super::{http, replication, security};
+use super::{console, http, replication, security};
 use crate::notify::KeyEvents;
 use veddb_commands::access::password::PASSWORD_BYTES_MAX;
 use veddb_storage::FsyncPolicy;
@@ -233,7 +233,10 @@ pub static SETTINGS: &[Setting] = &[
         |s, v| put(&mut s.handshake_timeout_s, integer(v, 0..=I32)),
     ),
     http::HTTP_BIND,
+    console::HTTP_CONSOLE,
     http::HTTP_PORT,
+    console::HTTP_SESSION_TIMEOUT,
+    console::HTTP_SESSIONS_MAX,
     Setting::fixed(
         "io-threads",
         "How many long reads (scans, queries) may run at once, each on a thread of its own.",

@@ -6,6 +6,7 @@
 //!
 //! Invariant: nothing here changes anything, and nobody holds more than a bounded number of answers for a bounded time.
 
+pub mod console;
 mod door;
 mod health;
 mod patience;
@@ -116,12 +117,19 @@ pub async fn accept(listener: TcpListener, port: Arc<Port>) {
 }
 
 async fn serve(socket: TcpStream, peer: SocketAddr, port: Arc<Port>) {
-    let is_local = socket.local_addr().is_ok_and(|local| is_loopback(local.ip()));
+    let Ok(local) = socket.local_addr() else { return };
+    let is_local = is_loopback(local.ip());
     let service = service_fn(move |request: Request<Incoming>| {
         let port = Arc::clone(&port);
         async move {
-            if is_local && !names_this_machine(request.uri(), request.headers()) {
-                return Ok::<_, Infallible>(text(StatusCode::MISDIRECTED_REQUEST, MISDIRECTED));
+            let is_meant = !is_local || names_this_machine(request.uri(), request.headers());
+            let server = port.server.get().filter(|server| console::is_for(request.uri().path(), server));
+            // A proxy beside it may pass on the name that it is asked by: whoever wants in by that has to know a password.
+            if let Some(server) = server.filter(|server| is_meant || !server.acl.is_open()) {
+                return Ok::<_, Infallible>(console::answer(request, peer, local, server).await);
+            }
+            if !is_meant {
+                return Ok(text(StatusCode::MISDIRECTED_REQUEST, MISDIRECTED));
             }
             Ok(answer(request.method(), request.uri().path(), peer, &port).await)
         }

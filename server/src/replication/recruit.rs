@@ -27,7 +27,10 @@ async fn request(server: &Server, host: &str, port: u16) -> Result<(), String> {
         accepted(&ask(&mut socket, &mut input, &words).await?).map_err(|why| code(&why).to_owned())?;
     }
     let ip = match settings.replica_announce_ip.as_str() {
-        "" => socket.tcp().local_addr().map_err(|error| error.to_string())?.ip().to_string(),
+        "" => {
+            let socket = socket.tcp().ok_or("not a connection of the network")?;
+            socket.local_addr().map_err(|error| error.to_string())?.ip().to_string()
+        }
         announced => announced.to_owned(),
     };
     let words = ["REPLICAOF".to_owned(), ip, own_port(server, &settings).to_string()];
