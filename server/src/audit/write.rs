@@ -20,7 +20,7 @@ use crate::server::Server;
 const BATCH: usize = 1024;
 /// How long records are gathered before they are written. Two syncs a batch are paid by more records then, and whoever notes one
 /// need not wake the thread.
-const GATHERED: Duration = Duration::from_millis(10);
+const GATHERED: Duration = Duration::from_millis(20);
 /// How long the thread waits after a failure before it tries again.
 const RETRY: Duration = Duration::from_millis(500);
 /// How often the end is said in the store's log, where there are records behind it.
