@@ -14,6 +14,9 @@ import * as audit from './audit.js';
 
 const PAGES = { overview, collections, query, keys, replication, clients, slow, audit };
 
+/** Where the page is when somebody has logged out. */
+const OUT = '#out';
+
 const app = document.getElementById('app');
 let leave = new AbortController();
 
@@ -104,11 +107,17 @@ function showPages(who) {
     el('a', { href: `#${name}`, 'data-page': name }, icon(page.icon), el('span', {}, page.title)),
   );
   const out = button('Log out', 'quiet', async () => {
+    try {
+      await server.logout();
+    } catch (error) {
+      main.prepend(notice('error', `You are still logged in: ${error.message}`));
+      return;
+    }
+    // Anew, so that nothing of what was typed or shown stays for whoever comes next.
     window.onhashchange = null;
     leave.abort();
-    await server.logout().catch(() => {});
-    location.hash = '';
-    showLogin('You are logged out.');
+    location.hash = OUT;
+    location.reload();
   });
   const side = el(
     'aside',
@@ -124,7 +133,7 @@ function showPages(who) {
     leave.abort();
     leave = new AbortController();
     const [name, ...rest] = location.hash.slice(1).split('/');
-    const page = PAGES[name] ?? overview;
+    const page = Object.hasOwn(PAGES, name) ? PAGES[name] : overview;
     const title = el('h1', {}, page.title);
     const view = el('div', { class: 'view' });
     document.title = `${page.title} – VedDB console`;
@@ -162,7 +171,7 @@ server.onLogout(() => {
 setTheme(theme());
 try {
   const who = await server.whoami();
-  if (who.user === null) showLogin();
+  if (who.user === null) showLogin(location.hash === OUT ? 'You are logged out.' : undefined);
   else showPages(who);
 } catch (error) {
   put(app, el('main', { class: 'door' }, notice('error', error.message)));

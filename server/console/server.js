@@ -47,8 +47,11 @@ export async function login(user, password) {
   return body;
 }
 
-/** Ends the session. */
-export const logout = () => inTurn(() => post('logout', {}));
+/** Ends the session, whatever is being waited for. */
+export async function logout() {
+  const { status, body } = await post('logout', {});
+  if (status !== 200) throw new Refused(body.error);
+}
 
 // One at a time: the server lets few wait, and answers keep the order of what was asked.
 let turn = Promise.resolve();

@@ -24,16 +24,20 @@ export async function show(view, _args, signal) {
   await look();
 
   async function look() {
-    const rows = await attempt(place, again, () => run('SLOWLOG', 'GET', number.value));
+    const rows = await attempt(place, again, () => run('SLOWLOG', 'GET', number.value, 'FULL'));
     if (rows === undefined || signal.aborted) return;
     const words = (request) => request.map((word) => (typeof word === 'string' ? visible(word) : `base64:${word.base64}`)).join(' ');
     const text = (value) => (typeof value === 'string' ? visible(value) : '–');
+    const looked = (more) => (more?.plan === undefined ? '–' : `${more['keys-examined']} / ${more['docs-examined']}`);
     put(list, rows.length === 0 ? notice('info', 'Nothing took that long.') : table('Slow queries', [
       { title: 'When', cell: ([, at]) => moment(at * 1000) },
       { title: 'Took', kind: 'number', cell: ([, , took]) => duration(took) },
       { title: 'Command', kind: 'wide mono', cell: ([, , , request]) => words(request) },
+      { title: 'Plan', kind: 'mono', cell: ([, , , , , , more]) => text(more?.plan || undefined) },
+      { title: 'Entries / documents looked at', kind: 'number', cell: ([, , , , , , more]) => looked(more) },
       { title: 'Client', kind: 'mono', cell: ([, , , , address]) => text(address) },
       { title: 'Name', cell: ([, , , , , name]) => text(name || '–') },
+      { title: 'Request', kind: 'mono', cell: ([, , , , , , more]) => text(more?.['request-id']) },
     ], rows, ''));
   }
 }

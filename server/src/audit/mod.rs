@@ -1,7 +1,7 @@
 //! What is written into the audit log, and the thread that writes it.
 //!
 //! Which commands are audited, and what is shown of them, is in [`events`]; what a record is in [`record`]. Records go through a
-//! bounded queue to the thread of [`write`]; how they lie on the disk is the store's.
+//! bounded queue to the thread of [`mod@write`]; how they lie on the disk is the store's.
 
 mod events;
 mod record;

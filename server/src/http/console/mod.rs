@@ -56,10 +56,14 @@ const RUN_BYTES: usize = 4 << 20;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 const PROTECTED: &str = "protected-mode: no password is set, so only this machine may use the console";
-const COOKIE_NAME: &str = "veddb_console";
 const JSON: &str = "application/json";
 
 type Answered = Response<Full<Bytes>>;
+
+/// The cookie's name. Cookies do not know ports, so each server has its own.
+fn cookie_name(server: &Server) -> String {
+    format!("veddb_console_{}", server.run_id.get(..8).unwrap_or_default())
+}
 
 /// Why a request is not done, and the status that says it.
 struct Refusal(StatusCode, String);
@@ -139,6 +143,7 @@ async fn login(
     local: SocketAddr,
     server: &Arc<Server>,
 ) -> Result<Answered, Refusal> {
+    let before = session_of(server, request.headers());
     let body = body(request, LOGIN_BYTES).await?;
     let credentials: Credentials = parsed(&body)?;
     let (user, password) = (Bytes::from(credentials.user), Bytes::from(credentials.password));
@@ -148,9 +153,13 @@ async fn login(
         Refused::Protected => Refusal(StatusCode::FORBIDDEN, PROTECTED.to_owned()),
         Refused::Full(error) => Refusal(StatusCode::SERVICE_UNAVAILABLE, error),
     })?;
+    if let Some(before) = before {
+        server.console.close(&before);
+    }
     let mut answer = document(StatusCode::OK, about(&session));
     // The page is reached in the clear unless something before this port speaks TLS, so the cookie cannot ask for that.
-    put_cookie(&mut answer, &format!("{COOKIE_NAME}={cookie}; HttpOnly; SameSite=Strict; Path=/console"));
+    let name = cookie_name(server);
+    put_cookie(&mut answer, &format!("{name}={cookie}; HttpOnly; SameSite=Strict; Path=/console"));
     Ok(answer)
 }
 
@@ -189,6 +198,7 @@ async fn run(request: Request<Incoming>, server: &Arc<Server>) -> Result<Answere
             let why = format!("ERR the reply is longer than {max} bytes, which is all that the console shows");
             Ok(said(StatusCode::OK, &why))
         }
+        Answer::Odd => Ok(said(StatusCode::OK, "ERR the reply is of a form that the console does not show")),
         Answer::Busy => Ok(said(StatusCode::TOO_MANY_REQUESTS, "too many commands of this session wait already")),
         Answer::Gone => {
             server.console.close(&session);
@@ -209,7 +219,8 @@ fn logout(server: &Server, headers: &HeaderMap) -> Answered {
         server.console.close(&session);
     }
     let mut answer = document(StatusCode::OK, "{\"ok\":null}".to_owned());
-    put_cookie(&mut answer, &format!("{COOKIE_NAME}=; HttpOnly; SameSite=Strict; Path=/console; Max-Age=0"));
+    let name = cookie_name(server);
+    put_cookie(&mut answer, &format!("{name}=; HttpOnly; SameSite=Strict; Path=/console; Max-Age=0"));
     answer
 }
 
@@ -228,9 +239,10 @@ fn about(session: &Session) -> String {
 fn session_of(server: &Server, headers: &HeaderMap) -> Option<Arc<Session>> {
     let cookies = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
     let mut cookies = cookies.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    let (_, cookie) = cookies.find(|(name, _)| *name == COOKIE_NAME)?;
+    let own = cookie_name(server);
+    let (_, cookie) = cookies.find(|(name, _)| *name == own)?;
     let session = server.console.find(cookie)?;
-    if session.is_over() {
+    if session.is_over() || session.is_barred() {
         server.console.close(&session);
         return None;
     }

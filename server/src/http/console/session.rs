@@ -115,6 +115,8 @@ pub(super) enum Answer {
     TooLong {
         max: usize,
     },
+    /// The reply came, and is nothing that can be shown.
+    Odd,
     /// Too many wait already.
     Busy,
     /// The connection has ended.
@@ -159,6 +161,11 @@ impl Session {
     /// Whether its connection has ended, or is about to.
     pub(super) fn is_over(&self) -> bool {
         self.client.is_killed() || self.server.clients.get(self.client.id).is_none()
+    }
+
+    /// Whether its user was disabled. Other connections stay then, as in Redis.
+    pub(super) fn is_barred(&self) -> bool {
+        !self.server.acl.load().get(&self.client.user.lock()).is_some_and(|user| user.is_enabled())
     }
 }
 
@@ -240,6 +247,10 @@ pub(super) async fn run(session: &Arc<Session>, words: Vec<Bytes>, db: Option<u8
     let session = Arc::clone(session);
     let running = tokio::spawn(async move {
         let mut link = session.link.lock().await;
+        if session.is_over() {
+            // The one before it took too long: its reply may come yet.
+            return Answer::Gone;
+        }
         *session.used.lock() = Instant::now();
         // A user may be allowed all that it needs here but SELECT, so that is sent only where it has to be.
         let elsewhere = db.filter(|db| *db != session.client.db.load(Relaxed));
@@ -301,7 +312,7 @@ impl Link {
                 if self.input.is_empty() {
                     self.input = BytesMut::new();
                 }
-                return if is_too_long { Ok(Answer::TooLong { max: REPLY_BYTES }) } else { decoded(&reply) };
+                return Ok(if is_too_long { Answer::TooLong { max: REPLY_BYTES } } else { decoded(&reply) });
             }
             is_too_long |= self.input.len() > REPLY_BYTES;
             if is_too_long {
@@ -315,10 +326,9 @@ impl Link {
     }
 }
 
-fn decoded(reply: &Bytes) -> io::Result<Answer> {
-    let frame = decode_bytes(reply).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()))?;
-    let (frame, _) = frame.ok_or(io::ErrorKind::InvalidData)?;
-    Ok(Answer::Reply(frame))
+/// A whole reply. Sets of maps, as COMMAND has them, are more than the decoder takes.
+fn decoded(reply: &Bytes) -> Answer {
+    decode_bytes(reply).ok().flatten().map_or(Answer::Odd, |(frame, _)| Answer::Reply(frame))
 }
 
 fn request(words: &[Bytes]) -> Vec<u8> {
