@@ -40,18 +40,20 @@ chromium_tools() {
     fi
 }
 
-# Taken out of Debian's package, which is not installed: it would start a server.
+# Taken out of Debian's packages, which are not installed: they would start servers.
 prometheus_tools() {
-    if ! command -v promtool >/dev/null && [ ! -x .prometheus/usr/bin/promtool ]; then
-        step "unpacking promtool"
-        local sudo=()
+    export PATH="$PATH:$PWD/.prometheus/usr/bin"
+    if ! command -v promtool >/dev/null || ! command -v prometheus >/dev/null || ! command -v prometheus-redis-exporter >/dev/null; then
+        step "unpacking Prometheus and its exporter for Redis"
+        local package sudo=()
         if [ "$(id -u)" -ne 0 ]; then sudo=(sudo); fi
         "${sudo[@]}" apt-get update -qq
         rm -rf .prometheus
         mkdir .prometheus
-        (cd .prometheus && apt-get download -qq prometheus && dpkg -x prometheus_*.deb . && rm prometheus_*.deb)
+        (cd .prometheus && apt-get download -qq prometheus prometheus-redis-exporter)
+        for package in .prometheus/*.deb; do dpkg -x "$package" .prometheus; done
+        rm .prometheus/*.deb
     fi
-    export PATH="$PATH:$PWD/.prometheus/usr/bin"
 }
 
 # Makes .venv with compat's Python clients and the spelling checker, once for each version of requirements.txt.
