@@ -103,6 +103,8 @@ function showLogin(why) {
 
 function showPages(who) {
   const main = el('main', { id: 'main', tabindex: -1 });
+  const trouble = el('div', { class: 'place' });
+  server.onReach((answers) => put(trouble, !answers && notice('error', 'The server does not answer.')));
   const links = Object.entries(PAGES).map(([name, page]) =>
     el('a', { href: `#${name}`, 'data-page': name }, icon(page.icon), el('span', {}, page.title)),
   );
@@ -145,7 +147,7 @@ function showPages(who) {
     const current = links.find((link) => link.hasAttribute('aria-current'));
     const bar = current.parentElement;
     bar.scrollLeft = current.offsetLeft - (bar.clientWidth - current.clientWidth) / 2;
-    put(main, el('header', {}, title, el('p', { class: 'lead' }, page.about)), view);
+    put(main, trouble, el('header', {}, title, el('p', { class: 'lead' }, page.about)), view);
     main.scrollTop = 0;
     let args = [];
     try {

@@ -55,8 +55,8 @@ export async function show(view, _args, signal) {
     try {
       fields = info(await run('INFO'));
     } catch (error) {
+      if (!(error instanceof Refused) || signal.aborted) throw error;
       put(place, notice('error', error.message));
-      if (!(error instanceof Refused) || signal.aborted) return;
       await new Promise((resolve) => setTimeout(resolve, 4000));
       return;
     }

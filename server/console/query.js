@@ -69,9 +69,11 @@ export async function show(view, _args, signal) {
     async function answer() {
       const words = isCommand ? split(kept.text.command) : [...query(), ...MAX_TIME];
       const began = performance.now();
-      reader.close();
-      reader.db = Number(kept.db);
-      const reply = await attempt(place, run, () => (isCommand ? runIn(reader.db, ...words) : reader.open(PAGE, ...words)));
+      const reply = await attempt(place, run, () => {
+        reader.close();
+        reader.db = Number(kept.db);
+        return isCommand ? runIn(reader.db, ...words) : reader.open(PAGE, ...words);
+      });
       if (reply === undefined || signal.aborted) return;
       const took = `${(performance.now() - began).toFixed(0)} ms`;
       if (isCommand) return put(out, panel('Reply', el('p', { class: 'sub' }, took), shown(reply)));

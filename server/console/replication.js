@@ -18,7 +18,7 @@ export async function show(view, _args, signal) {
       fields = info(await run('INFO', 'replication'));
       put(trouble);
     } catch (error) {
-      if (signal.aborted) throw error;
+      if (signal.aborted || !(error instanceof Refused)) throw error;
       put(trouble, notice('error', error.message));
       return;
     }

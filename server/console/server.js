@@ -11,10 +11,16 @@ export class Unreachable extends Error {}
 export class LoggedOut extends Error {}
 
 let ended = () => {};
+let reached = () => {};
 
 /** Says what happens when the session is over. */
 export function onLogout(callback) {
   ended = callback;
+}
+
+/** Says what happens when there is no answer, and when there is one again: `callback(answers)`. */
+export function onReach(callback) {
+  reached = callback;
 }
 
 async function post(path, what) {
@@ -27,8 +33,10 @@ async function post(path, what) {
       credentials: 'same-origin',
     });
   } catch {
+    reached(false);
     throw new Unreachable('The server does not answer.');
   }
+  reached(true);
   const body = await answer.json().catch(() => ({ error: `the server answered with status ${answer.status}` }));
   return { status: answer.status, body };
 }
@@ -80,7 +88,7 @@ export const runIn = (db, ...words) => inTurn(() => ask({ db, command: words.map
 
 const word = (one) => (typeof one === 'object' ? one : String(one));
 
-/** Does something now and then again, while the page is in sight and `signal` is not raised. */
+/** Does something now and then again, while the page is in sight and `signal` is not raised; also where the server did not answer once. */
 export async function repeat(milliseconds, signal, work) {
   while (!signal.aborted) {
     if (document.visibilityState === 'visible') {
@@ -88,7 +96,7 @@ export async function repeat(milliseconds, signal, work) {
         await work();
       } catch (error) {
         if (error instanceof LoggedOut || signal.aborted) return;
-        throw error;
+        if (!(error instanceof Unreachable)) throw error;
       }
     }
     await new Promise((resolve) => setTimeout(resolve, milliseconds));

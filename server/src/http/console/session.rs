@@ -224,12 +224,16 @@ pub(super) async fn open(
     Ok((session, cookie))
 }
 
-/// Ends a session that nobody uses for `http-session-timeout`.
+/// Ends a session that nobody uses for `http-session-timeout`, or with the console.
 async fn end_when_idle(session: std::sync::Weak<Session>) {
     loop {
         let Some(session) = session.upgrade().filter(|session| !session.is_over()) else { return };
-        let timeout = Duration::from_secs(session.server.config.load().console.session_timeout_s);
-        let idle = session.used.lock().elapsed();
+        let console = session.server.config.load().console.clone();
+        let (timeout, idle) = (Duration::from_secs(console.session_timeout_s), session.used.lock().elapsed());
+        if !console.is_on {
+            session.server.console.close(&session);
+            return;
+        }
         if idle >= timeout && session.waiting.available_permits() == RUNS_MAX {
             session.server.console.close(&session);
             return;
