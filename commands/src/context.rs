@@ -1,10 +1,11 @@
 //! What a command is handed when it runs: a moment of the data, the time, the limits, its session.
 
 use std::cell::Cell;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use veddb_storage::{Transaction, View};
+use veddb_storage::{Document, Transaction, View};
 
 use crate::access::User;
 use crate::error::CommandError;
@@ -108,6 +109,8 @@ pub struct ReadContext<'a> {
     pub begun: Instant,
     /// Set when the read costs more than that: it is to be run again where it may take its time.
     pub deferred: Cell<bool>,
+    /// Keys that were looked for and found, and that were not: they are looked for again where it is deferred.
+    pub looked_up: Cell<(u64, u64)>,
     /// The moment is one within a unit, which nothing may hold on to.
     pub within_unit: bool,
 }
@@ -132,6 +135,7 @@ impl<'a> ReadContext<'a> {
             max_time_ms: None,
             begun: Instant::now(),
             deferred: Cell::new(false),
+            looked_up: Cell::default(),
             within_unit: false,
         }
     }
@@ -160,10 +164,21 @@ impl<'a> ReadContext<'a> {
         });
     }
 
+    /// What a key holds that a command reads. Counted as Redis counts it, for `keyspace_hits` and `keyspace_misses`.
+    pub(crate) fn key(&self, key: &[u8]) -> Result<Option<Arc<Document>>, CommandError> {
+        let found = self.view.key(self.db, key)?;
+        self.view.note_lookup(found.is_some());
+        let (hits, misses) = self.looked_up.get();
+        self.looked_up.set(if found.is_some() { (hits + 1, misses) } else { (hits, misses + 1) });
+        Ok(found)
+    }
+
     /// Ends a read that would cost too much here. Asked before anything is done.
     pub fn afford(&self, cost_ns: f64) -> Result<(), CommandError> {
         if self.patience_ns.is_some_and(|patience| cost_ns > patience) {
             self.deferred.set(true);
+            let (hits, misses) = self.looked_up.take();
+            self.view.forget_lookups(hits, misses);
             return Err(CommandError::err("the read takes too long here"));
         }
         Ok(())

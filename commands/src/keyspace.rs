@@ -69,6 +69,13 @@ pub(crate) fn find(tx: &mut Transaction<'_>, db: u8, key: &[u8]) -> Result<Optio
     Ok(found.map(|(collection, record, document)| Slot { collection, record, document }))
 }
 
+/// The same of a key whose value is answered, which is counted as Redis counts what is read.
+pub(crate) fn look_up(tx: &mut Transaction<'_>, db: u8, key: &[u8]) -> Result<Option<Slot>, CommandError> {
+    let found = find(tx, db, key)?;
+    tx.note_lookup(found.is_some());
+    Ok(found)
+}
+
 /// Has a key hold this; `found` is what [`find`] found there in this unit.
 pub(crate) fn put(
     tx: &mut Transaction<'_>,
@@ -144,7 +151,7 @@ impl Text {
 
 /// The string of a key, as a read sees it.
 pub(crate) fn text(context: &ReadContext<'_>, key: &[u8]) -> Result<Option<Text>, CommandError> {
-    let Some(document) = context.view.key(context.db, key)? else { return Ok(None) };
+    let Some(document) = context.key(key)? else { return Ok(None) };
     string(&document)?;
     Ok(Some(Text(document)))
 }

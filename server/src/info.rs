@@ -8,6 +8,7 @@ use veddb_commands::session::{InfoSection, REDIS_VERSION};
 use crate::client::Client;
 use crate::execute::now_ms;
 use crate::memory;
+use crate::metrics::KeyCounts;
 use crate::process;
 use crate::server::Server;
 
@@ -205,6 +206,7 @@ fn human(bytes: u64) -> String {
 fn stats(server: &Server) -> Fields {
     let metrics = &server.metrics;
     let store = server.stats();
+    let keys = KeyCounts::of(&store).since(*metrics.keys_before.lock());
     vec![
         field("total_connections_received", metrics.connections_received.load(Relaxed)),
         field("total_commands_processed", metrics.commands_processed.load(Relaxed)),
@@ -217,7 +219,9 @@ fn stats(server: &Server) -> Fields {
         field("document_cache_misses", store.cache_misses),
         field("index_page_loads", store.index_loads),
         field("index_page_evictions", store.index_evictions),
-        field("expired_keys", store.keys_expired.saturating_sub(metrics.keys_expired_before.load(Relaxed))),
+        field("expired_keys", keys.expired),
+        field("keyspace_hits", keys.hits),
+        field("keyspace_misses", keys.misses),
         field("expired_ttl_documents", store.ttl_deleted),
         field("ttl_sweeps", store.ttl_sweeps),
         field("query_spilled_bytes", server.queries.memory().spilled()),

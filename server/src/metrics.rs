@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use veddb_commands::ErrorCode;
 use veddb_commands::figures::Latencies;
 use veddb_commands::lookup::{Entry, entries};
-use veddb_storage::Measured;
+use veddb_storage::{Measured, Stats};
 
 /// The longest latency that is told apart, microseconds.
 const LATENCY_MAX_US: u64 = 60_000_000;
@@ -29,8 +29,8 @@ pub struct Metrics {
     pub error_replies: AtomicU64,
     pub reads_processed: AtomicU64,
     pub writes_processed: AtomicU64,
-    /// What the store had counted of expired keys at the last CONFIG RESETSTAT.
-    pub keys_expired_before: AtomicU64,
+    /// What the store had counted of keys at the last CONFIG RESETSTAT.
+    pub keys_before: Mutex<KeyCounts>,
     pub authentications_failed: AtomicU64,
     pub certificates_denied: AtomicU64,
     pub commands_denied: AtomicU64,
@@ -88,6 +88,33 @@ pub struct CommandFigures {
     pub percentiles_us: Option<Vec<u64>>,
 }
 
+/// What a store counts of keys, as INFO shows it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct KeyCounts {
+    /// Deleted since they had expired.
+    pub expired: u64,
+    /// Looked for to be read, and there.
+    pub hits: u64,
+    /// Looked for to be read, and not there.
+    pub misses: u64,
+}
+
+impl KeyCounts {
+    /// Those of a store.
+    pub fn of(stats: &Stats) -> KeyCounts {
+        KeyCounts { expired: stats.keys_expired, hits: stats.key_hits, misses: stats.key_misses }
+    }
+
+    /// Those since these.
+    pub fn since(self, before: KeyCounts) -> KeyCounts {
+        KeyCounts {
+            expired: self.expired.saturating_sub(before.expired),
+            hits: self.hits.saturating_sub(before.hits),
+            misses: self.misses.saturating_sub(before.misses),
+        }
+    }
+}
+
 impl Default for Metrics {
     fn default() -> Metrics {
         Metrics {
@@ -109,7 +136,7 @@ impl Default for Metrics {
             channels_denied: AtomicU64::new(0),
             messages_published: AtomicU64::new(0),
             messages_delivered: AtomicU64::new(0),
-            keys_expired_before: AtomicU64::new(0),
+            keys_before: Mutex::default(),
             ops_per_second: AtomicU64::new(0),
             input_per_second: AtomicU64::new(0),
             output_per_second: AtomicU64::new(0),

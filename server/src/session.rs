@@ -21,6 +21,7 @@ use crate::client::Client;
 use crate::config::{Primary, Settings, rewrite};
 use crate::encode::Protocol;
 use crate::execute::now_ms;
+use crate::metrics::KeyCounts;
 use crate::multi::{Multi, Watched};
 use crate::pubsub::Subscriptions;
 use crate::pubsub::mailbox::{Filled, Mailbox};
@@ -422,7 +423,7 @@ impl Session for ConnectionSession<'_> {
     fn reset_statistics(&mut self) {
         self.server.metrics.reset();
         self.server.replication.reset_statistics();
-        self.server.metrics.keys_expired_before.store(self.server.stats().keys_expired, Relaxed);
+        *self.server.metrics.keys_before.lock() = KeyCounts::of(&self.server.stats());
     }
 
     fn info(&self, section: InfoSection) -> Vec<(String, String)> {

@@ -6,6 +6,7 @@
 //! Owns the form, and how a unit finds one. Does not know what commands do with it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use sha2::{Digest, Sha256};
 
@@ -39,6 +40,31 @@ const PLAIN_BYTES_MAX: usize = 511;
 
 const PLAIN: u8 = 0;
 const HASHED: u8 = 1;
+
+/// How often commands looked for a key that they read, and whether it was there.
+#[derive(Debug, Default)]
+pub(crate) struct Lookups {
+    hits: AtomicU64,
+    misses: AtomicU64,
+}
+
+impl Lookups {
+    pub(crate) fn note(&self, found: bool) {
+        let counter = if found { &self.hits } else { &self.misses };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Takes so many back: who looked looks again.
+    pub(crate) fn forget(&self, hits: u64, misses: u64) {
+        self.hits.fetch_sub(hits, Ordering::Relaxed);
+        self.misses.fetch_sub(misses, Ordering::Relaxed);
+    }
+
+    /// Those that were there, and those that were not.
+    pub(crate) fn counts(&self) -> (u64, u64) {
+        (self.hits.load(Ordering::Relaxed), self.misses.load(Ordering::Relaxed))
+    }
+}
 
 /// What a key holds.
 #[derive(Debug, Clone, Copy)]
@@ -104,6 +130,11 @@ impl Transaction<'_> {
     /// The collection of a database's keys, made if there is none.
     pub fn keys_or_create(&mut self, db: u8) -> Result<CollectionId, Error> {
         self.own_collection(db, KEYS).map_or_else(|| self.make_collection(db, KEYS, "{}"), Ok)
+    }
+
+    /// Counts that a command looked for a key which it reads before it changes it.
+    pub fn note_lookup(&self, found: bool) {
+        self.shared.lookups.note(found);
     }
 
     /// A key's document, with where it is.

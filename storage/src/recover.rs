@@ -270,6 +270,7 @@ fn open_shared(
         data_keys: keys,
         pager,
         cache: crate::cache::DocumentCache::new(options.cache_memory_bytes),
+        lookups: crate::keys::Lookups::default(),
         feed,
         replica: options.replica.into(),
         apply_queued: Arc::default(),

@@ -12,6 +12,7 @@ use crate::build::Builds;
 use crate::cache::DocumentCache;
 use crate::document::record::Document;
 use crate::index::Pager;
+use crate::keys::Lookups;
 use crate::kv::{Engine, Snapshot, Space};
 use crate::lsn::Lsn;
 use crate::memtable::{Memtable, RecordKey, Version};
@@ -32,6 +33,7 @@ pub(crate) struct Shared {
     pub(crate) data_keys: Arc<DataKeys>,
     pub(crate) pager: Pager,
     pub(crate) cache: DocumentCache,
+    pub(crate) lookups: Lookups,
     pub(crate) builds: Builds,
     pub(crate) notes: Notes,
     pub(crate) spills: Spills,

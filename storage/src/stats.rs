@@ -52,6 +52,10 @@ pub struct Stats {
     pub cache_evictions: u64,
     /// Documents deleted because their time had come, since the start.
     pub ttl_deleted: u64,
+    /// Keys that commands looked for to read them, and that were there.
+    pub key_hits: u64,
+    /// The same of those that were not there.
+    pub key_misses: u64,
     /// Keys that were deleted since they had expired.
     pub keys_expired: u64,
     /// Looks for such documents since the start.

@@ -338,6 +338,7 @@ impl Store {
         let collections = || state.databases.iter().flat_map(Names::values).filter(|c| !is_own(c.name()));
         let (index_loads, index_evictions) = self.shared.pager.counters();
         let (cache_hits, cache_misses) = self.shared.cache.counters();
+        let (key_hits, key_misses) = self.shared.lookups.counts();
         let tables = state.sources.active.bytes() + state.sources.frozen.as_ref().map_or(0, |t| t.bytes());
         let (log_segments, log_disk_bytes) = log::disk_space(&self.shared.log_dir);
         Stats {
@@ -365,6 +366,8 @@ impl Store {
             cache_hits,
             cache_misses,
             cache_evictions: self.shared.cache.evictions(),
+            key_hits,
+            key_misses,
             keys_expired: self.control.keys_expired.load(Ordering::Relaxed),
             ttl_deleted: self.ttl.deleted.load(Ordering::Relaxed),
             ttl_sweeps: self.ttl.sweeps.load(Ordering::Relaxed),

@@ -80,6 +80,16 @@ impl View {
         self.keys(db).map_or(Ok(None), |keys| self.get(&keys, &key_id(key)))
     }
 
+    /// Counts that a command looked for a key which it reads, as [`crate::Stats`] has it.
+    pub fn note_lookup(&self, found: bool) {
+        self.shared.lookups.note(found);
+    }
+
+    /// Takes so many back, of which the first were found: the command is run again.
+    pub fn forget_lookups(&self, hits: u64, misses: u64) {
+        self.shared.lookups.forget(hits, misses);
+    }
+
     /// The collections of a database, sorted by name.
     pub fn collections(&self, db: u8) -> Vec<CollectionHandle> {
         let names = self.state.databases.get(usize::from(db));

@@ -158,7 +158,7 @@ impl Found<'_> {
 
 /// What argument `at`, a key, holds.
 fn find<'c>(args: &Args, at: usize, context: &'c ReadContext<'_>) -> Result<Option<Found<'c>>, CommandError> {
-    let Some(document) = context.view.key(context.db, args.bytes(at))? else { return Ok(None) };
+    let Some(document) = context.key(args.bytes(at))? else { return Ok(None) };
     json_of(&document)?;
     context.afford(document.body.len() as f64 * BYTE_NS)?;
     let held = RefCell::new(Account::new(context.queries.memory()).part());

@@ -4,7 +4,7 @@ use super::database;
 use crate::args::Args;
 use crate::context::{Prepared, WriteContext};
 use crate::error::CommandError;
-use crate::keyspace::{class, find, put, take};
+use crate::keyspace::{class, find, look_up, put, take};
 use crate::reply::Reply;
 use crate::spec::{Arg, Command, Group, Keys, Run};
 
@@ -48,7 +48,7 @@ fn run(args: &Args, context: &WriteContext<'_>) -> Result<Prepared, CommandError
         if db == from_db && from == to {
             return Err(CommandError::err("source and destination objects are the same"));
         }
-        let Some(slot) = find(tx, from_db, &from)? else { return Ok(Reply::Integer(0)) };
+        let Some(slot) = look_up(tx, from_db, &from)? else { return Ok(Reply::Integer(0)) };
         let there = find(tx, db, &to)?;
         if there.is_some() && !replace {
             return Ok(Reply::Integer(0));

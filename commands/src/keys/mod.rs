@@ -51,7 +51,7 @@ fn count(args: &Args, context: &ReadContext<'_>) -> Result<Reply, CommandError> 
         if at.is_multiple_of(64) {
             context.check(None)?;
         }
-        count += i64::from(context.view.key(context.db, key)?.is_some());
+        count += i64::from(context.key(key)?.is_some());
     }
     Ok(Reply::Integer(count))
 }
@@ -104,7 +104,7 @@ fn expire(args: &Args, context: &WriteContext<'_>, clock: Clock, command: &str) 
 
 /// What TTL and its like do: -2 without a key, -1 without an expiry, else what `shown` makes of it.
 fn show(args: &Args, context: &ReadContext<'_>, shown: impl FnOnce(u64) -> u64) -> Result<Reply, CommandError> {
-    Ok(match context.view.key(context.db, args.bytes(1))? {
+    Ok(match context.key(args.bytes(1))? {
         None => Reply::Integer(-2),
         Some(document) if document.expires_ms == 0 => Reply::Integer(-1),
         Some(document) => Reply::count(shown(document.expires_ms)),

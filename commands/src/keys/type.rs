@@ -24,6 +24,6 @@ pub static SPEC: Command = Command {
 };
 
 fn run(args: &Args, context: &ReadContext<'_>) -> Result<Reply, CommandError> {
-    let found = context.view.key(context.db, args.bytes(1))?;
+    let found = context.key(args.bytes(1))?;
     Ok(Reply::Simple(found.map_or("none", |document| type_name(&document)).into()))
 }

@@ -3,7 +3,7 @@
 use crate::args::Args;
 use crate::context::{Prepared, WriteContext};
 use crate::error::CommandError;
-use crate::keyspace::{class, find, string_reply, take};
+use crate::keyspace::{class, look_up, string_reply, take};
 use crate::spec::{Arg, Command, Group, Keys, Run};
 
 /// The declaration.
@@ -25,7 +25,7 @@ pub static SPEC: Command = Command {
 fn run(args: &Args, context: &WriteContext<'_>) -> Result<Prepared, CommandError> {
     let (db, key) = (context.db, args.bytes(1).clone());
     Ok(Prepared::Unit(Box::new(move |tx| {
-        let found = find(tx, db, &key)?;
+        let found = look_up(tx, db, &key)?;
         let reply = string_reply(found.as_ref())?;
         if let Some(slot) = found {
             take(tx, &slot)?;

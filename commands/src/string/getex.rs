@@ -4,7 +4,7 @@ use super::options::{Expiry, of_getex};
 use crate::args::Args;
 use crate::context::{Prepared, WriteContext};
 use crate::error::CommandError;
-use crate::keyspace::{find, set_expiry, string_reply};
+use crate::keyspace::{look_up, set_expiry, string_reply};
 use crate::reply::Reply;
 use crate::spec::{Arg, ArgKind, Command, Group, Keys, Run};
 
@@ -41,7 +41,7 @@ fn run(args: &Args, context: &WriteContext<'_>) -> Result<Prepared, CommandError
     let expiry = of_getex(args, context)?;
     let (db, key) = (context.db, args.bytes(1).clone());
     Ok(Prepared::Unit(Box::new(move |tx| {
-        let Some(slot) = find(tx, db, &key)? else { return Ok(Reply::Null) };
+        let Some(slot) = look_up(tx, db, &key)? else { return Ok(Reply::Null) };
         let reply = string_reply(Some(&slot))?;
         match expiry? {
             Some(Expiry::At(moment)) => {

@@ -31,7 +31,7 @@ use veddb_storage::{KeyValue, Transaction};
 use crate::args::{Args, parse_integer};
 use crate::context::{Prepared, ReadContext, WriteContext};
 use crate::error::CommandError;
-use crate::keyspace::{Slot, class, find, put, string_reply, take, text};
+use crate::keyspace::{Slot, class, find, look_up, put, string_reply, take, text};
 use crate::reply::Reply;
 use options::{Expiry, Options};
 
@@ -47,7 +47,7 @@ fn check_size(bytes: usize, most: usize) -> Result<(), CommandError> {
 fn store(key: &Bytes, value: &Bytes, options: Options, context: &WriteContext<'_>) -> Result<Prepared, CommandError> {
     let (db, key, value) = (context.db, key.clone(), value.clone());
     Ok(Prepared::Unit(Box::new(move |tx| {
-        let found = find(tx, db, &key)?;
+        let found = if options.get { look_up(tx, db, &key)? } else { find(tx, db, &key)? };
         let before = if options.get { Some(string_reply(found.as_ref())?) } else { None };
         let refused = if found.is_some() { options.only_new } else { options.only_existing };
         if refused {

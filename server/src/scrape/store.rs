@@ -159,6 +159,16 @@ pub(super) const FAMILIES: &[Family] = &[
         "Documents that were deleted since their time had come",
         ttl_deleted
     ),
+    many(
+        Kind::Counter,
+        "veddb_key_lookups_total",
+        "Keys that commands looked for to read them, by whether they were there: hit, miss",
+        &["result"],
+        |s, out| {
+            out.put(&["hit"], s.stats.key_hits as f64);
+            out.put(&["miss"], s.stats.key_misses as f64);
+        },
+    ),
     of_stats!(counter, "veddb_expired_keys_total", "Keys that were deleted since their time had come", keys_expired),
     of_stats!(counter, "veddb_expiry_sweeps_total", "Looks for these", ttl_sweeps),
     many(Kind::Gauge, "veddb_keys", "Keys of a database that has any", &["database"], |s, out| {

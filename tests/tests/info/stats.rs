@@ -1,13 +1,19 @@
 //! The section stats: connections, requests and bytes, what queries and expiry have done, and what CONFIG RESETSTAT takes back.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use veddb_tests::{Client, Options, request, until};
 
 use crate::Check;
 use crate::seen::Seen;
 
-pub(crate) const CHECKS: &[Check] =
-    &[("traffic", traffic), ("errors and limits", errors), ("expiry", expiry), ("queries", queries), ("reset", reset)];
+pub(crate) const CHECKS: &[Check] = &[
+    ("traffic", traffic),
+    ("errors and limits", errors),
+    ("expiry", expiry),
+    ("lookups", lookups),
+    ("queries", queries),
+    ("reset", reset),
+];
 
 fn traffic(seen: &mut Seen) -> Result<()> {
     let server = Options::new().set("appendfsync", "no").start()?;
@@ -153,6 +159,58 @@ fn queries(seen: &mut Seen) -> Result<()> {
     }
     let info = seen.comes(&mut client, "query_memory_bytes", 0)?;
     seen.is(&info, "open_cursors", 0)
+}
+
+/// As many as redis-server 7.0 counts of each of these.
+fn lookups(seen: &mut Seen) -> Result<()> {
+    let server = Options::new().start()?;
+    let mut client = server.client()?;
+    let counts: &[(&str, u64, u64)] = &[
+        ("SET k v", 0, 0),
+        ("GET k", 1, 0),
+        ("GET gone", 0, 1),
+        ("MGET k gone k", 2, 1),
+        ("EXISTS k gone", 1, 1),
+        ("TYPE k", 1, 0),
+        ("TTL gone", 0, 1),
+        ("STRLEN k", 1, 0),
+        ("GETRANGE k 0 1", 1, 0),
+        ("OBJECT ENCODING k", 1, 0),
+        ("TOUCH k gone", 1, 1),
+        ("LCS k gone", 1, 1),
+        ("GETEX k EX 100", 1, 0),
+        ("GETDEL gone", 0, 1),
+        ("GETSET k v", 1, 0),
+        ("SET k v GET", 1, 0),
+        ("COPY k other", 1, 0),
+        ("APPEND k v", 0, 0),
+        ("EXPIRE k 100", 0, 0),
+        ("SET k v NX", 0, 0),
+        ("RENAME other third", 0, 0),
+        ("DEL third gone", 0, 0),
+        ("MEMORY USAGE k", 0, 0),
+    ];
+    let mut before = seen.look(&mut client)?;
+    for (command, hits, misses) in counts {
+        client.ask(&command.split(' ').collect::<Vec<_>>())?;
+        let after = seen.look(&mut client)?;
+        seen.grew_by(&before, &after, "keyspace_hits", *hits).context(*command)?;
+        seen.grew_by(&before, &after, "keyspace_misses", *misses).context(*command)?;
+        before = after;
+    }
+    // Of a transaction as well, and a read that is begun anew elsewhere is counted once.
+    client.ask(&["MULTI"])?;
+    client.ask(&["GET", "k"])?;
+    client.ask(&["EXEC"])?;
+    let large = format!("\"{}\"", "x".repeat(4 << 20));
+    client.ask(&["JSON.SET", "large", "$", &large])?;
+    client.ask(&["JSON.STRLEN", "large", "$"])?;
+    let after = seen.look(&mut client)?;
+    seen.grew_by(&before, &after, "keyspace_hits", 2)?;
+    client.ask(&["CONFIG", "RESETSTAT"])?;
+    let info = seen.look(&mut client)?;
+    seen.is(&info, "keyspace_hits", 0)?;
+    seen.is(&info, "keyspace_misses", 0)
 }
 
 /// CONFIG RESETSTAT takes back what it takes back in Redis.

@@ -67,6 +67,7 @@ pub(crate) const CHECKS: &[Check] = &[
         ],
         run: disk,
     },
+    Check { of: &["veddb_key_lookups_total"], run: lookups },
     Check {
         of: &["veddb_expired_documents_total", "veddb_expired_keys_total", "veddb_expiry_sweeps_total"],
         run: expiry,
@@ -267,6 +268,17 @@ fn disk(seen: &Seen) -> Result<()> {
     }
     seen.is(&watched.scrape()?, "veddb_is_out_of_space", &[], 1.0)?;
     seen.grew(&before, &watched.scrape()?, "veddb_commit_groups_refused_total", &[], 3.0)
+}
+
+fn lookups(seen: &Seen) -> Result<()> {
+    let watched = Watched::start(Options::new())?;
+    let mut client = watched.server.client()?;
+    client.ask(&["SET", "k", "v"])?;
+    client.ask(&["MGET", "k", "k", "gone"])?;
+    client.ask(&["GET", "k"])?;
+    let scrape = watched.scrape()?;
+    seen.is(&scrape, "veddb_key_lookups_total", &[("result", "hit")], 3.0)?;
+    seen.is(&scrape, "veddb_key_lookups_total", &[("result", "miss")], 1.0)
 }
 
 fn expiry(seen: &Seen) -> Result<()> {

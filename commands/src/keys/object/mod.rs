@@ -30,5 +30,5 @@ pub static SPEC: Command = Command {
 
 /// The key that argument 2 names.
 fn named(args: &Args, context: &ReadContext<'_>) -> Result<Option<Arc<Document>>, CommandError> {
-    Ok(context.view.key(context.db, args.bytes(2))?)
+    context.key(args.bytes(2))
 }
