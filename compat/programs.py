@@ -19,10 +19,10 @@ home = tempfile.mkdtemp(prefix="compat-")
 started = []
 
 
-def start(name, *command):
+def start(name, *command, **environment):
     """Starts a program; what it says is added to a file of that name."""
     with open(os.path.join(home, name), "ab") as said:
-        process = subprocess.Popen(command, cwd=home, stdout=said, stderr=said)
+        process = subprocess.Popen(command, cwd=home, stdout=said, stderr=said, env=os.environ | environment)
     started.append(process)
     return process
 

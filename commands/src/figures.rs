@@ -21,6 +21,8 @@ pub struct SlowCommand {
     pub name: String,
     /// Names the request in the server's log, too.
     pub request: String,
+    /// The number of its trace, where it was traced.
+    pub trace: Option<String>,
     /// How it came to its answer, where it was a query.
     pub work: Option<Work>,
 }

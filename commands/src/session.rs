@@ -38,6 +38,8 @@ pub trait Session {
     fn set_name(&mut self, name: &[u8]);
     /// What the client library says of itself.
     fn set_library(&mut self, field: LibraryField, value: &[u8]);
+    /// Of which trace the next command's span is: `traceparent` and `tracestate` of W3C's Trace Context. False: it names none.
+    fn set_trace_parent(&mut self, parent: &[u8], state: Option<&[u8]>) -> bool;
     /// CLIENT NO-EVICT.
     fn set_no_evict(&mut self, on: bool);
     /// CLIENT NO-TOUCH.

@@ -14,11 +14,13 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use veddb_commands::access::User;
 use veddb_commands::context::{Asker, Limits, Phased, ReadContext, Step, Unit};
 use veddb_commands::{Args, CommandError, ErrorCode, Reply};
-use veddb_storage::{Error, Job, Transaction};
+use veddb_storage::{Error, Job, Logged, Transaction};
 
 use crate::client::Client;
 use crate::latency::COMMIT;
 use crate::server::Server;
+use crate::telemetry;
+use crate::traces::stages::Stages;
 
 /// What a command comes to.
 pub type Outcome = Result<Reply, CommandError>;
@@ -43,6 +45,8 @@ pub struct Caller {
     pub started: Instant,
     /// The connection speaks RESP3.
     pub resp3: bool,
+    /// Where it is noted what its time goes to.
+    pub stages: Stages,
 }
 
 /// Milliseconds since 1970.
@@ -90,7 +94,7 @@ impl Caller {
                         Step::Done(reply) => return Ok(Steps::Done(reply)),
                         Step::Wait => return Ok(Steps::Wait(phased)),
                         Step::Commit(unit) => {
-                            let outcomes = runtime.block_on(commit(&caller.server, vec![unit]));
+                            let outcomes = runtime.block_on(commit(&caller.server, vec![unit], &caller.stages));
                             before = outcomes.into_iter().next();
                         }
                     }
@@ -110,10 +114,19 @@ impl Caller {
         &self,
         work: impl FnOnce() -> Result<T, CommandError> + Send + 'static,
     ) -> Result<T, CommandError> {
+        let asked = Instant::now();
         let waiting = Waiting::begin(&self.server.reads_waiting);
         let Ok(slot) = Arc::clone(&self.server.read_slots).acquire_owned().await else { return Err(stopped()) };
         drop(waiting);
-        on_a_thread_with(slot, work).await
+        let stages = self.stages.clone();
+        let noted = move || {
+            let began = Instant::now();
+            stages.note("wait for a thread", asked, began);
+            let outcome = work();
+            stages.note("work", began, Instant::now());
+            outcome
+        };
+        on_a_thread_with(slot, noted).await
     }
 
     /// What a read of this caller works with.
@@ -154,9 +167,10 @@ pub(crate) async fn on_a_thread_with<T: Send + 'static>(
     slot: OwnedSemaphorePermit,
     work: impl FnOnce() -> Result<T, CommandError> + Send + 'static,
 ) -> Result<T, CommandError> {
+    let request = telemetry::request();
     let task = tokio::task::spawn_blocking(move || {
         give_way();
-        let outcome = work();
+        let outcome = telemetry::within(request, work);
         drop(slot);
         outcome
     });
@@ -195,9 +209,10 @@ pub fn read(run: ReadFn, args: &Args, context: &ReadContext<'_>) -> Outcome {
 }
 
 /// Has these units committed, one after the other; an outcome for each, once it is as durable as `appendfsync` says.
-pub async fn commit(server: &Server, units: Vec<Unit>) -> Vec<Outcome> {
+pub async fn commit(server: &Server, units: Vec<Unit>, stages: &Stages) -> Vec<Outcome> {
     let count = units.len();
     let (done, outcomes) = oneshot::channel();
+    let asked = Instant::now();
     let Ok(slot) = Arc::clone(&server.commit_slots).acquire_owned().await else { return refuse(count, stopped()) };
     let submitted = Instant::now();
     let group = Group {
@@ -205,6 +220,10 @@ pub async fn commit(server: &Server, units: Vec<Unit>) -> Vec<Outcome> {
         units: units.into_iter().map(Some).collect(),
         kept: 0,
         done,
+        stages: stages.clone(),
+        asked,
+        began: None,
+        ran: None,
         _slot: slot,
     };
     let store = match server.loaded() {
@@ -241,6 +260,11 @@ struct Group {
     /// So many of them are durable whatever becomes of the rest.
     kept: usize,
     done: oneshot::Sender<Vec<Outcome>>,
+    stages: Stages,
+    asked: Instant,
+    /// When the committer began with it, and when it had run the last unit so far.
+    began: Option<Instant>,
+    ran: Option<Instant>,
     /// Frees the queue's slot when the group is done.
     _slot: OwnedSemaphorePermit,
 }
@@ -252,7 +276,13 @@ impl Job for Group {
 
     fn run(&mut self, at: usize, txn: &mut Transaction<'_>) -> bool {
         let Some(unit) = self.units.get_mut(at).and_then(Option::take) else { return false };
+        if self.stages.are_kept() {
+            self.began.get_or_insert_with(Instant::now);
+        }
         let outcome = unit(txn);
+        if self.stages.are_kept() {
+            self.ran = Some(Instant::now());
+        }
         let done = outcome.is_ok();
         if let Some(slot) = self.outcomes.get_mut(at) {
             *slot = Some(outcome);
@@ -264,7 +294,15 @@ impl Job for Group {
         self.kept = units;
     }
 
+    fn logged(&mut self, logged: &Logged) {
+        self.stages.note_log(logged);
+    }
+
     fn finished(self: Box<Self>, outcome: Result<(), Error>) {
+        if let (Some(began), Some(ran)) = (self.began, self.ran) {
+            self.stages.note("wait for the committer", self.asked, began);
+            self.stages.note("run", began, ran);
+        }
         let kept = self.kept;
         let lost = outcome.err().map(CommandError::from);
         let settle = |(at, outcome): (usize, Option<Outcome>)| match (outcome, lost.as_ref().filter(|_| at >= kept)) {

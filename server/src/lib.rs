@@ -44,5 +44,6 @@ pub mod stream;
 pub mod telemetry;
 pub mod tls;
 pub mod token;
+pub mod traces;
 
 pub use server::Server;

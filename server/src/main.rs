@@ -146,7 +146,7 @@ fn serve(arguments: &[String]) -> anyhow::Result<()> {
         let acl = tokio::task::spawn_blocking(move || Acl::open(&reading, &users)).await?;
         let acl = acl.map_err(|why| anyhow::anyhow!("Aborting startup because of ACL errors: {why}"))?;
         let config = Config::new(loaded.settings, loaded.file);
-        let server = Server::new(config, acl, store, tls, log_level, port);
+        let server = Server::new(config, acl, store, tls, log_level, port).map_err(anyhow::Error::msg)?;
         acl::start(&server)?;
         notify::start(&server)?;
         changes::start(&server);
@@ -168,6 +168,7 @@ fn serve(arguments: &[String]) -> anyhow::Result<()> {
         tracing::info!("closing the store");
         tokio::task::spawn_blocking(move || {
             audit::flush(&server, AUDIT_PATIENCE);
+            server.traces.close();
             server.close();
         })
         .await?;

@@ -28,9 +28,10 @@ use crate::pubsub::PubSub;
 use crate::pubsub::mailbox::Filled;
 use crate::replication::Replication;
 use crate::slowlog::Slowlog;
-use crate::telemetry::LevelHandle;
+use crate::telemetry::{LevelHandle, RequestId};
 use crate::tls::Tls;
 use crate::token::Tokens;
+use crate::traces::Traces;
 
 /// Groups of writes that may wait for the committer. Each connection has at most one there, so this bounds memory, and
 /// a connection that finds no slot waits without holding a worker.
@@ -64,6 +65,8 @@ pub struct Server {
     pub(crate) monitors: Monitors,
     /// Commands that took long.
     pub(crate) slowlog: Slowlog,
+    /// Where the spans of requests go.
+    pub traces: Traces,
     /// Events that took long.
     pub(crate) latency: Latency,
     /// Whether commands are held back.
@@ -103,7 +106,10 @@ pub struct Server {
 }
 
 impl Server {
-    /// A server on this store that listens on `port`.
+    /// A server on this store that listens on `port`; within the runtime that it is to run on.
+    ///
+    /// # Errors
+    /// What of the settings `trace-*` cannot be used.
     pub fn new(
         config: Config,
         acl: Acl,
@@ -111,7 +117,7 @@ impl Server {
         tls: Tls,
         log_level: LevelHandle,
         port: u16,
-    ) -> Arc<Server> {
+    ) -> Result<Arc<Server>, String> {
         let (read_slots, query_limits) = (config.load().io_threads, config.load().query_limits);
         let mut random = [0; 20];
         // Only tells two starts apart, so a system without randomness may still start.
@@ -122,7 +128,9 @@ impl Server {
         latency.set_threshold_ms(config.load().latency_monitor_threshold_ms);
         let limits = Limits::default();
         limits.set(&crate::limits::Settings::default(), &config.load().rates);
-        Arc::new(Server {
+        let run_id = hex::encode(random);
+        let traces = Traces::start(&config.load().traces, &run_id)?;
+        Ok(Arc::new(Server {
             config,
             current: Current::new(store),
             metrics: Metrics::default(),
@@ -134,6 +142,7 @@ impl Server {
             changes: Waiters::default(),
             monitors: Monitors::default(),
             slowlog: Slowlog::default(),
+            traces,
             latency,
             pause: Pause::default(),
             startup_memory: crate::memory::total(),
@@ -147,13 +156,13 @@ impl Server {
             reads_waiting: AtomicUsize::new(0),
             started: Instant::now(),
             started_ms: now_ms(),
-            run_id: hex::encode(random),
+            run_id,
             port,
             out_of_memory: AtomicBool::new(false),
             memory_peak: AtomicU64::new(0),
             log_level,
             stopping: watch::Sender::new(None),
-        })
+        }))
     }
 
     /// The settings as they are to be shown: what commands change beside CONFIG SET is in them.
@@ -293,8 +302,8 @@ impl Server {
     }
 
     /// Names a request that came then, in this server's log and in SLOWLOG: the connection, and the nanoseconds since the start.
-    pub(crate) fn request_id(&self, client: u64, came: Instant) -> String {
-        format!("{client}-{:x}", came.saturating_duration_since(self.started).as_nanos())
+    pub(crate) fn request_id(&self, client: u64, came: Instant) -> RequestId {
+        RequestId { client, came: came.saturating_duration_since(self.started) }
     }
 
     /// Whether it did, a second ago at most.

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
+use opentelemetry::trace::SpanContext;
 use veddb_commands::CommandError;
 use veddb_commands::access::{Accounts, User};
 use veddb_commands::changes::Changes;
@@ -28,6 +29,7 @@ use crate::pubsub::mailbox::{Filled, Mailbox};
 use crate::replication::{failover, recruit};
 use crate::server::Server;
 use crate::token::{Refused, Token};
+use crate::traces;
 
 /// What a connection's commands change and only its own task reads.
 #[derive(Debug)]
@@ -74,6 +76,8 @@ pub(crate) struct State {
     pub(crate) in_exec: bool,
     /// What it is to be fed as a replica, once this was answered.
     pub(crate) follower: Option<FollowRequest>,
+    /// The span that the next command is done for.
+    pub(crate) trace_parent: Option<Box<SpanContext>>,
     /// Messages that came before are sent before the next reply, since that says there will be no more.
     pub(crate) messages_first: bool,
 }
@@ -108,6 +112,7 @@ impl State {
             changes: None,
             in_exec: false,
             follower: None,
+            trace_parent: None,
             messages_first: false,
         }
     }
@@ -212,6 +217,13 @@ impl Session for ConnectionSession<'_> {
             LibraryField::Name => texts.library_name = value,
             LibraryField::Version => texts.library_version = value,
         }
+    }
+
+    fn set_trace_parent(&mut self, parent: &[u8], state: Option<&[u8]>) -> bool {
+        let parent = traces::parent(parent, state);
+        let is_one = parent.is_some();
+        self.state.trace_parent = parent.filter(|_| self.server.traces.is_on()).map(Box::new);
+        is_one
     }
 
     fn set_no_evict(&mut self, on: bool) {

@@ -31,16 +31,21 @@ struct Entries {
     next_id: u64,
 }
 
+/// What is kept of a command beside what it was and who asked for it.
+pub(crate) struct Slow {
+    /// What the log calls the request.
+    pub(crate) request: String,
+    /// The number of its trace, where it has one.
+    pub(crate) trace: Option<String>,
+    pub(crate) took_us: u64,
+    /// Where it was a query.
+    pub(crate) work: Option<Work>,
+}
+
 impl Slowlog {
     /// Adds a command, and forgets the oldest beyond `most`.
-    pub(crate) fn add(
-        &self,
-        (entry, args): (&Entry, &Args),
-        client: &Client,
-        (request, took_us): (String, u64),
-        work: Option<Work>,
-        most: usize,
-    ) {
+    pub(crate) fn add(&self, (entry, args): (&Entry, &Args), client: &Client, slow: Slow, most: usize) {
+        let Slow { request, trace, took_us, work } = slow;
         let slow = SlowCommand {
             id: 0,
             unix_s: now_ms() / 1000,
@@ -49,6 +54,7 @@ impl Slowlog {
             addr: client.addr.to_string(),
             name: client.texts.lock().name.clone(),
             request,
+            trace,
             work,
         };
         let mut log = self.0.lock();

@@ -1,15 +1,25 @@
 //! Log lines: to standard error or the file of the setting `logfile`, as text or JSON.
 //!
-//! What is logged never holds a document, a filter or a secret.
+//! A line that is written while a request is carried out has its number, as SLOWLOG and its trace have. What is logged never holds a
+//! document, a filter or a secret.
 
+use std::cell::Cell;
+use std::fmt;
 use std::fs::OpenOptions;
 use std::sync::Mutex;
+use std::time::Duration;
 
+use serde_json::Value;
+use tokio::task_local;
+use tracing::{Event, Subscriber};
 use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{Layer, Registry, fmt, reload};
+use tracing_subscriber::{Layer, Registry, reload};
 
 use crate::config::{LogFormat, LogLevel, Settings};
 
@@ -30,6 +40,75 @@ impl LevelHandle {
     }
 }
 
+/// A request's number: its connection's, and when it came, since the start of the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RequestId {
+    /// The connection's.
+    pub client: u64,
+    /// When it came.
+    pub came: Duration,
+}
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{:x}", self.client, self.came.as_nanos())
+    }
+}
+
+task_local! {
+    /// The request that is being carried out.
+    static REQUEST: Cell<Option<RequestId>>;
+}
+
+/// Runs a connection, which says by [`set_request`] what it does.
+pub(crate) fn requests<F: Future>(connection: F) -> impl Future<Output = F::Output> {
+    // No async fn, which would hold the connection's whole state twice.
+    REQUEST.scope(Cell::new(None), connection)
+}
+
+/// Says which request is carried out from now on. Of a connection's task, or nothing happens.
+pub(crate) fn set_request(request: Option<RequestId>) {
+    // Elsewhere no lines are of requests.
+    let _ = REQUEST.try_with(|current| current.set(request));
+}
+
+/// Which it is.
+pub(crate) fn request() -> Option<RequestId> {
+    REQUEST.try_with(Cell::get).ok().flatten()
+}
+
+/// Works for a request on a thread.
+pub(crate) fn within<T>(request: Option<RequestId>, work: impl FnOnce() -> T) -> T {
+    REQUEST.sync_scope(Cell::new(request), work)
+}
+
+/// Lines as they are, with the number of the request in whose course they are written.
+struct Numbered<F> {
+    format: F,
+    json: bool,
+}
+
+impl<S, N, F> FormatEvent<S, N> for Numbered<F>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+    F: FormatEvent<S, N>,
+{
+    fn format_event(&self, context: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+        let Some(request) = request() else { return self.format.format_event(context, writer, event) };
+        let mut line = String::new();
+        self.format.format_event(context, Writer::new(&mut line), event)?;
+        if self.json
+            && let Ok(mut object) = serde_json::from_str::<Value>(&line)
+            && let Some(fields) = object.get_mut("fields").and_then(Value::as_object_mut)
+        {
+            fields.insert("request".to_owned(), Value::String(request.to_string()));
+            return writeln!(writer, "{object}");
+        }
+        writeln!(writer, "{} request={request}", line.trim_end_matches('\n'))
+    }
+}
+
 /// Begins to log. To be called once.
 pub fn start(settings: &Settings) -> std::io::Result<LevelHandle> {
     let to_file = !settings.logfile.as_os_str().is_empty();
@@ -39,10 +118,11 @@ pub fn start(settings: &Settings) -> std::io::Result<LevelHandle> {
         BoxMakeWriter::new(std::io::stderr)
     };
     let (level, handle) = reload::Layer::new(filter(settings.loglevel));
-    let layer = fmt::layer().with_writer(writer).with_ansi(false).with_target(false);
+    let layer = tracing_subscriber::fmt::layer().with_writer(writer).with_ansi(false);
+    let format = tracing_subscriber::fmt::format().with_target(false);
     let layer = match settings.log_format {
-        LogFormat::Text => layer.boxed(),
-        LogFormat::Json => layer.json().boxed(),
+        LogFormat::Text => layer.event_format(Numbered { format, json: false }).boxed(),
+        LogFormat::Json => layer.json().event_format(Numbered { format: format.json(), json: true }).boxed(),
     };
     tracing_subscriber::registry().with(level).with(layer).try_init().map_err(std::io::Error::other)?;
     Ok(LevelHandle(Some(handle)))

@@ -29,7 +29,8 @@ impl Running {
         let server = runtime.block_on(async {
             let (listeners, port) = listener::bind(&settings).unwrap();
             let acl = Acl::open(&settings, &store).unwrap();
-            let server = Server::new(Config::new(settings, None), acl, store, Tls::default(), LevelHandle::NONE, port);
+            let server =
+                Server::new(Config::new(settings, None), acl, store, Tls::default(), LevelHandle::NONE, port).unwrap();
             for (listener, speaks) in listeners {
                 tokio::spawn(listener::accept(Arc::clone(&server), listener, speaks));
             }

@@ -11,13 +11,14 @@ use veddb_server::config::{Config, Settings};
 use veddb_server::execute::{Caller, Outcome, commit};
 use veddb_server::telemetry::LevelHandle;
 use veddb_server::tls::Tls;
+use veddb_server::traces::stages::Stages;
 use veddb_server::{Server, data};
 
 fn server(dir: &tempfile::TempDir) -> Arc<Server> {
     let settings = Settings { dir: dir.path().join("data"), ..Settings::default() };
     let store = data::open(&settings).unwrap();
     let acl = Acl::open(&settings, &store).unwrap();
-    Server::new(Config::new(settings, None), acl, store, Tls::default(), LevelHandle::NONE, 0)
+    Server::new(Config::new(settings, None), acl, store, Tls::default(), LevelHandle::NONE, 0).unwrap()
 }
 
 /// Makes a collection, then ends as it is told.
@@ -43,7 +44,7 @@ async fn each_write_of_a_group_has_its_own_outcome() {
         make("a", Ok(Reply::Integer(3))),
         make("d", Ok(Reply::Integer(4))),
     ];
-    let outcomes = commit(&server, units).await;
+    let outcomes = commit(&server, units, &Stages::default()).await;
     assert!(matches!(
         outcomes.as_slice(),
         [Ok(Reply::Integer(1)), Err(syntax), Err(exists), Ok(Reply::Integer(4))]
@@ -51,7 +52,7 @@ async fn each_write_of_a_group_has_its_own_outcome() {
     ));
     assert_eq!(names(&server), ["a", "d"]);
     server.store().close();
-    let refused = commit(&server, vec![make("e", Ok(Reply::OK))]).await;
+    let refused = commit(&server, vec![make("e", Ok(Reply::OK))], &Stages::default()).await;
     assert!(matches!(refused.as_slice(), [Err(error)] if error.to_string() == "ERR the server is shutting down"));
 }
 
@@ -85,6 +86,7 @@ async fn a_phased_write_sees_what_its_units_did() {
         limits: Limits::default(),
         started: Instant::now(),
         resp3: false,
+        stages: Stages::default(),
     };
     let outcome = caller.phased(Box::new(OneByOne { left: vec!["b", "a"], seen: Vec::new() })).await;
     assert_eq!(outcome, Ok(Reply::Array(vec![Reply::Integer(0), Reply::Integer(1), Reply::Integer(2)])));

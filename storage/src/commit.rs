@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError};
 use std::sync::{Arc, Weak};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use crate::Error;
 use crate::checkpoint;
@@ -34,9 +34,24 @@ pub trait Job: Send {
     /// The first so many units are durable, whatever becomes of the others: a job whose units are large is committed in several
     /// groups.
     fn kept(&mut self, _units: usize) {}
+    /// How the last group that has units of it came into the log; called before it is finished, where that went well.
+    fn logged(&mut self, _logged: &Logged) {}
     /// Called once, when the group is durable as `appendfsync` asks, or with the reason why none of its units took place but those that were kept.
     /// The place to answer from.
     fn finished(self: Box<Self>, outcome: Result<(), Error>);
+}
+
+/// How a group of units came into the log.
+#[derive(Debug, Clone, Copy)]
+pub struct Logged {
+    /// How many units it has, of all jobs.
+    pub units: u32,
+    /// When all of them had been run.
+    pub began: Instant,
+    /// When the log had them.
+    pub written: Instant,
+    /// When the disk had them, where `appendfsync` waits for that.
+    pub synced: Option<Instant>,
 }
 
 /// What the committer's queue carries.
@@ -276,7 +291,7 @@ impl Committer {
     }
 
     /// Logs, syncs, publishes, answers. False: there was no space, and none of it took place.
-    fn commit_group(&mut self, jobs: Vec<Box<dyn Job>>) -> Result<bool, Error> {
+    fn commit_group(&mut self, mut jobs: Vec<Box<dyn Job>>) -> Result<bool, Error> {
         let units = self.units_in_group();
         if units > 0 {
             self.log.set_term(self.group_term);
@@ -286,7 +301,8 @@ impl Committer {
                 self.group = Vec::new();
             }
             match logged {
-                Ok(()) => {
+                Ok(logged) => {
+                    jobs.iter_mut().for_each(|job| job.logged(&logged));
                     self.working.publish_due = false;
                     self.working.note_term(self.group_term, self.group_lsn + 1 - u64::from(units));
                     self.forget_names_if_many();
@@ -340,8 +356,9 @@ impl Committer {
         Ok(true)
     }
 
-    fn append_group(&mut self, units: u32) -> Result<(), AppendError> {
+    fn append_group(&mut self, units: u32) -> Result<Logged, AppendError> {
         self.check_space()?;
+        let began = Instant::now();
         {
             // The background sync must not take an LSN of the new segment for one of the old.
             let control = Arc::clone(&self.control);
@@ -352,10 +369,12 @@ impl Committer {
                 *target = Some((file, path));
             }
         }
-        if self.control.fsync() == FsyncPolicy::Always {
+        let written = Instant::now();
+        let waits = self.control.fsync() == FsyncPolicy::Always;
+        if waits {
             self.log.sync().map_err(AppendError::Fatal)?;
         }
-        Ok(())
+        Ok(Logged { units, began, written, synced: waits.then(Instant::now) })
     }
 
     fn publish_sync_target(&self) {

@@ -53,7 +53,7 @@ mod working;
 
 pub use audit::{AUDIT_END, Audit, AuditEnd, Audited};
 pub use collection::{CollectionHandle, CollectionId, OWN_PREFIX, check_name};
-pub use commit::Job;
+pub use commit::{Job, Logged};
 pub use document::record::Document;
 pub use error::Error;
 pub use index::{

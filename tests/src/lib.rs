@@ -4,6 +4,7 @@
 //! its socket, its files, its exit status and its log.
 
 pub mod client;
+pub mod collector;
 pub mod disk;
 pub mod http;
 pub mod linear;
@@ -18,6 +19,7 @@ pub mod until;
 pub mod value;
 
 pub use client::{Client, request};
+pub use collector::{Collector, Manner};
 pub use disk::SmallDisk;
 pub use network::Network;
 pub use proxy::Proxy;

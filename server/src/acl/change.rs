@@ -18,7 +18,9 @@ use super::keep::Kept;
 use super::{file, keep, with_configuration};
 use crate::execute::{commit, now_ms};
 use crate::server::Server;
+use crate::telemetry::{self, RequestId};
 use crate::token;
+use crate::traces::stages::Stages;
 
 /// Changes that may wait; who asks for more waits without having asked.
 pub(super) const CHANGES_MAX: usize = 64;
@@ -32,6 +34,8 @@ pub(super) enum Message {
         client: u64,
         change: AccountChange,
         done: oneshot::Sender<Result<Reply, CommandError>>,
+        /// What the log calls the request.
+        request: Option<RequestId>,
     },
     /// What is kept may have changed.
     Kept,
@@ -74,10 +78,10 @@ fn run(server: &Weak<Server>, mut receiver: mpsc::Receiver<Message>, runtime: &H
     while let Some(message) = receiver.blocking_recv() {
         let Some(server) = server.upgrade() else { return };
         match message {
-            Message::Change { client, change, done } => {
+            Message::Change { client, change, done, request } => {
                 // What others changed before is not to be passed over with what this changes.
                 catch_up(&server, &mut seen);
-                let outcome = make(&server, client, change, runtime);
+                let outcome = telemetry::within(request, || make(&server, client, change, runtime));
                 // On a replica its primary changes them at the same time: all of that is to be read.
                 if outcome.is_ok() && !server.replication.is_replica() {
                     seen = keep::state(&server.store());
@@ -240,6 +244,6 @@ pub(crate) fn commit_kept(server: &Arc<Server>, runtime: &Handle, changes: Vec<K
     if let Some(why) = server.replication.refuses_writes() {
         return Err(CommandError::new(ErrorCode::ReadOnly, why));
     }
-    let outcomes = runtime.block_on(commit(server, vec![keep::unit(changes)]));
+    let outcomes = runtime.block_on(commit(server, vec![keep::unit(changes)], &Stages::default()));
     outcomes.into_iter().next().unwrap_or_else(|| Err(CommandError::err("the unit had no outcome"))).map(|_| ())
 }

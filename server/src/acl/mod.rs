@@ -34,6 +34,7 @@ use veddb_storage::Store;
 use crate::client::Client;
 use crate::config::Settings;
 use crate::server::Server;
+use crate::telemetry;
 use crate::token::Tokens;
 pub use change::start;
 use change::{CHANGES_MAX, Message};
@@ -123,7 +124,10 @@ impl Acl {
     pub(crate) async fn change(&self, client: u64, change: AccountChange) -> Result<Reply, CommandError> {
         let (done, outcome) = oneshot::channel();
         let stopped = || CommandError::err("the server is stopping");
-        self.changes.send(Message::Change { client, change, done }).await.map_err(|_| stopped())?;
+        self.changes
+            .send(Message::Change { client, change, done, request: telemetry::request() })
+            .await
+            .map_err(|_| stopped())?;
         outcome.await.unwrap_or_else(|_| Err(stopped()))
     }
 

@@ -15,6 +15,7 @@ use super::record::Records;
 use crate::acl::{Kept, unit};
 use crate::execute::{commit, now_ms};
 use crate::server::Server;
+use crate::traces::stages::Stages;
 
 /// Handfuls of records that one append writes at most.
 const BATCH: usize = 1024;
@@ -128,7 +129,7 @@ impl End {
             return;
         }
         let kept = kept(&server.store());
-        let outcomes = self.runtime.block_on(commit(server, vec![unit(vec![kept])]));
+        let outcomes = self.runtime.block_on(commit(server, vec![unit(vec![kept])], &Stages::default()));
         match outcomes.first() {
             Some(Err(error)) => {
                 tracing::debug!(%error, "the end of the audit log could not be said in the store's log")

@@ -91,6 +91,12 @@ pub fn primary(text: &str) -> Result<Option<Primary>, Refusal> {
     }
 }
 
+/// A number from 0 to 1.
+pub fn ratio(text: &str) -> Result<f64, Refusal> {
+    let number = text.parse().ok().filter(|number| (0.0..=1.0).contains(number));
+    number.ok_or_else(|| "argument must be between 0 and 1 inclusive".to_owned())
+}
+
 /// Numbers from 0 to 100.
 pub fn percentiles(text: &str) -> Result<Vec<f64>, Refusal> {
     let one = |word: &str| {

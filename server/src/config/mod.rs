@@ -11,6 +11,7 @@ mod replication;
 pub mod rewrite;
 mod security;
 pub mod table;
+mod traces;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -108,6 +109,7 @@ pub struct Settings {
     pub replica_serve_stale_data: bool,
     pub http: crate::http::Settings,
     pub console: crate::http::console::Settings,
+    pub traces: crate::traces::Settings,
 }
 
 impl Default for Settings {
@@ -180,6 +182,7 @@ impl Default for Settings {
             replica_serve_stale_data: true,
             http: crate::http::Settings::default(),
             console: crate::http::console::Settings::default(),
+            traces: crate::traces::Settings::default(),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::kind::{Refusal, addresses, boolean, choice, integer, memory, only, output_limits, percentiles, word};
 use super::{LogFormat, LogLevel, OutputLimit, Protected, Secret, Settings};
-use super::{console, http, replication, security};
+use super::{console, http, replication, security, traces};
 use crate::notify::KeyEvents;
 use veddb_commands::access::password::PASSWORD_BYTES_MAX;
 use veddb_storage::FsyncPolicy;
@@ -541,6 +541,12 @@ pub static SETTINGS: &[Setting] = &[
     security::TOKEN_JWKS_ISSUER,
     security::TOKEN_MAX_LIFETIME,
     security::TOKEN_MAX_RECORDS,
+    traces::TRACE_CA_CERT_FILE,
+    traces::TRACE_ENDPOINT,
+    traces::TRACE_HEADERS,
+    traces::TRACE_QUEUE,
+    traces::TRACE_SAMPLE,
+    traces::TRACE_SLOW,
     Setting::live(
         "ttl-sweep-seconds",
         "How often documents are deleted whose time has come (DOC.EXPIRE, IDX.CREATE .. EXPIREAFTER).",

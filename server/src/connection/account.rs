@@ -10,6 +10,7 @@ use veddb_commands::lookup::Entry;
 use veddb_commands::session::{DenialEntry, Later};
 use veddb_commands::{Args, CommandError, ErrorCode, Reply};
 
+use super::request::Request;
 use super::{Closed, Connection};
 use crate::acl::Claim;
 use crate::execute::{Outcome, now_ms};
@@ -19,7 +20,13 @@ use crate::token::{Refused, is_token};
 
 impl Connection {
     /// Answers a request that a gate has turned away. None of its transaction will be carried out.
-    pub(super) async fn refuse(&mut self, entry: Option<&'static Entry>, args: &Args, mut error: CommandError) {
+    pub(super) async fn refuse(
+        &mut self,
+        entry: Option<&'static Entry>,
+        args: &Args,
+        request: &Request,
+        mut error: CommandError,
+    ) {
         self.finish_runs().await;
         if entry.is_some_and(|entry| entry.name == "exec") && self.state.multi.take().is_some() {
             self.state.watched = Watched::default();
@@ -29,6 +36,9 @@ impl Connection {
             multi.refused = true;
         }
         self.server.metrics.rejected(entry, error.code);
+        if let Some(entry) = entry {
+            self.trace((entry, args), request, request.took(), Some(error.code));
+        }
         let noted = self.was_noted();
         if let Some(entry) = entry.filter(|_| !noted) {
             self.audit(entry, args, Some(error.code));

@@ -1,38 +1,47 @@
 //! Answering: the reply, and all who want to know what was done.
 
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use veddb_commands::lookup::Entry;
 use veddb_commands::worked::Work;
 use veddb_commands::{Args, ErrorCode, Reply};
 
 use super::Connection;
+use super::request::Request;
 use crate::config::Settings;
 use crate::encode::encode;
 use crate::execute::Outcome;
 use crate::latency::{COMMAND, FAST_COMMAND};
 use crate::metrics::Ran;
+use crate::slowlog::Slow;
+use crate::telemetry;
 
 impl Connection {
     /// Answers a command that was carried out.
-    pub(super) fn answer(&mut self, entry: &'static Entry, args: &Args, started: Instant, outcome: Outcome) {
+    pub(super) fn answer(&mut self, entry: &'static Entry, args: &Args, request: &Request, outcome: Outcome) {
+        // Another one may be at hand, before which this is answered.
+        let at_hand = telemetry::request();
+        telemetry::set_request(Some(self.server.request_id(self.client.id, request.came)));
         if self.state.is_authenticated() && !self.client.greeted.load(Relaxed) {
             self.client.greeted.store(true, Relaxed);
         }
-        let took = self.count(entry, started, &outcome);
-        self.note_time(entry, args, started, took);
-        self.note_end(entry, args, outcome.as_ref().err().map(|error| error.code));
+        let took = request.took();
+        self.count(entry, took, &outcome);
+        let error = outcome.as_ref().err().map(|error| error.code);
+        let trace = self.trace((entry, args), request, took, error);
+        self.stages.clear();
+        self.note_time(entry, args, request, took, trace);
+        self.note_end(entry, args, error);
         self.reply(&outcome.unwrap_or_else(Reply::Error));
         self.tell_monitors(entry, args, self.state.db);
+        telemetry::set_request(at_hand);
     }
 
-    /// Counts a command that was carried out; how long it took.
-    pub(super) fn count(&mut self, entry: &Entry, started: Instant, outcome: &Outcome) -> Duration {
-        let took = started.elapsed();
+    /// Counts a command that was carried out.
+    pub(super) fn count(&mut self, entry: &Entry, took: Duration, outcome: &Outcome) {
         let error = outcome.as_ref().err().map(|error| error.code);
         self.ran.push(Ran { index: entry.index, took_us: microseconds(took), error });
-        took
     }
 
     /// Has the audit log say how it ended, as far as that is for it; and the server's log why a token was refused.
@@ -60,9 +69,16 @@ impl Connection {
     }
 
     /// Has it be known where it took long.
-    pub(super) fn note_time(&self, entry: &Entry, args: &Args, started: Instant, took: Duration) {
+    pub(super) fn note_time(
+        &self,
+        entry: &Entry,
+        args: &Args,
+        request: &Request,
+        took: Duration,
+        trace: Option<String>,
+    ) {
         if self.settings.is_slow(microseconds(took)) {
-            self.note_slow(entry, args, started, took);
+            self.note_slow(entry, args, request, took, trace);
         }
         if self.server.latency.is_long(took) {
             let is_fast = entry.command.flags.contains(&"fast");
@@ -70,19 +86,19 @@ impl Connection {
         }
     }
 
-    fn note_slow(&self, entry: &Entry, args: &Args, started: Instant, took: Duration) {
+    fn note_slow(&self, entry: &Entry, args: &Args, request: &Request, took: Duration, trace: Option<String>) {
         let (took_us, most) = (microseconds(took), self.settings.slowlog_max_len);
-        let request = self.server.request_id(self.client.id, started);
-        let work = self.client.worked.of(started);
+        let work = self.client.worked.of(request.started());
         let (command, addr) = (&entry.name, &self.client.addr);
         match &work {
             Some(Work { plan, examined }) => tracing::info!(
-                request, %addr, command, took_us, plan, keys_examined = examined.keys, docs_examined = examined.documents,
+                %addr, command, took_us, plan, keys_examined = examined.keys, docs_examined = examined.documents, trace,
                 "slow command"
             ),
-            None => tracing::info!(request, %addr, command, took_us, "slow command"),
+            None => tracing::info!(%addr, command, took_us, trace, "slow command"),
         }
-        self.server.slowlog.add((entry, args), &self.client, (request, took_us), work, most);
+        let request = self.server.request_id(self.client.id, request.came).to_string();
+        self.server.slowlog.add((entry, args), &self.client, Slow { request, trace, took_us, work }, most);
     }
 
     /// Shows it to who hears of every command.
@@ -114,6 +130,6 @@ impl Connection {
     }
 }
 
-fn microseconds(time: Duration) -> u64 {
+pub(super) fn microseconds(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }

@@ -1,7 +1,6 @@
 //! The transactions of a connection: queueing, and EXEC.
 
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Instant;
 
 use bytes::Bytes;
 
@@ -9,6 +8,7 @@ use veddb_commands::lookup::Entry;
 use veddb_commands::spec::Run;
 use veddb_commands::{Args, CommandError, Reply};
 
+use super::request::Request;
 use super::{Closed, Connection, unless_gone};
 use crate::execute::{Outcome, commit, now_ms};
 use crate::metrics::Ran;
@@ -46,7 +46,7 @@ impl Connection {
     }
 
     /// Carries out what was queued.
-    pub(super) async fn exec(&mut self, started: Instant) -> Result<Outcome, Closed> {
+    pub(super) async fn exec(&mut self, request: &Request) -> Result<Outcome, Closed> {
         let Some(multi) = self.state.multi.take() else {
             return Ok(Err(CommandError::err("EXEC without MULTI")));
         };
@@ -63,7 +63,7 @@ impl Connection {
             return Ok(Err(aborted(&format!(": {error}"))));
         }
         let mut db = self.state.db;
-        let caller = self.caller(started);
+        let caller = self.caller(request.started());
         self.state.in_exec = true;
         let denied = self.denied(&multi.queued);
         self.state.in_exec = false;
@@ -71,19 +71,23 @@ impl Connection {
         let (places, others, writes) = (plan.places(), plan.others.clone(), plan.writes);
         self.view = None;
         let outcome = if writes {
-            let outcomes = commit(&self.server, vec![plan.unit(watched, caller)]).await;
+            let stages = caller.stages.clone();
+            let outcomes = commit(&self.server, vec![plan.unit(watched, caller)], &stages).await;
+            self.stages = stages.take();
             outcomes.into_iter().next().unwrap_or_else(|| Err(CommandError::err("the unit had no outcome")))
         } else if plan.is_empty() && watched.len() == 0 {
             Ok(Reply::Array(Vec::new()))
         } else {
-            unless_gone(&self.stream, &self.client, plan.read(watched, &caller)).await
+            let outcome = unless_gone(&self.stream, &self.client, plan.read(watched, &caller)).await;
+            self.stages = caller.stages.take();
+            outcome
         };
         let found = match outcome {
             Ok(Reply::Array(found)) => found,
             Ok(changed) => return Ok(Ok(changed)),
             Err(error) => return Ok(Err(aborted(&format!(": {error}")))),
         };
-        let took_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX) / (found.len() as u64).max(1);
+        let took_us = u64::try_from(request.took().as_micros()).unwrap_or(u64::MAX) / (found.len() as u64).max(1);
         let mut replies: Vec<Reply> = multi.queued.iter().map(|_| Reply::Null).collect();
         for (place, reply) in places.into_iter().zip(found) {
             if let Some((entry, args)) = multi.queued.get(place) {
@@ -98,18 +102,20 @@ impl Connection {
         for place in others {
             let Some((entry, args)) = multi.queued.get(place) else { continue };
             let Run::Session(run) = entry.command.run else { continue };
-            let started = Instant::now();
+            // It is EXEC that asks for it, at this moment.
+            let part = Request { came: request.came, waited: request.came.elapsed(), parent: None };
             self.state.in_exec = true;
             let mut outcome = self.run_session(entry, run, args);
             if let Some(later) = self.state.later.take() {
                 outcome = self.finish(later, args).await?;
             }
             if let Some(changes) = self.state.changes.take() {
-                (outcome, _) = self.changes(entry, args, started, changes).await?;
+                (outcome, _) = self.changes(entry, args, part.started(), changes).await?;
             }
             self.state.in_exec = false;
-            let took = self.count(entry, started, &outcome);
-            self.note_time(entry, args, started, took);
+            let took = part.took();
+            self.count(entry, took, &outcome);
+            self.note_time(entry, args, &part, took, None);
             self.note_end(entry, args, outcome.as_ref().err().map(|error| error.code));
             if let Some(slot) = replies.get_mut(place) {
                 *slot = outcome.unwrap_or_else(Reply::Error);

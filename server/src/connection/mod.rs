@@ -10,6 +10,7 @@ mod block;
 mod changes;
 mod exec;
 mod publish;
+mod request;
 mod socket;
 
 use std::sync::Arc;
@@ -41,7 +42,10 @@ use crate::replication::feed;
 use crate::server::Server;
 use crate::session::{ConnectionSession, State};
 use crate::stream::Stream;
+use crate::telemetry;
+use crate::traces::stages::Stage;
 use publish::{Published, publishes};
+use request::Request;
 
 /// Replies are sent once this much has come together, or the pipeline is done.
 const FLUSH_BYTES: usize = 64 * 1024;
@@ -95,6 +99,8 @@ pub struct Connection {
     read_bytes: usize,
     /// What the reads of the pipeline at hand see.
     view: Option<View>,
+    /// What the time of the request at hand went to, where it may be traced.
+    stages: Vec<Stage>,
 }
 
 /// The run of writes that has come together and is not yet committed.
@@ -109,7 +115,7 @@ struct Writes {
 struct Slot {
     entry: &'static Entry,
     args: Args,
-    started: Instant,
+    request: Request,
     /// None is the outcome of the next unit.
     outcome: Option<Outcome>,
 }
@@ -127,6 +133,7 @@ impl Connection {
             writes: Writes::default(),
             published: Published::default(),
             view: None,
+            stages: Vec::new(),
             ran: Vec::new(),
             noted: Noted::new(Arc::clone(&server)),
             held: Held::default(),
@@ -139,8 +146,13 @@ impl Connection {
     }
 
     /// Serves it to its end.
-    pub async fn run(mut self) {
+    pub fn run(self) -> impl Future<Output = ()> + Send {
+        telemetry::requests(self.run_to_the_end())
+    }
+
+    async fn run_to_the_end(mut self) {
         let ended = self.serve().await;
+        telemetry::set_request(None);
         self.publish_now();
         self.server.metrics.ran(&mut self.ran, self.settings.latency_tracking);
         self.noted.hand_over();
@@ -192,7 +204,10 @@ impl Connection {
             let bounds = self.bounds();
             match self.framer.next(&mut self.input, &bounds) {
                 Ok(None) => break,
-                Ok(Some(args)) => self.run_request(Args::new(args)).await?,
+                Ok(Some(args)) => {
+                    self.run_request(Args::new(args)).await?;
+                    telemetry::set_request(None);
+                }
                 Err(error @ ProtocolError::Bad(_)) => {
                     self.finish_runs().await;
                     tracing::debug!(client = self.client.id, %error, "protocol error");
@@ -224,7 +239,8 @@ impl Connection {
     }
 
     async fn run_request(&mut self, mut args: Args) -> Result<(), Closed> {
-        let mut started = Instant::now();
+        let mut request = Request::new();
+        telemetry::set_request(Some(self.server.request_id(self.client.id, request.came)));
         // What came before it goes out before its reply.
         self.take_messages(usize::MAX);
         if !self.published.takes(&args) {
@@ -238,6 +254,10 @@ impl Connection {
             return self.refuse_expired().await;
         }
         self.state.look_at_user(&self.server.acl);
+        let is_queued_or_refused = self.state.multi.is_some() && !ends_transaction(&args);
+        if !is_queued_or_refused {
+            request.parent = self.state.trace_parent.take();
+        }
         let standing = Standing {
             user: &self.state.user,
             authenticated: self.state.is_authenticated(),
@@ -254,11 +274,11 @@ impl Connection {
                 let error = denial.error(&self.state.user);
                 self.client.command.store(entry.index + 1, Relaxed);
                 self.note_denial(denial.reason, denial.object, self.state.user.name().clone());
-                self.refuse(Some(entry), &args, error).await;
+                self.refuse(Some(entry), &args, &request, error).await;
                 return Ok(());
             }
             Admission::Refuse(entry, error) => {
-                self.refuse(entry, &args, error).await;
+                self.refuse(entry, &args, &request, error).await;
                 return Ok(());
             }
             Admission::HangUp => {
@@ -274,7 +294,7 @@ impl Connection {
             // What a command waits for is not what it takes.
             self.publish_now();
             mailbox::wake(&mut self.state.filled);
-            started += Box::pin(self.hold_back(entry, &args)).await?;
+            request.waited += Box::pin(self.hold_back(entry, &args)).await?;
         }
         self.client.command.store(entry.index + 1, Relaxed);
         self.client.argument_memory.store(args.from(0).iter().map(|arg| arg.len()).sum(), Relaxed);
@@ -293,11 +313,11 @@ impl Connection {
                 match prepare(&args, &context) {
                     Ok(Prepared::Unit(unit)) => {
                         self.writes.units.push(unit);
-                        self.writes.slots.push(Slot { entry, args, started, outcome: None });
+                        self.writes.slots.push(Slot { entry, args, request, outcome: None });
                     }
-                    Ok(Prepared::Phased(phased)) => self.run_phased(entry, &args, started, phased).await,
+                    Ok(Prepared::Phased(phased)) => self.run_phased(entry, &args, request, phased).await,
                     // Keeps its turn among the writes around it, which stay one group.
-                    Err(error) => self.writes.slots.push(Slot { entry, args, started, outcome: Some(Err(error)) }),
+                    Err(error) => self.writes.slots.push(Slot { entry, args, request, outcome: Some(Err(error)) }),
                 }
                 if self.writes.slots.len() >= GROUP_MAX {
                     self.finish_runs().await;
@@ -305,20 +325,20 @@ impl Connection {
             }
             Run::Read(run) if entry.command.flags.contains(&"slow-read") => {
                 self.finish_runs().await;
-                self.run_long_read(entry, started, run, args).await;
+                self.run_long_read(entry, request, run, args).await;
             }
             Run::Read(run) => {
                 self.finish_runs().await;
-                match self.read_here(entry, run, &args, started) {
-                    Some(outcome) => self.answer(entry, &args, started, outcome),
-                    None => self.run_long_read(entry, started, run, args).await,
+                match self.read_here(entry, run, &args, request.started()) {
+                    Some(outcome) => self.answer(entry, &args, &request, outcome),
+                    None => self.run_long_read(entry, request, run, args).await,
                 }
             }
             Run::Session(_) if publishes(&args) && !self.state.listens() => {
                 if self.published.is_empty() {
                     self.finish_runs().await;
                 }
-                self.publish_soon(entry, args, started);
+                self.publish_soon(entry, args, request);
             }
             Run::Session(run) => {
                 self.finish_runs().await;
@@ -332,27 +352,31 @@ impl Connection {
                     // It may wait for long, and a slice of what was read would hold all that was read.
                     args = Args::new(args.from(0).iter().map(|arg| Bytes::copy_from_slice(arg)).collect());
                     let waited;
-                    (outcome, waited) = Box::pin(self.changes(entry, &args, started, changes)).await?;
-                    started += waited;
+                    (outcome, waited) = Box::pin(self.changes(entry, &args, request.started(), changes)).await?;
+                    request.waited += waited;
                 }
                 if let Some(wait) = self.state.wait.take() {
                     let waited;
                     (outcome, waited) = Box::pin(self.wait_for(wait)).await?;
-                    started += waited;
+                    request.waited += waited;
                 }
                 if std::mem::take(&mut self.state.messages_first) {
                     self.take_messages(usize::MAX);
                 }
-                self.answer(entry, &args, started, outcome);
+                if entry.name == "multi" {
+                    // It is EXEC that is meant.
+                    self.state.trace_parent = request.parent.take();
+                }
+                self.answer(entry, &args, &request, outcome);
             }
             Run::Exec => {
                 self.finish_runs().await;
-                let outcome = Box::pin(self.exec(started)).await?;
-                self.answer(entry, &args, started, outcome);
+                let outcome = Box::pin(self.exec(&request)).await?;
+                self.answer(entry, &args, &request, outcome);
             }
             // Its arity asks for a subcommand, and an unknown one was refused, so this is not reached.
             Run::Container | Run::Mixed { .. } => {
-                self.answer(entry, &args, started, Err(CommandError::arity(&entry.name)));
+                self.answer(entry, &args, &request, Err(CommandError::arity(&entry.name)));
             }
         }
         Ok(())
@@ -441,23 +465,25 @@ impl Connection {
         Some(outcome)
     }
 
-    async fn run_phased(&mut self, entry: &'static Entry, args: &Args, started: Instant, phased: Box<dyn Phased>) {
+    async fn run_phased(&mut self, entry: &'static Entry, args: &Args, request: Request, phased: Box<dyn Phased>) {
         self.finish_runs().await;
         self.noted.hand_over();
-        let caller = self.caller(started);
+        let caller = self.caller(request.started());
         self.view = None;
         let outcome = unless_gone(&self.stream, &self.client, caller.phased(phased)).await;
-        self.answer(entry, args, started, outcome);
+        self.stages = caller.stages.take();
+        self.answer(entry, args, &request, outcome);
     }
 
-    async fn run_long_read(&mut self, entry: &'static Entry, started: Instant, run: ReadFn, args: Args) {
+    async fn run_long_read(&mut self, entry: &'static Entry, request: Request, run: ReadFn, args: Args) {
         self.noted.hand_over();
-        let caller = self.caller(started);
+        let caller = self.caller(request.started());
         // It sees a later moment, before which the reads after it must not go back.
         self.view = None;
         let max_time_ms = entry.command.max_time_ms(&args, &self.settings.limits);
         let outcome = unless_gone(&self.stream, &self.client, caller.read_long(run, args.clone(), max_time_ms)).await;
-        self.answer(entry, &args, started, outcome);
+        self.stages = caller.stages.take();
+        self.answer(entry, &args, &request, outcome);
     }
 
     /// Carries out what came together, writes or messages, and answers it.
@@ -470,12 +496,16 @@ impl Connection {
         // What was done before is not to be forgotten with what may take long.
         self.noted.hand_over();
         let Writes { units, slots } = std::mem::take(&mut self.writes);
-        let outcomes = if units.is_empty() { Vec::new() } else { commit(&self.server, units).await };
+        let stages = self.server.traces.stages();
+        let outcomes = if units.is_empty() { Vec::new() } else { commit(&self.server, units, &stages).await };
+        let stages = stages.take();
         let mut outcomes = outcomes.into_iter();
-        for Slot { entry, args, started, outcome } in slots {
+        for Slot { entry, args, request, outcome } in slots {
             let outcome = outcome.or_else(|| outcomes.next());
             let outcome = outcome.unwrap_or_else(|| Err(CommandError::err("the write had no outcome")));
-            self.answer(entry, &args, started, outcome);
+            // All of them waited for the same group.
+            self.stages.clone_from(&stages);
+            self.answer(entry, &args, &request, outcome);
         }
     }
 
@@ -497,6 +527,7 @@ impl Connection {
             limits: self.settings.limits,
             started,
             resp3: self.state.protocol == Protocol::Resp3,
+            stages: self.server.traces.stages(),
         }
     }
 
@@ -511,6 +542,11 @@ impl Connection {
             unauthenticated: false,
         }
     }
+}
+
+/// Whether a request is one that a transaction ends with.
+fn ends_transaction(args: &Args) -> bool {
+    ["EXEC", "DISCARD", "RESET", "QUIT"].iter().any(|name| args.is(0, name))
 }
 
 /// Awaits long work, and tells it when the client is gone meanwhile, so that it ends early.

@@ -9,6 +9,7 @@ use veddb_commands::lookup::Entry;
 use veddb_commands::{Args, Reply};
 
 use super::Connection;
+use super::request::Request;
 
 /// So many messages are handed out at once, at most, and so many bytes of them where each is short.
 const MESSAGES_MAX: usize = 1024;
@@ -18,7 +19,7 @@ const BYTES_MAX: usize = 64 * 1024;
 #[derive(Default)]
 pub(super) struct Published {
     /// In the order of the requests.
-    requests: Vec<(&'static Entry, Args)>,
+    requests: Vec<(&'static Entry, Args, Request)>,
     bytes: usize,
     began: Option<Instant>,
 }
@@ -31,7 +32,7 @@ impl Published {
 
     /// Whether a request may join those that are there, if any.
     pub(super) fn takes(&self, args: &Args) -> bool {
-        let Some((entry, first)) = self.requests.first() else { return true };
+        let Some((entry, first, _)) = self.requests.first() else { return true };
         let fits = self.requests.len() < MESSAGES_MAX && self.bytes < BYTES_MAX;
         fits && args.len() == first.len() && args.bytes(1) == first.bytes(1) && args.is(0, &entry.name)
     }
@@ -44,26 +45,26 @@ pub(super) fn publishes(args: &Args) -> bool {
 
 impl Connection {
     /// Has a message wait for those that come right after it, if any do.
-    pub(super) fn publish_soon(&mut self, entry: &'static Entry, args: Args, started: Instant) {
-        self.published.began.get_or_insert(started);
+    pub(super) fn publish_soon(&mut self, entry: &'static Entry, args: Args, request: Request) {
+        self.published.began.get_or_insert(request.started());
         self.published.bytes += args.bytes(2).len();
-        self.published.requests.push((entry, args));
+        self.published.requests.push((entry, args, request));
     }
 
     /// Hands the messages out that came together, and answers them. The receivers are still to be woken.
     pub(super) fn publish_now(&mut self) {
         let Published { requests, began, .. } = std::mem::take(&mut self.published);
-        let (Some((entry, first)), Some(began)) = (requests.first(), began) else { return };
-        let messages: Vec<&[u8]> = requests.iter().map(|(_, args)| args.bytes(2).as_ref()).collect();
+        let (Some((entry, first, _)), Some(began)) = (requests.first(), began) else { return };
+        let messages: Vec<&[u8]> = requests.iter().map(|(_, args, _)| args.bytes(2).as_ref()).collect();
         let shard = entry.name == "spublish";
         let limit = &self.settings.client_output_buffer_limit.pubsub;
         let filled = &mut self.state.filled;
         let counts = self.server.publish_of_client(shard, first.bytes(1), &messages, limit, filled);
         // Each has its share of the time that all of them took.
         let share = began.elapsed() / u32::try_from(requests.len()).unwrap_or(u32::MAX);
-        for ((entry, args), count) in requests.iter().zip(counts) {
-            let started = Instant::now();
-            self.answer(entry, args, started.checked_sub(share).unwrap_or(started), Ok(Reply::count(count)));
+        for ((entry, args, request), count) in requests.into_iter().zip(counts) {
+            let request = Request { waited: request.came.elapsed().saturating_sub(share), ..request };
+            self.answer(entry, &args, &request, Ok(Reply::count(count)));
         }
     }
 }

@@ -92,14 +92,14 @@ pub(super) const FAMILIES: &[Family] = &[
     many(
         Kind::Gauge,
         "veddb_queue_length",
-        "What waits, or is at work: commit (groups of writes), audit (handfuls of records), apply (pieces of the primary's log)",
+        "What waits, or is at work: commit (groups of writes), audit (handfuls of records), apply (pieces of the primary's log), traces (spans)",
         &["queue"],
         |s, out| queues(s).into_iter().for_each(|(queue, length, _)| out.put(&[queue], length as f64)),
     ),
     many(
         Kind::Gauge,
         "veddb_queue_limit",
-        "How much of it there may be; whoever comes then waits, or is refused",
+        "How much of it there may be; whoever comes then waits, or is refused, and spans are dropped",
         &["queue"],
         |s, out| queues(s).into_iter().for_each(|(queue, _, limit)| out.put(&[queue], limit as f64)),
     ),
@@ -139,13 +139,15 @@ fn by_class(s: &Sight<'_>, out: &mut Samples<'_>, of: fn(&Client) -> usize) {
 }
 
 /// Name, length and limit of each queue that is counted in pieces.
-fn queues(s: &Sight<'_>) -> [(&'static str, usize, usize); 3] {
+fn queues(s: &Sight<'_>) -> Vec<(&'static str, usize, usize)> {
     let server = s.server;
-    [
+    let traces = server.traces.figures().map(|figures| ("traces", figures.queued(), figures.queue_max()));
+    let always = [
         ("commit", COMMIT_QUEUE.saturating_sub(server.commit_slots.available_permits()), COMMIT_QUEUE),
         ("audit", server.audit.waiting(), audit::QUEUE),
         ("apply", server.replication.pieces_waiting(), follow::APPLYING as usize),
-    ]
+    ];
+    always.into_iter().chain(traces).collect()
 }
 
 /// The same of those that are counted in bytes.

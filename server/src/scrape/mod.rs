@@ -15,6 +15,7 @@ mod process;
 mod replication;
 mod security;
 mod store;
+mod traces;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -35,7 +36,7 @@ use crate::server::Server;
 pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
 
 /// All families, in the order in which they are shown.
-const TABLES: [&[Family]; 8] = [
+const TABLES: [&[Family]; 9] = [
     commands::FAMILIES,
     clients::FAMILIES,
     store::FAMILIES,
@@ -43,6 +44,7 @@ const TABLES: [&[Family]; 8] = [
     replication::FAMILIES,
     keys::FAMILIES,
     security::FAMILIES,
+    traces::FAMILIES,
     process::FAMILIES,
 ];
 

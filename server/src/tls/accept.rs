@@ -50,7 +50,7 @@ fn verifier(
         }
         return Ok(None);
     }
-    let roots = Arc::new(files::roots(settings, WANTED_BY)?);
+    let roots = Arc::new(files::roots("tls-ca-cert-file", &settings.ca_cert_file, WANTED_BY)?);
     let mut builder = WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(provider))
         .with_crls(files::revocations(settings)?)
         .enforce_revocation_expiration();

@@ -1,19 +1,20 @@
 //! The side of a client, on links to other servers: whom it believes, and what it shows of itself.
 
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 
 use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::{CertificateError, ClientConfig, Error, InvalidMessage};
 
-use super::{Settings, files};
+use super::{Protocols, Settings, files};
 
 const WANTED_BY: &str = "tls-replication is set";
 
 /// What the settings come to for links. The other side is always verified.
 pub(super) fn configuration(settings: &Settings) -> Result<ClientConfig, String> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let roots = Arc::new(files::roots(settings, WANTED_BY)?);
+    let roots = Arc::new(files::roots("tls-ca-cert-file", &settings.ca_cert_file, WANTED_BY)?);
     let verifier = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&provider))
         .with_crls(files::revocations(settings)?)
         .enforce_revocation_expiration()
@@ -31,6 +32,18 @@ pub(super) fn configuration(settings: &Settings) -> Result<ClientConfig, String>
     // A resumed session is not verified anew.
     made.resumption = Resumption::disabled();
     Ok(made)
+}
+
+/// Whoever shows a certificate of a CA in this setting's file is believed; this server shows none. For what is no link.
+///
+/// # Errors
+/// What is not as it should be with the file.
+pub(crate) fn trusting(setting: &str, path: &Path) -> Result<ClientConfig, String> {
+    let roots = files::roots(setting, path, "trace-endpoint is https")?;
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider);
+    let builder = builder.with_protocol_versions(&Protocols::default().versions()).map_err(|why| why.to_string())?;
+    Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }
 
 /// The certificate for links where there is one, else the server's own where there is that; with the names of the settings.

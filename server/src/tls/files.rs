@@ -27,11 +27,11 @@ pub(super) fn identity(
     Ok((chain, key))
 }
 
-/// The CAs of `tls-ca-cert-file`.
-pub(super) fn roots(settings: &Settings, wanted_by: &str) -> Result<RootCertStore, String> {
+/// The CAs of a setting's file.
+pub(super) fn roots(setting: &str, path: &Path, wanted_by: &str) -> Result<RootCertStore, String> {
     let mut roots = RootCertStore::empty();
-    for certificate in certificates("tls-ca-cert-file", &settings.ca_cert_file, wanted_by)? {
-        roots.add(certificate).map_err(|why| unread("tls-ca-cert-file", &settings.ca_cert_file, &why))?;
+    for certificate in certificates(setting, path, wanted_by)? {
+        roots.add(certificate).map_err(|why| unread(setting, path, &why))?;
     }
     Ok(roots)
 }

@@ -22,6 +22,7 @@ use rustls_pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 
+pub(crate) use dial::trusting;
 pub(crate) use names::users;
 
 use crate::stream::Stream;

@@ -9,6 +9,7 @@ mod port;
 mod ready;
 mod replication;
 mod security;
+mod traces;
 mod watch;
 
 use std::collections::BTreeSet;
@@ -17,7 +18,8 @@ use std::process::Command;
 use anyhow::{Result, ensure};
 use watch::Check;
 
-const CHECKS: [&[Check]; 5] = [commands::CHECKS, clients::CHECKS, data::CHECKS, replication::CHECKS, security::CHECKS];
+const CHECKS: [&[Check]; 6] =
+    [commands::CHECKS, clients::CHECKS, data::CHECKS, replication::CHECKS, security::CHECKS, traces::CHECKS];
 
 /// The families that the server may show, by its own reference.
 fn declared() -> Result<BTreeSet<String>> {

@@ -14,6 +14,7 @@ pub mod pause;
 pub mod reply;
 pub mod setinfo;
 pub mod setname;
+pub mod traceparent;
 pub mod tracking;
 pub mod trackinginfo;
 pub mod unblock;
@@ -46,6 +47,7 @@ pub static SPEC: Command = Command {
         &reply::SPEC,
         &setinfo::SPEC,
         &setname::SPEC,
+        &traceparent::SPEC,
         &tracking::SPEC,
         &trackinginfo::SPEC,
         &unblock::SPEC,

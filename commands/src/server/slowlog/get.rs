@@ -19,8 +19,8 @@ pub static SPEC: Command = Command {
     args: &[Arg::integer("count").optional(), Arg::word("FULL")],
     flags: &["admin", "loading", "stale"],
     reply: "array of arrays: id, time in seconds since 1970, microseconds, the request (32 arguments of 128 bytes at most), the \
-            client's address, its name; with `FULL` also a map: `request-id`, which names the request in the server's log, and of queries \
-            `plan` (as DOC.EXPLAIN names it, with the index), `keys-examined` and `docs-examined`",
+            client's address, its name; with `FULL` also a map: `request-id`, which names the request in the server's log, where it was \
+            traced `trace-id`, and of queries `plan` (as DOC.EXPLAIN names it, with the index), `keys-examined` and `docs-examined`",
     examples: &[(
         "SLOWLOG GET 1",
         "1) 1) (integer) 14 2) (integer) 1309448221 3) (integer) 15000 4) 1) \"DOC.FIND\" ...",
@@ -60,6 +60,9 @@ fn get(args: &Args, session: &mut dyn Session) -> Result<Reply, CommandError> {
 
 fn more(slow: &SlowCommand) -> Reply {
     let mut more = vec![(Reply::constant("request-id"), Reply::text(slow.request.clone()))];
+    if let Some(trace) = &slow.trace {
+        more.push((Reply::constant("trace-id"), Reply::text(trace.clone())));
+    }
     if let Some(work) = &slow.work {
         more.push((Reply::constant("plan"), Reply::text(work.plan.clone())));
         more.push((Reply::constant("keys-examined"), Reply::count(work.examined.keys)));
