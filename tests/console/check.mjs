@@ -37,8 +37,8 @@ async function open(options = {}) {
   page.on('dialog', (dialog) => (trouble.push(`a dialog: ${dialog.message()}`), dialog.dismiss()));
   page.on('pageerror', (error) => trouble.push(`an error of the page: ${error.message}`));
   page.on('console', (message) => {
-    // The browser itself notes every answer that is a refusal.
-    const isRefusal = /^Failed to load resource: .* status of (401|403)/.test(message.text());
+    // The browser itself notes every answer that is a refusal, and those that a check has not come.
+    const isRefusal = /^Failed to load resource: (.* status of (401|403)|net::ERR_FAILED)/.test(message.text());
     if (!isRefusal) trouble.push(`on the console: ${message.text()}`);
   });
   page.on('request', (request) => {
@@ -114,6 +114,16 @@ const checks = {
     await until('two moments of throughput', async () => (await page.locator('.card').first().locator('path.stroke').getAttribute('d').catch(() => ''))?.includes('L'));
     const shown = await text(page);
     for (const name of ['Throughput', 'Latency', 'Memory', 'Clients', 'Changes', 'Replication lag', '1 replica follows', 'primary']) holds(shown.includes(name), `no ${name}`);
+  },
+  'a lost answer is said, and the plots go on': async () => {
+    const plot = () => page.locator('.card').first().locator('path.stroke').getAttribute('d');
+    const lost = '**/console/run';
+    await page.route(lost, (route) => route.abort());
+    await page.getByText('The server does not answer.').waitFor();
+    await page.unroute(lost);
+    await page.getByText('The server does not answer.').waitFor({ state: 'detached' });
+    const before = await plot();
+    await until('another moment of throughput', async () => (await plot()) !== before);
   },
   'a hidden page asks for nothing': async () => {
     const before = Number((await admin('INFO', 'stats')).match(/total_commands_processed:(\d+)/)[1]);
@@ -229,6 +239,13 @@ const checks = {
     await page.getByLabel('Filter').fill('{}');
     await page.getByRole('button', { name: 'Run' }).click();
     await until('fifty documents', async () => (await page.locator('pre.json').count()) === 50);
+    // The key twice, before there is an answer: the second does nothing, or it would close what the first one reads.
+    await page.route('**/console/run', async (route) => (await sleep(300), route.continue()));
+    await page.getByLabel('Filter').press('Control+Enter');
+    await page.getByLabel('Filter').press('Control+Enter');
+    await sleep(1500);
+    await page.unroute('**/console/run');
+    holds((await page.getByRole('alert').count()) === 0, await text(page));
     await page.getByRole('button', { name: 'Read on' }).click();
     await until('a hundred documents', async () => (await page.locator('pre.json').count()) === 100);
     await page.getByLabel('Kind').selectOption('aggregate');

@@ -106,6 +106,12 @@ fn it_is_off_unless_set() -> Result<()> {
     }
     let answer = console.post("/console/run", &cookie, &json!(["PING"]))?;
     ensure!(answer.status == 404 || answer.status == 405, "{}", answer.status);
+    // Sessions end with it, within about a second, and are not there again when it comes back.
+    until("no session's connection", || {
+        Ok(!console.admin()?.ask(&["CLIENT", "LIST"])?.to_string().contains("name=console"))
+    })?;
+    console.admin()?.ask(&["CONFIG", "SET", "http-console", "yes"])?;
+    says(&console.run(&cookie, &["PING"])?, 401, "no session")?;
     let plain = Options::new().start()?;
     let shown = plain.client()?.ask(&["CONFIG", "GET", "http-console"])?;
     ensure!(shown.expect_array()[1].text() == Some("no"), "{shown}");
