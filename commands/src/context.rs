@@ -76,6 +76,20 @@ pub struct Asker<'a> {
     pub worked: &'a Worked,
 }
 
+/// How many keys a read has looked for. They are counted when it is over.
+#[derive(Debug)]
+pub struct LookedUp<'a> {
+    view: &'a View,
+    hits: Cell<u64>,
+    misses: Cell<u64>,
+}
+
+impl Drop for LookedUp<'_> {
+    fn drop(&mut self) {
+        self.view.note_lookups(self.hits.get(), self.misses.get());
+    }
+}
+
 /// What a reading command works with.
 #[derive(Debug)]
 pub struct ReadContext<'a> {
@@ -109,8 +123,8 @@ pub struct ReadContext<'a> {
     pub begun: Instant,
     /// Set when the read costs more than that: it is to be run again where it may take its time.
     pub deferred: Cell<bool>,
-    /// Keys that were looked for and found, and that were not: they are looked for again where it is deferred.
-    pub looked_up: Cell<(u64, u64)>,
+    /// The keys that it looked for.
+    pub looked_up: LookedUp<'a>,
     /// The moment is one within a unit, which nothing may hold on to.
     pub within_unit: bool,
 }
@@ -135,7 +149,7 @@ impl<'a> ReadContext<'a> {
             max_time_ms: None,
             begun: Instant::now(),
             deferred: Cell::new(false),
-            looked_up: Cell::default(),
+            looked_up: LookedUp { view, hits: Cell::new(0), misses: Cell::new(0) },
             within_unit: false,
         }
     }
@@ -167,9 +181,8 @@ impl<'a> ReadContext<'a> {
     /// What a key holds that a command reads. Counted as Redis counts it, for `keyspace_hits` and `keyspace_misses`.
     pub(crate) fn key(&self, key: &[u8]) -> Result<Option<Arc<Document>>, CommandError> {
         let found = self.view.key(self.db, key)?;
-        self.view.note_lookup(found.is_some());
-        let (hits, misses) = self.looked_up.get();
-        self.looked_up.set(if found.is_some() { (hits + 1, misses) } else { (hits, misses + 1) });
+        let count = if found.is_some() { &self.looked_up.hits } else { &self.looked_up.misses };
+        count.set(count.get() + 1);
         Ok(found)
     }
 
@@ -177,8 +190,9 @@ impl<'a> ReadContext<'a> {
     pub fn afford(&self, cost_ns: f64) -> Result<(), CommandError> {
         if self.patience_ns.is_some_and(|patience| cost_ns > patience) {
             self.deferred.set(true);
-            let (hits, misses) = self.looked_up.take();
-            self.view.forget_lookups(hits, misses);
+            // It looks for them again.
+            self.looked_up.hits.set(0);
+            self.looked_up.misses.set(0);
             return Err(CommandError::err("the read takes too long here"));
         }
         Ok(())

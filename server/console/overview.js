@@ -55,6 +55,8 @@ export async function show(view, _args, signal) {
     try {
       fields = info(await run('INFO'));
     } catch (error) {
+      // What is counted meanwhile is not of one second.
+      [calls, lsn] = [null, null];
       if (!(error instanceof Refused) || signal.aborted) throw error;
       put(place, notice('error', error.message));
       await new Promise((resolve) => setTimeout(resolve, 4000));

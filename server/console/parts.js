@@ -92,8 +92,6 @@ export function confirmed(question, action) {
 
 /** Does something for a button: it cannot be pressed meanwhile, and what goes wrong is shown in `place`. */
 export async function attempt(place, pressed, work) {
-  // Asked for by a key meanwhile.
-  if (pressed?.disabled) return undefined;
   if (pressed) pressed.disabled = true;
   try {
     const done = await work();

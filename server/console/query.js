@@ -28,6 +28,7 @@ export async function show(view, _args, signal) {
   const [form, out] = [el('div'), el('div', { 'aria-live': 'polite' })];
   const reader = new Reader(Number(kept.db), signal);
   const list = el('datalist', { id: 'names-of-collections' });
+  let running = false;
   const choice = await databases(kept.db, (db) => ((kept.db = db), suggest()));
   put(view, list, form, place, out);
   draw();
@@ -68,12 +69,16 @@ export async function show(view, _args, signal) {
 
     async function answer() {
       const words = isCommand ? split(kept.text.command) : [...query(), ...MAX_TIME];
+      // By the key, or by the button of another kind of question.
+      if (running) return;
+      running = true;
       const began = performance.now();
       const reply = await attempt(place, run, () => {
         reader.close();
         reader.db = Number(kept.db);
         return isCommand ? runIn(reader.db, ...words) : reader.open(PAGE, ...words);
       });
+      running = false;
       if (reply === undefined || signal.aborted) return;
       const took = `${(performance.now() - began).toFixed(0)} ms`;
       if (isCommand) return put(out, panel('Reply', el('p', { class: 'sub' }, took), shown(reply)));

@@ -10,6 +10,7 @@ use veddb_commands::{CommandError, ErrorCode};
 use veddb_storage::{Lsn, Position, Stats, Store};
 
 use crate::dispatch::LOADING;
+use crate::metrics::KeyCounts;
 use crate::server::Server;
 
 /// One store or none.
@@ -116,6 +117,8 @@ impl Server {
             store.set_memory_budgets(settings.maxmemory_index, settings.maxmemory_cache);
             store.set_log_kept_bytes(settings.changes_log_size);
             let _replacing = self.current.replacing.lock();
+            // It begins to count anew.
+            *self.metrics.keys_before.lock() = KeyCounts::default();
             self.current.store.store(Some(store));
             self.current.replaced.notify_all();
         });

@@ -20,7 +20,7 @@ use crate::client::Client;
 use crate::latency::COMMIT;
 use crate::server::Server;
 use crate::telemetry;
-use crate::traces::stages::Stages;
+use crate::traces::stages::{Stages, WAIT_FOR_A_THREAD, WORK};
 
 /// What a command comes to.
 pub type Outcome = Result<Reply, CommandError>;
@@ -71,7 +71,11 @@ impl Caller {
         match max_time_ms.and_then(|ms| answer_by(ms).map(|at| (ms, at))) {
             None => work.await,
             Some((ms, at)) => {
-                tokio::time::timeout_at(at.into(), work).await.unwrap_or_else(|_| Err(CommandError::max_time(ms)))
+                let asked = Instant::now();
+                tokio::time::timeout_at(at.into(), work).await.unwrap_or_else(|_| {
+                    self.stages.note_rest(asked);
+                    Err(CommandError::max_time(ms))
+                })
             }
         }
     }
@@ -121,9 +125,9 @@ impl Caller {
         let stages = self.stages.clone();
         let noted = move || {
             let began = Instant::now();
-            stages.note("wait for a thread", asked, began);
+            stages.note(WAIT_FOR_A_THREAD, asked, began);
             let outcome = work();
-            stages.note("work", began, Instant::now());
+            stages.note(WORK, began, Instant::now());
             outcome
         };
         on_a_thread_with(slot, noted).await

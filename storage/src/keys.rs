@@ -49,15 +49,12 @@ pub(crate) struct Lookups {
 }
 
 impl Lookups {
-    pub(crate) fn note(&self, found: bool) {
-        let counter = if found { &self.hits } else { &self.misses };
-        counter.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Takes so many back: who looked looks again.
-    pub(crate) fn forget(&self, hits: u64, misses: u64) {
-        self.hits.fetch_sub(hits, Ordering::Relaxed);
-        self.misses.fetch_sub(misses, Ordering::Relaxed);
+    pub(crate) fn note(&self, hits: u64, misses: u64) {
+        for (counter, count) in [(&self.hits, hits), (&self.misses, misses)] {
+            if count > 0 {
+                counter.fetch_add(count, Ordering::Relaxed);
+            }
+        }
     }
 
     /// Those that were there, and those that were not.
@@ -134,7 +131,7 @@ impl Transaction<'_> {
 
     /// Counts that a command looked for a key which it reads before it changes it.
     pub fn note_lookup(&self, found: bool) {
-        self.shared.lookups.note(found);
+        self.shared.lookups.note(u64::from(found), u64::from(!found));
     }
 
     /// A key's document, with where it is.

@@ -80,14 +80,9 @@ impl View {
         self.keys(db).map_or(Ok(None), |keys| self.get(&keys, &key_id(key)))
     }
 
-    /// Counts that a command looked for a key which it reads, as [`crate::Stats`] has it.
-    pub fn note_lookup(&self, found: bool) {
-        self.shared.lookups.note(found);
-    }
-
-    /// Takes so many back, of which the first were found: the command is run again.
-    pub fn forget_lookups(&self, hits: u64, misses: u64) {
-        self.shared.lookups.forget(hits, misses);
+    /// Counts how many keys a command looked for to read them that were there, and how many that were not.
+    pub fn note_lookups(&self, hits: u64, misses: u64) {
+        self.shared.lookups.note(hits, misses);
     }
 
     /// The collections of a database, sorted by name.

@@ -32,7 +32,7 @@ pub(super) const TRACE_QUEUE: Setting = Setting::fixed(
     "trace-queue",
     "Spans that may wait to be sent, for each of which memory is taken at the start; those of requests that find no room are counted and dropped.",
     |s| s.traces.queue.to_string(),
-    |s, v| put(&mut s.traces.queue, integer(v, 1..=100_000)),
+    |s, v| put(&mut s.traces.queue, integer(v, 100..=100_000)),
 );
 pub(super) const TRACE_SAMPLE: Setting = Setting::live(
     "trace-sample",

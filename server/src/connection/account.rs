@@ -27,6 +27,8 @@ impl Connection {
         request: &Request,
         mut error: CommandError,
     ) {
+        // What comes before it is not its own.
+        let took = request.took();
         self.finish_runs().await;
         if entry.is_some_and(|entry| entry.name == "exec") && self.state.multi.take().is_some() {
             self.state.watched = Watched::default();
@@ -36,8 +38,9 @@ impl Connection {
             multi.refused = true;
         }
         self.server.metrics.rejected(entry, error.code);
-        if let Some(entry) = entry {
-            self.trace((entry, args), request, request.took(), Some(error.code));
+        // A stranger may send many, at no cost.
+        if let Some(entry) = entry.filter(|_| self.state.is_authenticated()) {
+            self.trace((entry, args), request, took, Some(error.code));
         }
         let noted = self.was_noted();
         if let Some(entry) = entry.filter(|_| !noted) {

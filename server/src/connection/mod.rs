@@ -363,7 +363,7 @@ impl Connection {
                 if std::mem::take(&mut self.state.messages_first) {
                     self.take_messages(usize::MAX);
                 }
-                if entry.name == "multi" {
+                if entry.name == "multi" && outcome.is_ok() {
                     // It is EXEC that is meant.
                     self.state.trace_parent = request.parent.take();
                 }

@@ -11,6 +11,7 @@ use veddb_commands::{Args, ErrorCode};
 
 use super::Connection;
 use super::answer::microseconds;
+use super::publish::publishes;
 use crate::execute::now_ms;
 use crate::traces::Told;
 
@@ -82,7 +83,7 @@ impl Connection {
             attributes.push(KeyValue::new("veddb.keys_examined", count(examined.keys)));
             attributes.push(KeyValue::new("veddb.docs_examined", count(examined.documents)));
         }
-        if request.waited > Duration::ZERO {
+        if request.waited > Duration::ZERO && !publishes(args) {
             attributes
                 .push(KeyValue::new("veddb.waited_us", i64::try_from(request.waited.as_micros()).unwrap_or(i64::MAX)));
         }

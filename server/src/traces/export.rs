@@ -4,10 +4,11 @@
 //! the SDK's waits for each batch to be taken; what is sent runs on the runtime.
 
 use std::fmt;
+use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -18,7 +19,7 @@ use hyper::http::uri::Scheme;
 use hyper::{Request, Response, Uri};
 use hyper_util::rt::TokioIo;
 use opentelemetry_http::{HttpClient, HttpError, ResponseBodyTooLarge};
-use opentelemetry_otlp::{Protocol, SpanExporter, WithExportConfig, WithHttpConfig};
+use opentelemetry_otlp::{Protocol, RetryPolicy, SpanExporter, WithExportConfig, WithHttpConfig};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
@@ -43,6 +44,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const ATTEMPT: Duration = Duration::from_secs(5);
 /// How long a span waits for others, at most.
 const GATHER: Duration = Duration::from_secs(1);
+/// How long what is said of a full queue is not said again.
+const SAID_AGAIN: Duration = Duration::from_secs(60);
 /// Spans of one batch.
 const BATCH: usize = 512;
 /// Bytes of an answer that are read.
@@ -63,10 +66,8 @@ struct Counts {
     dropped: AtomicU64,
     /// The last batch was not taken, and that was said.
     failing: AtomicBool,
-    /// Some found no room, and that was said; until none did between two batches.
-    full: AtomicBool,
-    /// How many had found none when the last batch was done.
-    dropped_before: AtomicU64,
+    /// When it was last said that some found no room.
+    full_said: Mutex<Option<Instant>>,
     said: Mutex<Said>,
 }
 
@@ -88,8 +89,7 @@ impl Figures {
             failed: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
             failing: AtomicBool::new(false),
-            full: AtomicBool::new(false),
-            dropped_before: AtomicU64::new(0),
+            full_said: Mutex::default(),
             said: Mutex::default(),
         }))
     }
@@ -117,8 +117,12 @@ impl Figures {
         let entered = self.0.queued.fetch_update(Relaxed, Relaxed, room).is_ok();
         if !entered {
             self.0.dropped.fetch_add(spans as u64, Relaxed);
-            if !self.0.full.swap(true, Relaxed) {
-                tracing::warn!("trace-queue is full: spans are dropped until the collector has taken some");
+            let mut said = self.0.full_said.lock();
+            if said.is_none_or(|at| at.elapsed() >= SAID_AGAIN) {
+                *said = Some(Instant::now());
+                tracing::warn!(
+                    "trace-queue is full: spans are dropped until the collector has taken some (said once a minute)"
+                );
             }
         }
         entered
@@ -131,10 +135,6 @@ impl Figures {
         let failed = if result.is_ok() { refused.min(spans as u64) } else { spans as u64 };
         counts.failed.fetch_add(failed, Relaxed);
         counts.exported.fetch_add(spans as u64 - failed, Relaxed);
-        let dropped = counts.dropped.load(Relaxed);
-        if counts.dropped_before.swap(dropped, Relaxed) == dropped {
-            counts.full.store(false, Relaxed);
-        }
         if failed == 0 {
             if counts.failing.swap(false, Relaxed) {
                 tracing::info!("traces are taken again");
@@ -163,6 +163,7 @@ pub(super) fn start(settings: &Settings, figures: &Figures) -> Result<BatchSpanP
         .with_protocol(Protocol::HttpBinary)
         .with_endpoint(format!("{}{PATH}", settings.endpoint.trim_end_matches('/')))
         .with_timeout(PATIENCE)
+        .with_retry_policy(RetryPolicy::recommended().with_max_retries(usize::MAX))
         .build()
         .map_err(|why| format!("traces: {why}"))?;
     let batches = BatchConfigBuilder::default()
@@ -244,7 +245,7 @@ impl Sender {
     }
 
     async fn send(&self, addresses: &[SocketAddr], request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
-        let socket = TcpStream::connect(addresses).await?;
+        let socket = connect(addresses).await?;
         let uri = request.uri();
         let authority = uri.authority().ok_or("the endpoint has no host")?.as_str();
         let path = uri.path_and_query().map_or("/", |path| path.as_str());
@@ -268,6 +269,9 @@ impl HttpClient for Sender {
         self.figures.say(match &answer {
             Ok(answer) if answer.status().is_success() => refused(answer.body()),
             Ok(answer) => Said { reason: Some(format!("it answers {}", answer.status())), refused: 0 },
+            Err(error) if error.is::<ResponseBodyTooLarge>() => {
+                Said { reason: Some(format!("its answer is longer than {ANSWER_BYTES} bytes")), refused: 0 }
+            }
             Err(error) => Said { reason: Some(error.to_string()), refused: 0 },
         });
         answer
@@ -279,6 +283,20 @@ fn refused(body: &Bytes) -> Said {
     let answer = ExportTraceServiceResponse::decode(body.clone()).unwrap_or_default();
     let Some(partly) = answer.partial_success else { return Said::default() };
     Said { reason: Some(partly.error_message), refused: u64::try_from(partly.rejected_spans).unwrap_or(0) }
+}
+
+/// Connects to the first address that answers; one that does not leaves time for the others.
+async fn connect(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
+    let share = ATTEMPT / 2 / u32::try_from(addresses.len().max(1)).unwrap_or(u32::MAX);
+    let mut failed = io::Error::other("its name has no address");
+    for address in addresses {
+        match timeout(share, TcpStream::connect(address)).await {
+            Ok(Ok(socket)) => return Ok(socket),
+            Ok(Err(error)) => failed = error,
+            Err(_) => failed = io::ErrorKind::TimedOut.into(),
+        }
+    }
+    Err(failed)
 }
 
 /// One request and its answer, on a connection that is closed then.
@@ -347,6 +365,11 @@ pub(crate) fn endpoint(text: &str) -> Result<String, String> {
     if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
         return Err("passwords do not belong in it: trace-headers takes them".to_owned());
     }
+    let port = uri.authority().and_then(|authority| authority.as_str().rsplit_once(':'));
+    let has_port = port.is_some_and(|(_, port)| !port.contains(']'));
+    if has_port && uri.port_u16().is_none_or(|port| port == 0) {
+        return Err(wrong());
+    }
     if uri.path().trim_end_matches('/').ends_with(PATH) {
         return Err(format!("{PATH} is added to it"));
     }
@@ -359,7 +382,9 @@ mod tests {
 
     #[test]
     fn endpoints_are_urls() {
-        for good in ["", "http://127.0.0.1:4318", "https://collector.example/otlp/", "http://[::1]:4318"] {
+        for good in
+            ["", "http://127.0.0.1:4318", "https://collector.example/otlp/", "http://[::1]:4318", "http://[::1]"]
+        {
             assert_eq!(endpoint(good).as_deref(), Ok(good));
         }
         for wrong in [
@@ -372,6 +397,10 @@ mod tests {
             "http://u:p@a",
             "http://a b",
             "http://a/v1/traces/",
+            "http://a:43l8",
+            "http://a:70000",
+            "http://a:",
+            "http://[::1]:0",
         ] {
             assert!(endpoint(wrong).is_err(), "{wrong}");
         }

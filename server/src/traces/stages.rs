@@ -9,6 +9,10 @@ use veddb_storage::Logged;
 /// Stretches of one request that are kept; of a command that commits more often the first ones are, and the last.
 const STAGES_MAX: usize = 64;
 
+/// The stages of long work.
+pub(crate) const WAIT_FOR_A_THREAD: &str = "wait for a thread";
+pub(crate) const WORK: &str = "work";
+
 /// A stretch of a request's time.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Stage {
@@ -60,6 +64,14 @@ impl Stages {
                 kept.push(*stage);
             }
         }
+    }
+
+    /// Notes what the time went to since this, where work was given up that had not noted its end.
+    pub(crate) fn note_rest(&self, asked: Instant) {
+        let Some(kept) = &self.0 else { return };
+        let last = kept.lock().last().map(|stage| stage.to);
+        let (name, from) = last.map_or((WAIT_FOR_A_THREAD, asked), |to| (WORK, to));
+        self.note(name, from, Instant::now());
     }
 
     /// What was noted so far.

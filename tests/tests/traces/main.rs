@@ -55,16 +55,16 @@ fn a_collector_that_is_not_there_is_said_once_and_found_when_it_comes() -> Resul
 #[test]
 fn a_collector_that_hangs_holds_up_nobody() -> Result<()> {
     let collector = Collector::start(Manner::Hang)?;
-    let mut server = traced(&collector.endpoint(), 64).start()?;
+    let mut server = traced(&collector.endpoint(), 100).start()?;
     let mut client = server.client()?;
     let took = pings(&mut client, 5000)?;
     ensure!(took < Duration::from_secs(20), "5000 commands took {took:?}");
     until("the queue is full", || Ok(spans(&server, "dropped")? > 4000))?;
     let scrape = Scrape::of(server.http_port())?;
     let queued = scrape.get("veddb_queue_length", &[("queue", "traces")]).unwrap_or(-1.0);
-    ensure!((1.0..=64.0).contains(&queued), "{queued} spans wait");
+    ensure!((1.0..=100.0).contains(&queued), "{queued} spans wait");
     ensure!(server.log().matches("trace-queue is full").count() == 1, "{}", server.log());
-    ensure!(scrape.get("veddb_queue_limit", &[("queue", "traces")]) == Some(64.0));
+    ensure!(scrape.get("veddb_queue_limit", &[("queue", "traces")]) == Some(100.0));
     // A stop does not wait for it either, but for the two seconds that the last spans have.
     let began = Instant::now();
     server.stop()?;
@@ -95,7 +95,16 @@ fn whatever_a_collector_answers_the_server_goes_on() -> Result<()> {
         until(&format!("{manner:?} is a failure"), || Ok(spans(&server, "failed")? >= before + 10))?;
     }
     ensure!(elsewhere.requests() == 0, "it followed to where it was sent");
-    // One that is busy is asked again.
+    // One that is away for a moment is asked again, and so is one that is busy.
+    collector.behave(Manner::Slam);
+    let (failed, exported) = (spans(&server, "failed")?, spans(&server, "exported")?);
+    let asked = collector.requests();
+    pings(&mut client, 10)?;
+    until("it is asked a few times", || Ok(collector.requests() > asked + 4))?;
+    collector.behave(Manner::Take);
+    until("it takes them then", || Ok(spans(&server, "exported")? >= exported + 10))?;
+    ensure!(spans(&server, "failed")? == failed, "some were given up");
+
     collector.behave(Manner::Answer(429, "retry-after: 1\r\n"));
     let (failed, exported) = (spans(&server, "failed")?, spans(&server, "exported")?);
     let asked = collector.requests();
@@ -124,7 +133,7 @@ fn settings_that_cannot_be_are_refused() -> Result<()> {
         (vec!["--trace-headers", "secret"], "name=value"),
         (vec!["--trace-headers", "host=secret"], "not to be chosen"),
         (vec!["--trace-sample", "1.5"], "between 0 and 1"),
-        (vec!["--trace-queue", "0"], "between 1 and"),
+        (vec!["--trace-queue", "0"], "between 100 and"),
     ] {
         let mut command = Command::new(binary()?);
         command.args(["server", "--port", "0", "--dir"]).arg(home.path().join("data")).args(&settings);
