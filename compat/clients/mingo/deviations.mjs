@@ -92,7 +92,7 @@ export const DEVIATIONS = [
     name: 'the remainder of what is no whole number',
     what: 'MongoDB has no remainder of what is no number, and cuts the fraction off; mingo uses the operator % on anything',
     link: `${MANUAL}/reference/operator/query/mod/`,
-    holds: (at) => at.operator === '$mod' && (at.met.missing || each(at.met).some((value) => !Number.isInteger(value))),
+    holds: (at) => at.operator === '$mod' && (at.met.missing || at.met.values.length === 0 || each(at.met).some((value) => !Number.isInteger(value))),
   },
   {
     name: 'the bits of what is no whole number',
