@@ -163,7 +163,7 @@ fn request_id(client: &mut Client) -> Result<String> {
     }
 }
 
-/// Every line that a request causes has its number, those of its thread for long work among them, and no other line has one.
+/// Lines that a request causes have its number, also where another thread writes them for it, and those of the start have none.
 #[test]
 fn lines_of_the_log_have_the_number_of_their_request() -> Result<()> {
     for format in ["text", "json"] {
@@ -190,6 +190,12 @@ fn lines_of_the_log_have_the_number_of_their_request() -> Result<()> {
         let log = server.log();
         let changed = log.lines().rfind(|line| line.contains("setting changed")).unwrap_or_default();
         ensure!(changed.contains(&id), "{id}: {changed}");
+        // The thread that changes users writes this one.
+        client.ask(&["ACL", "SETUSER", "ada", "on"])?;
+        let id = request_id(&mut client)?;
+        let log = server.log();
+        let set = log.lines().find(|line| line.contains("user set")).unwrap_or_default();
+        ensure!(set.contains(&id), "{id}: {set}");
         // A pipeline's writes are answered together, and each line is of its own.
         client.pipeline(&[vec!["SETEX", "a", "9", "1"], vec!["SETEX", "b", "9", "2"]])?;
         let log = server.log();
